@@ -1,0 +1,2 @@
+//! `openclaw`: the command. Everything is in the library.
+fn main() {}
