@@ -1,1 +1,7 @@
-//! (being built)
+//! The platform: paths, clock, signals, child processes, hostname, memory.
+//!
+//! Knows nothing of the gateway. Differences between operating systems live here, as sibling files with the same
+//! function names, never as `cfg` inside logic elsewhere.
+
+pub mod abort;
+pub mod secret;
