@@ -1,14 +1,13 @@
 //! What can happen to the gateway: a closed list, handled one at a time, in arrival order.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::run::{RunEvent, RunId};
 use super::ticket::Ticket;
 use super::{State, TaskContext};
 use crate::auth::Caller;
 use crate::net::Mailbox;
-use crate::sys::signals::Signal;
 use crate::wire::error::RpcError;
 use crate::wire::frame::Payload;
 
@@ -20,7 +19,25 @@ pub enum Event {
     Peer(ConnId, PeerEvent),
     Ask(Ask),
     Run(RunId, RunEvent),
-    Signal(Signal),
+    Stop(Stop),
+}
+
+/// The moment an event is handled. Handlers read no clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    pub at: Instant,
+    /// Milliseconds since the epoch.
+    pub ms: u64,
+}
+
+/// The order to come to an end.
+#[derive(Debug, Clone, Copy)]
+pub struct Stop {
+    /// What `shutdown` tells clients.
+    pub reason: &'static str,
+    pub restart_expected_ms: Option<u64>,
+    /// How long runs may take to finish by themselves.
+    pub drain: Duration,
 }
 
 /// What a WebSocket connection reports.
@@ -48,8 +65,8 @@ pub struct Call {
     pub ticket: Ticket,
 }
 
-type OnState = dyn FnOnce(&mut State, &Arc<Caller>, Instant) -> Result<Payload, RpcError> + Send;
-type OnTicket = dyn FnOnce(&mut State, &Arc<Caller>, Ticket, Instant) + Send;
+type OnState = dyn FnOnce(&mut State, &Arc<Caller>, Now) -> Result<Payload, RpcError> + Send;
+type OnTicket = dyn FnOnce(&mut State, &Arc<Caller>, Ticket, Now) + Send;
 type OnTask = dyn FnOnce(&TaskContext, &Arc<Caller>) -> Result<Payload, RpcError> + Send;
 
 /// A handler with its params inside, by the thread it runs on.
@@ -65,7 +82,7 @@ pub enum Job {
 /// A named question from another thread.
 pub struct Ask {
     pub name: &'static str,
-    pub f: Box<dyn FnOnce(&mut State, Instant) + Send>,
+    pub f: Box<dyn FnOnce(&mut State, Now) + Send>,
 }
 
 impl Event {
@@ -77,7 +94,7 @@ impl Event {
             Event::Peer(_, PeerEvent::Gone) => "peer gone",
             Event::Ask(ask) => ask.name,
             Event::Run(_, event) => event.name(),
-            Event::Signal(_) => "signal",
+            Event::Stop(_) => "stop",
         }
     }
 }

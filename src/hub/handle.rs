@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::State;
-use super::event::{Ask, Event};
+use super::event::{Ask, Event, Now};
 
 /// Events that may wait. A full inbox makes senders wait, which is back-pressure onto their sockets.
 const INBOX: usize = 1024;
@@ -42,7 +42,7 @@ impl Hub {
     }
 
     /// Tells without waiting for an answer.
-    pub fn tell(&self, name: &'static str, f: impl FnOnce(&mut State, std::time::Instant) + Send + 'static) -> Result<(), Gone> {
+    pub fn tell(&self, name: &'static str, f: impl FnOnce(&mut State, Now) + Send + 'static) -> Result<(), Gone> {
         self.post(Event::Ask(Ask { name, f: Box::new(f) }))
     }
 }
