@@ -1,0 +1,1 @@
+//! The tools from outside: through [`run`], on real files and real commands.
