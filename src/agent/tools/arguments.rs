@@ -69,7 +69,7 @@ fn is_known(schema: &str, name: &str) -> bool {
 }
 
 /// The schema on one line.
-fn compact(schema: &str) -> String {
+pub(super) fn compact(schema: &str) -> String {
     schema.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

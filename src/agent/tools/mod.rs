@@ -228,7 +228,8 @@ pub fn find(name: &str) -> Option<&'static Tool> {
 impl Tool {
     /// The tool as a provider offers it to the model.
     pub fn spec(&self) -> ToolSpec {
-        let parameters = RawValue::from_string(self.parameters.to_owned()).expect("a table test parses every schema");
+        let parameters =
+            RawValue::from_string(arguments::compact(self.parameters)).expect("a table test parses every schema");
         ToolSpec { name: self.name.to_owned(), description: self.description.to_owned(), parameters }
     }
 }
