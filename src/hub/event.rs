@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
+
 use super::run::{RunEvent, RunId};
 use super::ticket::Ticket;
 use super::{State, TaskContext};
@@ -55,6 +57,8 @@ pub struct Opened {
     /// Answers the `connect` request.
     pub ticket: Ticket,
     pub auth_method: &'static str,
+    /// Told when hello-ok is on its way: before that, no other answer may be.
+    pub ready: Sender<()>,
 }
 
 /// A request whose params are decoded and whose scope is checked.

@@ -71,7 +71,7 @@ impl State {
             agents: ids
                 .iter()
                 .map(|id| HealthAgent {
-                    agent_id: id.clone(),
+                    agent_id: id.to_string(),
                     is_default: *id == default_agent,
                     heartbeat: HealthHeartbeat { enabled: false, every: "disabled".into(), every_ms: None },
                     sessions: sessions(Some(id)),
@@ -156,7 +156,7 @@ impl State {
         let (config, catalogue, policy) = (shared.config.get(), shared.catalogue.get(), shared.policy.get());
         let boot = &shared.boot;
         let default_agent = config.default_agent_id();
-        let main_key = config.main_key();
+        let main_key = super::main_key(&config);
         let main_session_key = format!("agent:{default_agent}:{main_key}");
         let config_path = config.path.display().to_string();
         let applied = format!("sha256:v1:{}", config.hash);

@@ -31,7 +31,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 pub use event::{Ask, Call, ConnId, Event, Job, Now, Opened, PeerEvent, Stop};
 pub use handle::{Gone, Hub};
-pub use shared::{Boot, Catalogue, Shared};
+pub use shared::{Boot, Catalogue, Shared, main_key};
 pub use tasks::{Pool, TaskContext};
 pub use ticket::Ticket;
 
@@ -192,6 +192,8 @@ impl State {
         self.presence.arrived(&opened.caller, now.ms);
         let hello = self.hello(&opened, now);
         opened.ticket.answer(hello);
+        // The connection may be gone already; then nobody waits.
+        let _ = opened.ready.send(());
         self.peers.add(
             conn,
             Peer { caller: opened.caller, mail: opened.mail, sessions: false, messages: Default::default() },

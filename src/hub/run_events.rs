@@ -65,7 +65,10 @@ impl State {
                 if run.thinking.len() > TEXT_BYTES {
                     run.thinking.clear();
                 }
-                tell(&self.peers, run_id, run, "thinking", now, everyone, |run| AgentData::Thinking { text: &run.thinking, delta: &text });
+                tell(&self.peers, run_id, run, "thinking", now, everyone, |run| AgentData::Thinking {
+                    text: &run.thinking,
+                    delta: &text,
+                });
             }
             RunEvent::Phase(phase) if run.chat => {
                 tell(&self.peers, run_id, run, "run_status", now, everyone, |_| AgentData::Phase { phase });
@@ -74,12 +77,19 @@ impl State {
             RunEvent::Phase(_) => {}
             RunEvent::Started => {
                 run.started_ms = now.ms;
-                tell(&self.peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::Start { phase: "start", started_at: now.ms });
+                tell(&self.peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::Start {
+                    phase: "start",
+                    started_at: now.ms,
+                });
                 self.session_changed(run_id, None, Some("start"), now);
                 self.timing(run_id, "agent-run-started", now);
             }
             RunEvent::Model { provider, model } => {
-                tell(&self.peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::Model { phase: "model", provider: &provider, model: &model });
+                tell(&self.peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::Model {
+                    phase: "model",
+                    provider: &provider,
+                    model: &model,
+                });
                 run.provider = provider;
                 run.model = model;
                 if run.segments == 1 && run.text.is_empty() {
@@ -88,7 +98,8 @@ impl State {
             }
             RunEvent::Retrying(r) => {
                 let wait = r.delay_ms.div_ceil(1000);
-                let message = format!("Provider temporarily unavailable. Retrying in {wait}s ({}/{}).", r.attempt, r.max);
+                let message =
+                    format!("Provider temporarily unavailable. Retrying in {wait}s ({}/{}).", r.attempt, r.max);
                 tell(&self.peers, run_id, run, "run_status", now, everyone, |_| AgentData::Retrying {
                     phase: "retrying",
                     message: &message,
@@ -115,22 +126,38 @@ impl State {
                 run.new_segment();
                 item(&self.peers, run_id, run, now, &tool.call_id, &tool.name, &tool.title, Item::Started);
                 let conn = run.conn;
-                tell(&self.peers, run_id, run, "tool", now, |peer, key| sees_tools(peer, key, conn), |_| AgentData::ToolStart {
-                    phase: "start",
-                    name: &tool.name,
-                    tool_call_id: &tool.call_id,
-                    args: &tool.args,
-                });
+                tell(
+                    &self.peers,
+                    run_id,
+                    run,
+                    "tool",
+                    now,
+                    |peer, key| sees_tools(peer, key, conn),
+                    |_| AgentData::ToolStart {
+                        phase: "start",
+                        name: &tool.name,
+                        tool_call_id: &tool.call_id,
+                        args: &tool.args,
+                    },
+                );
             }
             RunEvent::ToolOutput(out) => {
                 let text = crate::wire::frame::cut(&out.text, TOOL_TEXT);
                 let (conn, item_id) = (run.conn, format!("command:{}", out.call_id));
-                tell(&self.peers, run_id, run, "tool", now, |peer, key| sees_tools(peer, key, conn), |_| AgentData::ToolUpdate {
-                    phase: "update",
-                    name: &out.name,
-                    tool_call_id: &out.call_id,
-                    partial_result: ToolOutput::new(text, None),
-                });
+                tell(
+                    &self.peers,
+                    run_id,
+                    run,
+                    "tool",
+                    now,
+                    |peer, key| sees_tools(peer, key, conn),
+                    |_| AgentData::ToolUpdate {
+                        phase: "update",
+                        name: &out.name,
+                        tool_call_id: &out.call_id,
+                        partial_result: ToolOutput::new(text, None),
+                    },
+                );
                 tell(&self.peers, run_id, run, "command_output", now, everyone, |_| AgentData::CommandDelta {
                     item_id: &item_id,
                     phase: "delta",
@@ -143,13 +170,21 @@ impl State {
             RunEvent::ToolEnded(tool) => {
                 let text = crate::wire::frame::cut(&tool.text, TOOL_TEXT);
                 let conn = run.conn;
-                tell(&self.peers, run_id, run, "tool", now, |peer, key| sees_tools(peer, key, conn), |_| AgentData::ToolResult {
-                    phase: "result",
-                    name: &tool.name,
-                    tool_call_id: &tool.call_id,
-                    is_error: tool.is_error,
-                    result: ToolOutput::new(text, tool.details.as_deref()),
-                });
+                tell(
+                    &self.peers,
+                    run_id,
+                    run,
+                    "tool",
+                    now,
+                    |peer, key| sees_tools(peer, key, conn),
+                    |_| AgentData::ToolResult {
+                        phase: "result",
+                        name: &tool.name,
+                        tool_call_id: &tool.call_id,
+                        is_error: tool.is_error,
+                        result: ToolOutput::new(text, tool.details.as_deref()),
+                    },
+                );
                 item(&self.peers, run_id, run, now, &tool.call_id, &tool.name, &tool.title, Item::Ended(tool.is_error));
             }
             RunEvent::Usage { output } => {
@@ -184,18 +219,25 @@ impl State {
             message_seq: stored.seq,
         };
         let key = &*run.session_key;
-        self.peers.broadcast(&kinds::SESSION_MESSAGE, &payload, None, |peer| peer.sessions || peer.messages.contains(key));
+        self.peers
+            .broadcast(&kinds::SESSION_MESSAGE, &payload, None, |peer| peer.sessions || peer.messages.contains(key));
     }
 
     /// To those that asked for sessions: a row changed.
-    fn session_changed(&self, run_id: &RunId, reason: Option<(&str, &crate::store::sessions::SessionRow)>, phase: Option<&str>, now: Now) {
+    fn session_changed(
+        &self,
+        run_id: &RunId,
+        reason: Option<(&str, &crate::store::sessions::SessionRow)>,
+        phase: Option<&str>,
+        now: Now,
+    ) {
         let Some(run) = self.runs.get(run_id) else { return };
         if !self.peers.iter().any(|peer| peer.sessions) {
             return;
         }
         let row = reason.map(|(_, row)| {
             let active = self.runs.of_session(&run.session_key).iter().map(|id| id.to_string()).collect();
-            session_row(row, &self.shared.catalogue.get(), self.shared.config.get().main_key(), active)
+            session_row(row, &self.shared.catalogue.get(), super::main_key(&self.shared.config.get()), active)
         });
         let payload = SessionsChanged {
             session_key: &run.session_key,
@@ -225,7 +267,9 @@ impl State {
             received_to_phase_ms: ms,
         };
         let conn = run.conn;
-        self.peers.broadcast(&kinds::CHAT_SEND_TIMING, &payload, None, |peer| peer.caller.conn == conn && peer.caller.tracked());
+        self.peers.broadcast(&kinds::CHAT_SEND_TIMING, &payload, None, |peer| {
+            peer.caller.conn == conn && peer.caller.tracked()
+        });
     }
 
     /// Sends the text now, or soon.
@@ -257,10 +301,12 @@ impl State {
                 delta: &run.text[from..],
                 item_id: &item_id,
             });
-            chat(&self.peers, run_id, run, ChatState::Delta {
-                delta_text: &run.text[from..],
-                message: AssistantText::new(&run.text, now.ms),
-            });
+            chat(
+                &self.peers,
+                run_id,
+                run,
+                ChatState::Delta { delta_text: &run.text[from..], message: AssistantText::new(&run.text, now.ms) },
+            );
         }
         run.sent = run.text.len();
     }
@@ -271,10 +317,15 @@ impl State {
         if std::mem::replace(&mut run.closed, true) {
             return;
         }
-        chat(&self.peers, run_id, run, ChatState::Aborted {
-            stop_reason: "rpc",
-            message: (!run.text.is_empty()).then(|| AssistantText::new(&run.text, now.ms)),
-        });
+        chat(
+            &self.peers,
+            run_id,
+            run,
+            ChatState::Aborted {
+                stop_reason: "rpc",
+                message: (!run.text.is_empty()).then(|| AssistantText::new(&run.text, now.ms)),
+            },
+        );
         tell(&self.peers, run_id, run, "lifecycle", now, everyone, |run| AgentData::End {
             phase: "end",
             started_at: run.started_ms,
@@ -314,10 +365,6 @@ impl State {
         }
         final_events(&self.peers, run_id, run, &outcome, now);
         let row = outcome.row.take();
-        if let Some(row) = &row {
-            let (key, agent_id) = (run.session_key.clone(), run.agent_id.clone());
-            self.seen.touch(&key, &agent_id, now.ms, false);
-        }
         self.timing(run_id, "dispatch-completed", now);
         let outcome = Arc::new(outcome);
         let Some((run, waited)) = self.runs.end(run_id, outcome.clone()) else { return };
@@ -335,7 +382,8 @@ impl State {
             && self.peers.iter().any(|peer| peer.sessions)
         {
             let active = self.runs.of_session(&run.session_key).iter().map(|id| id.to_string()).collect();
-            let row = session_row(&row, &self.shared.catalogue.get(), self.shared.config.get().main_key(), active);
+            let row =
+                session_row(&row, &self.shared.catalogue.get(), super::main_key(&self.shared.config.get()), active);
             let payload = SessionsChanged {
                 session_key: &run.session_key,
                 agent_id: &run.agent_id,

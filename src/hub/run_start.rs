@@ -8,7 +8,9 @@ use super::ticket::Ticket;
 use super::timers::Due;
 use super::{Now, State};
 use crate::store::inbox::{self, InboxRow};
-use crate::wire::agent::{AgentAccepted, AgentMeta, AgentReply, AgentResult, AgentWaitResult, ReplyMeta, ReplyPayload, TerminalReply};
+use crate::wire::agent::{
+    AgentAccepted, AgentMeta, AgentReply, AgentResult, AgentWaitResult, ReplyMeta, ReplyPayload, TerminalReply,
+};
 use crate::wire::chat::{ChatSendResult, ServerTiming};
 use crate::wire::error::RpcError;
 use crate::wire::frame::Payload;
@@ -62,7 +64,8 @@ impl State {
             agent_id: run.agent_id.to_string(),
             created_at_ms: i64::try_from(now.ms).unwrap_or(i64::MAX),
             payload: super::run::Waiting::of(input).to_json(),
-            ..InboxRow::default()
+            n: 0,
+            attempts: 0,
         };
         let (hub, run_id) = (self.hub.clone(), run_id.clone());
         self.store.submit(
@@ -133,7 +136,8 @@ impl State {
             return;
         }
         // It never began: its input leaves the inbox, and nothing else is to be undone.
-        let outcome = Outcome { status: Status::Aborted, stop_reason: "aborted", ended_ms: now.ms, ..Outcome::default() };
+        let outcome =
+            Outcome { status: Status::Aborted, stop_reason: "aborted", ended_ms: now.ms, ..Outcome::default() };
         let gone = run_id.clone();
         self.store.submit(
             "take a stopped message out of the inbox",
@@ -188,7 +192,8 @@ pub(super) fn agent_result(run_id: &str, outcome: &Outcome) -> Result<Payload, R
         return Err(RpcError::unavailable(failure.message.clone()));
     }
     let aborted = outcome.status == Status::Aborted;
-    let payloads = if outcome.text.is_empty() { vec![] } else { vec![ReplyPayload { text: &outcome.text, media_url: None }] };
+    let payloads =
+        if outcome.text.is_empty() { vec![] } else { vec![ReplyPayload { text: &outcome.text, media_url: None }] };
     Payload::of(&AgentResult {
         run_id,
         status: "ok",
@@ -223,6 +228,9 @@ pub(super) fn wait_result(run_id: &str, outcome: &Outcome) -> Result<Payload, Rp
         ended_at: Some(outcome.ended_ms),
         stop_reason: Some(outcome.stop_reason).filter(|r| !r.is_empty()),
         error: outcome.failure.as_ref().map(|f| f.message.as_str()),
-        terminal_reply: Some(TerminalReply { disposition: if silent { "silent" } else { "visible" }, text: &outcome.text }),
+        terminal_reply: Some(TerminalReply {
+            disposition: if silent { "silent" } else { "visible" },
+            text: &outcome.text,
+        }),
     })
 }

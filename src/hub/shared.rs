@@ -74,3 +74,8 @@ impl Boot {
         (bytes, bytes.min(6 << 20))
     }
 }
+
+/// The last part of an agent's main session key.
+pub fn main_key(config: &Config) -> &str {
+    config.session.main_key.as_deref().filter(|key| !key.is_empty()).unwrap_or("main")
+}
