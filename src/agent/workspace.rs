@@ -135,7 +135,7 @@ pub fn system_prompt(prompt: &Prompt) -> SystemPrompt {
         return SystemPrompt { text: opening.to_owned(), files: Vec::new() };
     }
     let mut sections = vec![opening.to_owned()];
-    sections.extend(tooling(prompt.tools));
+    sections.push(tooling(prompt.tools));
     sections.push(CONDUCT.to_owned());
     if prompt.mode == PromptMode::Full {
         sections.push(ANSWERS.to_owned());
@@ -214,18 +214,17 @@ fn bare(text: &str) -> &str {
     text.trim().trim_matches(|c: char| ['*', '_', '`', '"'].contains(&c) || c.is_whitespace())
 }
 
-fn tooling(tools: &[&'static Tool]) -> Option<String> {
+fn tooling(tools: &[&'static Tool]) -> String {
     if tools.is_empty() {
-        return Some("## Tools\nYou have no tools in this conversation; answer from what you know and say so.".into());
+        return "## Tools\nYou have no tools in this conversation; answer from what you know and say so.".into();
     }
-    let mut rows: Vec<String> = tools.iter().map(|tool| format!("- {}: {}", tool.name, tool.label)).collect();
-    rows.insert(0, "## Tools\nThese are all your tools; their descriptions hold the details:".into());
-    rows.push(
-        "Use a tool when it gets you further than words, without announcing it. Look at what came back before you \
-         go on: an error says what to change. Do not repeat a call that just failed in the same way."
-            .into(),
-    );
-    Some(rows.join("\n"))
+    let rows: Vec<String> = tools.iter().map(|tool| format!("- {}: {}", tool.name, tool.label)).collect();
+    format!(
+        "## Tools\nThese are all your tools; their descriptions hold the details:\n{}\nUse a tool when it gets you \
+         further than words, without announcing it. Look at what came back before you go on: an error says what to \
+         change. Do not repeat a call that just failed in the same way.",
+        rows.join("\n")
+    )
 }
 
 fn messenger(channel: &str) -> String {

@@ -208,7 +208,9 @@ mod tests {
     #[test]
     fn a_glob_made_to_explode_does_not() {
         let hard = Glob::new(&"*a".repeat(200)).unwrap();
-        assert!(!hard.matches(&"a".repeat(4000).replace("aaaa", "aaab")) || hard.matches(&"a".repeat(400)));
+        assert!(hard.matches(&"a".repeat(400)));
+        assert!(!hard.matches(&"a".repeat(199)));
+        assert!(!hard.matches(&("a".repeat(4000) + "b")));
         assert!(Glob::new(&"{a,b}".repeat(20)).is_err());
         assert!(Glob::new(&"x".repeat(1000)).is_err());
     }

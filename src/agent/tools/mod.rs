@@ -225,6 +225,11 @@ pub fn find(name: &str) -> Option<&'static Tool> {
     TOOLS.binary_search_by(|tool| tool.name.cmp(name)).ok().map(|at| &TOOLS[at])
 }
 
+/// The tools a run is offered, by name.
+pub fn permitted(policy: &policy::Policy) -> Vec<&'static Tool> {
+    TOOLS.iter().filter(|tool| policy.allows(tool.name)).collect()
+}
+
 impl Tool {
     /// The tool as a provider offers it to the model.
     pub fn spec(&self) -> ToolSpec {

@@ -58,13 +58,9 @@ impl Reach {
     }
 }
 
-/// The file `raw` means, existing or not. `None` or an empty path is the workspace itself.
+/// The file `raw` means, existing or not. An empty path is the workspace itself.
 pub(super) fn resolve(raw: &str, context: &ToolContext) -> Result<PathBuf, Refusal> {
     let reach = Reach::of(context.workspace, context.limits)?;
-    resolve_within(raw, &reach)
-}
-
-pub(super) fn resolve_within(raw: &str, reach: &Reach) -> Result<PathBuf, Refusal> {
     if raw.len() > LONGEST {
         return Err(Refusal(format!("The path is longer than {LONGEST} bytes.")));
     }
@@ -73,10 +69,10 @@ pub(super) fn resolve_within(raw: &str, reach: &Reach) -> Result<PathBuf, Refusa
     }
     let wanted = reach.workspace.join(expand(raw)?);
     let real = real(&wanted).map_err(|error| cannot("resolve", raw, &error))?;
-    if reach.workspace_only && !is_plain(&wanted, &real, &reach.workspace) && real.starts_with(&reach.workspace) {
+    reach.check(&real).map_err(|why| Refusal(format!("{raw} is not open to tools: {why}.")))?;
+    if reach.workspace_only && !is_plain(&wanted, &real, context.workspace, &reach.workspace) {
         return Err(Refusal(format!("{raw} leads through a symbolic link, and tools.fs.workspaceOnly is set.")));
     }
-    reach.check(&real).map_err(|why| Refusal(format!("{raw} is not open to tools: {why}.")))?;
     Ok(real)
 }
 
@@ -145,8 +141,9 @@ fn real(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Does the way from the workspace to the file go without links? `wanted` is what was asked, `real` where it led.
-fn is_plain(wanted: &Path, real: &Path, workspace: &Path) -> bool {
+/// Does the way from the workspace to the file go without links? `wanted` is what was asked, `real` where it led;
+/// `named` is the workspace as configured, which may itself be a link, `home` where that leads.
+fn is_plain(wanted: &Path, real: &Path, named: &Path, home: &Path) -> bool {
     let mut plain = PathBuf::new();
     for part in wanted.components() {
         match part {
@@ -157,8 +154,7 @@ fn is_plain(wanted: &Path, real: &Path, workspace: &Path) -> bool {
             part => plain.push(part),
         }
     }
-    // The workspace may itself be asked for by another name; below it names must be what they seem.
-    plain == real || plain.strip_prefix(workspace).is_ok_and(|rest| workspace.join(rest) == real)
+    [home, named].iter().any(|start| plain.strip_prefix(start).is_ok_and(|rest| home.join(rest) == real))
 }
 
 /// Environments, memory and descriptors of processes hold the gateway's own secrets.

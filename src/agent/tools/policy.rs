@@ -279,7 +279,8 @@ mod tests {
 
     #[test]
     fn one_layer_says_what_its_lists_say() {
-        let table: &[(&str, &[&str], &[&str], &str, bool)] = &[
+        type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a str, bool);
+        let table: &[Row] = &[
             ("", &[], &[], "exec", true),
             ("full", &[], &[], "anything_at_all", true),
             ("minimal", &[], &[], "session_status", true),

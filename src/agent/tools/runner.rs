@@ -1,7 +1,8 @@
 //! Runs one command to its end: the seam between `exec` and the platform.
 //!
 //! The command leads a process group of its own. It ends when the shell exits, the time is up or the abort fires; then
-//! whatever is left of the group is killed, so that no call leaves processes or threads behind.
+//! whatever is left of the group is killed, so that no call leaves processes behind. A process that made a group of its
+//! own (`setsid`) is out of reach; if it also keeps the output, one thread waits with it.
 
 use std::ffi::OsString;
 use std::io;

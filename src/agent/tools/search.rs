@@ -92,24 +92,25 @@ pub(super) fn grep(wanted: Decoded<GrepArguments>, context: &mut ToolContext) ->
 /// Adds the matching lines of one file. False when the answer is full.
 fn lines(text: &str, name: &str, matcher: &Regex, around: usize, context: &ToolContext, answer: &mut Answer) -> bool {
     let all: Vec<&str> = text.lines().collect();
+    // A line of megabytes is data, not something a person searches; its beginning is enough.
+    let hit = |line: &str| matcher.is_match(cut(line, SEARCHED));
     let mut shown = 0;
     for (index, line) in all.iter().enumerate() {
         if context.abort.fired() {
             return false;
         }
-        // A line of megabytes is data, not something a person searches; its beginning is enough.
-        if !matcher.is_match(cut(line, SEARCHED)) {
+        if !hit(line) {
             continue;
         }
         let from = index.saturating_sub(around).max(shown);
         let to = (index + around + 1).min(all.len());
         let mut piece = Vec::new();
-        for near in from..to {
-            let mark = if near == index { ':' } else { '-' };
-            piece.push(format!("{name}{mark}{}{mark} {}", near + 1, shorten(all[near])));
+        for (near, line) in all.iter().enumerate().take(to).skip(from) {
+            let mark = if near == index || hit(line) { ':' } else { '-' };
+            piece.push(format!("{name}{mark}{}{mark} {}", near + 1, shorten(line)));
         }
-        shown = to.max(shown);
-        if !answer.add(&piece.join("\n")) {
+        shown = to;
+        if !piece.is_empty() && !answer.add(&piece.join("\n")) {
             return false;
         }
     }
