@@ -17,5 +17,6 @@ pub mod random;
 pub mod scratch;
 pub mod secret;
 pub mod signals;
+pub mod swap;
 
 pub use env::Env;
