@@ -24,7 +24,7 @@ const WAL_KEPT_BYTES: i64 = 2 << 20;
 
 /// The schema, one step per release that changed it.
 const STEPS: &[&str] = &[
-    // 1: sessions, transcripts, queues, counters.
+    // 1: sessions, transcripts, inbox, finished runs, named facts, usage.
     //
     // `entries.id` is the transcript's number shifted left by 28 bits plus the seq: an append touches one leaf, a page
     // from the end is one range scan, and no second index exists (see transcript.rs).

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::testing::{entry, memory};
 use super::*;
-use crate::store::testing::{entry, memory};
 
 fn keys(rows: &[SessionRow]) -> Vec<&str> {
     rows.iter().map(|row| row.key.as_str()).collect()
