@@ -105,6 +105,7 @@ impl Gate {
 
     /// A place for a new connection, if need be that of one that waits.
     pub(super) fn admit(self: &Arc<Gate>, id: u64, address: IpAddr, sock: &Sock) -> Option<Slot> {
+        let mut ended = None;
         let mut books = self.books();
         if self.lacks_place(&books, address) != Lack::Nothing {
             // A connection that was ended needs a moment to go. Waiting for it keeps a fast crowd from piling up
@@ -113,19 +114,20 @@ impl Gate {
             let (lock, waited) =
                 self.left.wait_timeout_while(books, LEAVE_TIME, crowded).unwrap_or_else(PoisonError::into_inner);
             books = lock;
-            let made = match self.lacks_place(&books, address) {
-                Lack::Nothing => true,
-                _ if waited.timed_out() => false,
-                Lack::Here => books.end_oldest(Some(address)),
-                Lack::Everywhere => books.end_oldest(None),
+            ended = match self.lacks_place(&books, address) {
+                Lack::Nothing => None,
+                _ if waited.timed_out() => return None,
+                Lack::Here => Some(books.end_oldest(Some(address))?),
+                Lack::Everywhere => Some(books.end_oldest(None)?),
             };
-            if !made {
-                return None;
-            }
         }
         let phase = Arc::new(AtomicU8::new(Phase::Waiting as u8));
         books.live.insert(id, Live { address, sock: sock.clone(), phase: phase.clone() });
         books.addresses.entry(address).or_default().connections += 1;
+        drop(books);
+        if let Some(sock) = ended {
+            sock.kick();
+        }
         Some(Slot { gate: self.clone(), id, address, phase })
     }
 
@@ -147,11 +149,9 @@ impl Gate {
 
     /// Ends every connection that is in `phase`, or every one.
     pub(super) fn kick(&self, phase: Option<Phase>) {
-        for live in self.books().live.values() {
-            if phase.is_none_or(|phase| live.phase.load(Ordering::Relaxed) == phase as u8) {
-                live.sock.kick();
-            }
-        }
+        let meant = |live: &&Live| phase.is_none_or(|phase| live.phase.load(Ordering::Relaxed) == phase as u8);
+        let socks: Vec<Sock> = self.books().live.values().filter(meant).map(|live| live.sock.clone()).collect();
+        socks.iter().for_each(Sock::kick);
     }
 
     /// Nothing in here panics half-way, so a poisoned lock still guards whole books.
@@ -161,17 +161,15 @@ impl Gate {
 }
 
 impl Books {
-    /// Ends the oldest connection that waits, and takes it out of the books at once.
-    fn end_oldest(&mut self, of: Option<IpAddr>) -> bool {
+    /// Takes the oldest connection that waits out of the books; its socket is to be ended.
+    fn end_oldest(&mut self, of: Option<IpAddr>) -> Option<Sock> {
         let waits = |live: &Live| {
             live.phase.load(Ordering::Relaxed) == Phase::Waiting as u8 && of.is_none_or(|of| of == live.address)
         };
-        let Some(id) = self.live.iter().find(|(_, live)| waits(live)).map(|(id, _)| *id) else { return false };
-        if let Some(live) = self.remove(id) {
-            live.sock.kick();
-            self.leaving += 1;
-        }
-        true
+        let id = self.live.iter().find(|(_, live)| waits(live)).map(|(id, _)| *id)?;
+        let live = self.remove(id)?;
+        self.leaving += 1;
+        Some(live.sock)
     }
 
     fn remove(&mut self, id: u64) -> Option<Live> {

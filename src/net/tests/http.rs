@@ -68,6 +68,15 @@ fn the_connection_ends_when_either_side_says_so() {
 }
 
 #[test]
+fn a_connection_serves_only_so_many_requests() {
+    let rig = Rig::new(Limits { requests: 2, ..limits() });
+    let mut raw = rig.connect();
+    assert_eq!(raw.get("/").header("connection"), Some("keep-alive"));
+    assert_eq!(raw.get("/").header("connection"), Some("close"));
+    assert_eq!(raw.rest(), b"");
+}
+
+#[test]
 fn a_head_request_gets_the_head_alone() {
     let rig = Rig::new(limits());
     let mut raw = rig.connect();

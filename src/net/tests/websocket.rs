@@ -73,7 +73,7 @@ fn a_ping_is_answered_with_its_payload() {
 #[test]
 fn we_ping_and_a_silent_client_is_cut_off() {
     let rig =
-        Rig::new(Limits { ping_every: Duration::from_millis(40), pong_time: Duration::from_millis(160), ..limits() });
+        Rig::new(Limits { ping_every: Duration::from_millis(50), pong_time: Duration::from_millis(700), ..limits() });
     let mut raw = rig.admitted();
     for _ in 0..3 {
         assert_eq!(raw.frame(), (9, vec![]));
@@ -127,7 +127,7 @@ fn a_close_from_elsewhere_ends_a_client_that_says_nothing() {
 
 #[test]
 fn a_client_not_admitted_in_time_is_closed_with_1000() {
-    let rig = Rig::new(Limits { handshake_time: Duration::from_millis(100), ..limits() });
+    let rig = Rig::new(Limits { handshake_time: Duration::from_millis(400), ..limits() });
     let mut raw = rig.socket();
     let mut other = rig.admitted();
     raw.text("talking does not help");
@@ -243,6 +243,16 @@ fn a_client_that_stops_reading_is_closed_as_slow_and_the_others_are_not() {
     };
     assert_eq!((code, reason.as_str()), (1008, "slow consumer"));
     assert_eq!(rig.next_over(), CloseReason::SlowConsumer);
+}
+
+#[test]
+fn a_client_that_takes_nothing_for_the_write_timeout_is_cut_off() {
+    let rig = Rig::new(Limits { write_time: Duration::from_millis(100), ..limits() });
+    let _stuck = rig.admitted();
+    let mail = rig.mailboxes.recv_timeout(SOON).unwrap();
+    (0..20).for_each(|_| mail.text("x".repeat(1 << 20)));
+    assert_eq!(rig.next_over(), CloseReason::Stalled);
+    rig.until("its place is free again", |server| server.connections() == 0);
 }
 
 #[test]
