@@ -248,9 +248,9 @@ impl fmt::Debug for Tcp {
     }
 }
 
-/// Wraps https connections in TLS.
+/// Wraps https connections in TLS. The settings are asked for at the first one: [`client_config`], except in tests.
 #[derive(Debug)]
-pub struct Tls;
+pub struct Tls(pub fn() -> Result<Arc<ClientConfig>, Error>);
 
 impl<In: Transport> Connector<In> for Tls {
     type Out = Either<In, TlsStream>;
@@ -265,7 +265,7 @@ impl<In: Transport> Connector<In> for Tls {
         let host = details.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let name =
             ServerName::try_from(host.to_string()).map_err(|_| Error::Tls("the host is not a valid TLS name"))?;
-        let mut session = ClientConnection::new(client_config()?, name)?;
+        let mut session = ClientConnection::new((self.0)()?, name)?;
         let mut wire = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         wire.set_timeout(details.timeout);
         while session.is_handshaking() {
@@ -324,7 +324,7 @@ pub fn client_config() -> Result<Arc<ClientConfig>, Error> {
     Ok(CONFIG.get_or_init(|| built).clone())
 }
 
-fn build_config(roots: RootCertStore) -> Result<ClientConfig, Error> {
+pub(super) fn build_config(roots: RootCertStore) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
