@@ -67,3 +67,45 @@ fn look(probe: &Probe) -> Option<ProviderSettings> {
 
 /// A loopback server that is up answers in a few milliseconds; start-up must not wait for one that is not.
 pub const PROBE_TIME: Duration = Duration::from_millis(150);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::fake::{Act, Fake, dead_port, json};
+    use super::*;
+
+    fn probe(id: &'static str, port: u16, list: &'static str) -> Probe {
+        Probe { id, port, list }
+    }
+
+    #[test]
+    fn servers_that_answer_are_found_in_order_and_the_others_do_not_delay() {
+        let llama = Fake::start(vec![json("200 OK", r#"{"data":[{"id":"qwen.gguf"}]}"#)]);
+        let ollama = Fake::start(vec![json("200 OK", r#"{"models":[{"name":"llama3:8b","model":"llama3:8b"}]}"#)]);
+        let empty = Fake::start(vec![json("200 OK", r#"{"data":[{"id":"text-embedding-nomic"}]}"#)]);
+        let silent = Fake::start(vec![vec![Act::Silence]]);
+        let begin = Instant::now();
+        let found = local(&[
+            probe("llamacpp", llama.port, "/v1/models"),
+            probe("dead", dead_port(), "/v1/models"),
+            probe("silent", silent.port, "/v1/models"),
+            probe("empty", empty.port, "/v1/models"),
+            probe("ollama", ollama.port, "/api/tags"),
+        ]);
+        assert!(begin.elapsed() < Duration::from_secs(2));
+        let rows: Vec<_> = found.iter().map(|one| (one.id.as_str(), one.models[0].id.as_str(), one.origin)).collect();
+        let expected = [("llamacpp", "qwen.gguf", Origin::Discovered), ("ollama", "llama3:8b", Origin::Discovered)];
+        assert_eq!(rows, expected);
+        assert_eq!(found[1].base_url, format!("http://127.0.0.1:{}/v1", ollama.port));
+        assert!(found[0].models[0].local && found[0].check().is_ok());
+    }
+
+    #[test]
+    fn something_else_on_the_port_is_not_a_model_server() {
+        let web = Fake::start(vec![json("404 Not Found", "no"), json("200 OK", "<html>")]);
+        for _ in 0..2 {
+            assert!(local(&[probe("web", web.port, "/v1/models")]).is_empty());
+        }
+    }
+}

@@ -369,3 +369,67 @@ const SHARE_FLOOR: Duration = Duration::from_millis(50);
 
 /// Lookups and connects need little; musl's resolver keeps its answer buffers (under 10 KiB) on the stack.
 const DIAL_STACK: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use ureq::unversioned::transport::time;
+
+    use super::*;
+
+    fn limit(limit: Duration) -> NextTimeout {
+        NextTimeout { after: time::Duration::from(limit), reason: Timeout::Connect, ..NextTimeout::default() }
+    }
+
+    #[test]
+    fn a_cut_ends_a_lookup_or_connect_that_hangs() {
+        let line = Line::new();
+        let (started_in, started) = bounded::<()>(1);
+        let (_never, hang) = bounded::<()>(1);
+        let waiter = {
+            let line = line.clone();
+            std::thread::spawn(move || {
+                line.wait_for("hangs", limit(LOOKUP_LIMIT), move || {
+                    started_in.send(()).expect("the test listens");
+                    hang.recv().map_err(io::Error::other)
+                })
+            })
+        };
+        started.recv().expect("the work begins");
+        let begin = Instant::now();
+        line.cut();
+        assert!(waiter.join().expect("no panic").is_err());
+        assert!(begin.elapsed() < Duration::from_secs(2));
+        line.cut();
+        line.cut();
+    }
+
+    #[test]
+    fn a_hanging_lookup_runs_into_its_deadline() {
+        let (_never, hang) = bounded::<()>(1);
+        let result = Line::new()
+            .wait_for("hangs", limit(Duration::from_millis(20)), move || hang.recv().map_err(io::Error::other));
+        assert!(matches!(result, Err(Error::Timeout(Timeout::Connect))), "{result:?}");
+    }
+
+    #[test]
+    fn dialling_goes_on_to_the_next_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let dead = SocketAddr::from(([127, 0, 0, 1], super::super::fake::dead_port()));
+        let live = listener.local_addr().expect("bound");
+        assert!(dial(&[dead, live], Duration::from_secs(5)).is_ok_and(|stream| stream.peer_addr().ok() == Some(live)));
+        assert!(dial(&[dead], Duration::from_secs(5)).is_err());
+        assert!(dial(&[], Duration::from_secs(5)).is_err());
+    }
+
+    #[test]
+    fn the_budget_starts_with_the_first_read_and_is_used_up() {
+        let line = Line::new();
+        line.wait(Patience::Budget(Duration::from_secs(60)));
+        let first = line.remaining();
+        assert!(first <= Duration::from_secs(60) && line.remaining() <= first);
+        line.wait(Patience::Each(Duration::from_secs(3)));
+        assert_eq!((line.remaining(), line.remaining()), (Duration::from_secs(3), Duration::from_secs(3)));
+    }
+}

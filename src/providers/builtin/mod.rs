@@ -11,6 +11,8 @@ mod answer;
 mod embed;
 mod facts;
 mod intent;
+#[cfg(test)]
+mod tests;
 mod tool;
 
 use std::ops::ControlFlow;

@@ -161,7 +161,7 @@ fn a_refusal_is_reported_with_status_message_and_retry_after() {
     let body = r#"{"error":{"message":"stub failure"}}"#;
     let limited = fake::answer("429 Too Many Requests", "retry-after: 2\r\n", body);
     let (_fake, provider) = against(vec![limited, json("500 Internal Server Error", body), json("404 Not Found", "")]);
-    let mut refused = || match chat(&provider, &turn("hi")).0 {
+    let refused = || match chat(&provider, &turn("hi")).0 {
         Err(ProviderError::Upstream { status, message, retry_after_ms }) => (status, message, retry_after_ms),
         other => panic!("{other:?}"),
     };
