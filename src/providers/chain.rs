@@ -1,9 +1,10 @@
 //! One turn over several models: the primary, then its fallbacks.
 //!
-//! Every model gets its retries first. Knows nothing of sessions and emits no events of its own; what happens is told to
-//! two callbacks.
+//! Every model gets its retries first. Knows nothing of sessions and emits no events of its own; what happens is told
+//! to two callbacks.
 //!
-//! Invariants: no other model is asked after the first delta, after an abort, or for a request every model would refuse.
+//! Invariants: no other model is asked after the first delta, after an abort, or for a request every model would
+//! refuse.
 
 use std::ops::ControlFlow;
 

@@ -4,8 +4,8 @@
 //! itself, so that shutting it down ends this call and no other; after an undisturbed call the agent goes back. Knows
 //! nothing of chat formats. Redirects are never followed: an Authorization header goes to the configured origin only.
 //!
-//! Invariants: a fired abort ends a call at once in every phase; an agent that was shut down, failed or still has unread
-//! input is never reused; no error text holds the key.
+//! Invariants: a fired abort ends a call at once in every phase; an agent that was shut down, failed or still has
+//! unread input is never reused; no error text holds the key.
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
 //! How bytes reach an upstream: name lookup, TCP, TLS, each of them stoppable.
 //!
-//! These are the parts plugged into a ureq agent. ureq's own would do, but for three things: neither a name lookup nor a
-//! TCP connect in progress is ended by `Agent::shutdown()`, the limit for silence cannot change between the first byte
-//! and the rest, and its TLS settings know either built-in roots or the host's, not both. Knows nothing of HTTP.
+//! These are the parts plugged into a ureq agent. ureq's own would do, but for three things: neither a name lookup nor
+//! a TCP connect in progress is ended by `Agent::shutdown()`, the limit for silence cannot change between the first
+//! byte and the rest, and its TLS settings know either built-in roots or the host's, not both. Knows nothing of HTTP.
 //!
 //! Invariants: whatever blocks here ends when its [`Line`] is cut; TLS settings are built at the first https connection
 //! and never before.

@@ -1,7 +1,7 @@
 //! What a person wants to know, guessed from words.
 //!
-//! Each intent is a row of words and phrases with weights; the best row wins if it explains enough of the sentence. It is
-//! pattern matching and nothing more: what it does not recognise it does not answer, which is why words it has never
+//! Each intent is a row of words and phrases with weights; the best row wins if it explains enough of the sentence. It
+//! is pattern matching and nothing more: what it does not recognise it does not answer, which is why words it has never
 //! heard of count against every row ("the health effects of coffee" is not about this gateway's health).
 //!
 //! Invariant: pure; time is bounded by the first [`WORDS_CAP`] words.
@@ -112,8 +112,8 @@ struct Row {
     phrases: &'static [(&'static str, u8)],
 }
 
-/// Weights: 3 = the word alone names the matter, 1 = it only supports. Phrases are written as [`words`] leaves them. The
-/// first of two equal rows wins, so the narrower intent stands first.
+/// Weights: 3 = the word alone names the matter, 1 = it only supports. Phrases are written as [`words`] leaves them.
+/// The first of two equal rows wins, so the narrower intent stands first.
 #[rustfmt::skip] // one word a line would hide the table
 static ROWS: &[Row] = &[
     Row {

@@ -23,6 +23,7 @@ fn an_answer_streams_in_words_and_counts_its_tokens() {
     let (input, output) = (tokens("hello"), tokens(&whole));
     assert_eq!(finish.usage, Usage { input, output, total_tokens: input + output, ..Usage::default() });
     assert_eq!(text(&chat(&provider(), &turn("hello")).1), whole);
+    assert_eq!(text(&chat(&provider(), &turn("[Sun 2026-11-22 14:00 UTC] hello")).1), whole);
 }
 
 #[test]

@@ -248,6 +248,8 @@ fn the_whole_vocabulary_is_translated() {
     assert!(openai.contains(r#""max_completion_tokens":9"#) && !openai.contains(r#""max_tokens""#), "{openai}");
     assert!(!openai.contains("reasoning_effort"), "{openai}");
     assert!(!openai.contains("agent:main"), "{openai}");
+    let mistral = body(request::Dialect::of("api.mistral.ai"), None);
+    assert!(mistral.contains(r#""max_tokens":9"#) && !mistral.contains("stream_options"), "{mistral}");
 }
 
 #[test]
