@@ -3,7 +3,7 @@
 //! Nothing here asserts what the product should do; that is the tests' business. Waiting is always for a condition and
 //! always has a limit. What a test starts ends with the test, also when it fails.
 
-#![allow(dead_code, reason = "the test binary and the bench binary each use a part")]
+#![allow(dead_code, unused_imports, reason = "the test binary and the bench binary each use a part")]
 
 pub mod gateway;
 pub mod golden;
