@@ -223,6 +223,11 @@ impl Ws {
         self.backlog.iter().filter(|frame| frame["event"] == event).collect()
     }
 
+    /// Takes everything that was read while waiting for other things.
+    pub fn take_backlog(&mut self) -> Vec<Value> {
+        self.backlog.drain(..).collect()
+    }
+
     pub fn close(&mut self) {
         // Lost on purpose: the gateway may have closed first.
         let _ = self.socket.close(None);
