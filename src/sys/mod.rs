@@ -4,4 +4,8 @@
 //! function names, never as `cfg` inside logic elsewhere.
 
 pub mod abort;
+pub mod env;
+pub mod paths;
 pub mod secret;
+
+pub use env::Env;
