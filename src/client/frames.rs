@@ -7,12 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::RpcFailure;
 use crate::sys::secret::Secret;
-
-/// The protocol version this client speaks.
-pub const PROTOCOL: u32 = 4;
-
-/// The oldest version a probe may still find.
-pub const PROBE_PROTOCOL: u32 = 3;
+use crate::wire::{MINIMUM_PROBE_PROTOCOL, PROTOCOL};
 
 /// Who connects, as what, and with which credential.
 #[derive(Debug, Clone)]
@@ -65,7 +60,7 @@ impl Identity {
 
     /// Only asks whether somebody is there; accepts the older protocol too.
     pub fn probe() -> Identity {
-        Identity { protocol: (PROBE_PROTOCOL, PROTOCOL), ..Identity::new("cli", "probe", &["operator.read"]) }
+        Identity { protocol: (MINIMUM_PROBE_PROTOCOL, PROTOCOL), ..Identity::new("cli", "probe", &["operator.read"]) }
     }
 
     pub fn with_token(mut self, token: Option<Secret>) -> Identity {

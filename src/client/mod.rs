@@ -25,7 +25,7 @@ use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{HandshakeError, Message, WebSocket};
 
 pub use error::{BODY_SHOWN, ClientError, Closed, RpcFailure};
-pub use frames::{Answer, Event, Hello, Identity, PROBE_PROTOCOL, PROTOCOL};
+pub use frames::{Answer, Event, Hello, Identity};
 pub use stream::Fingerprint;
 
 use frames::{Incoming, Request};
@@ -51,7 +51,7 @@ impl Address {
 pub struct Deadlines {
     /// TCP and TLS.
     pub connect: Duration,
-    /// From the upgrade request to `hello-ok`.
+    /// From the first packet to `hello-ok`, TCP and TLS included.
     pub handshake: Duration,
     /// One request, when the caller does not say otherwise.
     pub request: Duration,
@@ -64,9 +64,13 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
-    /// Every step may take as long as the whole was given.
-    pub fn all(within: Duration) -> Deadlines {
-        Deadlines { connect: within, handshake: within, request: within }
+    /// The same, with no step longer than `most`.
+    pub fn within(self, most: Duration) -> Deadlines {
+        Deadlines {
+            connect: self.connect.min(most),
+            handshake: self.handshake.min(most),
+            request: self.request.min(most),
+        }
     }
 }
 
@@ -74,6 +78,7 @@ impl Deadlines {
 pub struct Client {
     socket: WebSocket<Stream>,
     deadlines: Deadlines,
+    greeted_by: Instant,
     hello: Option<Hello>,
     last_id: u64,
     events: VecDeque<Event>,
@@ -112,10 +117,10 @@ impl Client {
         let host = uri.host().ok_or_else(|| ClientError::Address(format!("{} names no host", address.url)))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let connected_by = Instant::now() + deadlines.connect;
-        let socket = Stream::connect(host, port, connected_by)?;
+        let greeted_by = Instant::now() + deadlines.handshake;
+        let socket = Stream::connect(host, port, greeted_by.min(Instant::now() + deadlines.connect))?;
         let mut stream = if secure { Stream::secure(socket, host, address.pin)? } else { Stream::Plain(socket) };
-        stream.until(Instant::now() + deadlines.handshake);
+        stream.until(greeted_by);
         let limits = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(MESSAGE_MAX))
@@ -125,6 +130,7 @@ impl Client {
         Ok(Client {
             socket,
             deadlines,
+            greeted_by,
             hello: None,
             last_id: 0,
             events: VecDeque::new(),
@@ -137,7 +143,7 @@ impl Client {
 
     /// The protocol's handshake on an open socket.
     pub fn introduce(&mut self, who: &Identity) -> Result<&Hello, ClientError> {
-        let until = Instant::now() + self.deadlines.handshake;
+        let until = self.greeted_by;
         self.challenge(until)?;
         let id = self.send("connect", Some(who.params()))?;
         let answer = self.answer_until(&id, until, "connect", self.deadlines.handshake, &mut keep_none)?;
