@@ -100,8 +100,8 @@ macro_rules! talks_to_a_gateway {
         $(#[$meta:meta])*
         pub struct $name:ident { $( $(#[$field_meta:meta])* pub $field:ident: $type:ident $(<$inner:ident>)?, )* }
     ) => {
-        $(#[$meta])*
         #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+        $(#[$meta])*
         pub struct $name {
             $( $(#[$field_meta])* pub $field: $type $(<$inner>)?, )*
             /// address of the gateway, as in ws://127.0.0.1:18789; needs its own --token or --password

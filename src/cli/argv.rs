@@ -103,7 +103,7 @@ pub fn normalise(args: &[String]) -> Result<Line, String> {
 }
 
 /// Every flag of the tree, long and short, with its long name and whether a value follows.
-fn collect(command: &CommandInfoWithArgs<'static>, into: &mut BTreeMap<String, (&'static str, bool)>) {
+fn collect(command: &CommandInfoWithArgs, into: &mut BTreeMap<String, (&'static str, bool)>) {
     for flag in command.flags {
         let entry = (flag.long, matches!(flag.kind, FlagInfoKind::Option { .. }));
         into.insert(flag.long.to_owned(), entry);
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_flag_takes_a_value_everywhere_or_nowhere() {
-        fn check(command: &CommandInfoWithArgs<'static>, seen: &mut BTreeMap<&'static str, bool>) {
+        fn check(command: &CommandInfoWithArgs, seen: &mut BTreeMap<&'static str, bool>) {
             for flag in command.flags {
                 let takes = matches!(flag.kind, FlagInfoKind::Option { .. });
                 assert_eq!(*seen.entry(flag.long).or_insert(takes), takes, "{}", flag.long);

@@ -3,10 +3,11 @@
 //! Only checks the flags; everything else, the configuration included, is the gateway's own work.
 
 use super::args::GatewayRun;
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use super::output::Shell;
 use super::{PROGRAM, RunGateway};
 use crate::config::{AuthMode, BindMode};
+use crate::sys::Env;
 use crate::sys::paths::Selector;
 use crate::sys::secret::Secret;
 
@@ -35,6 +36,11 @@ pub struct GatewayOptions {
 pub fn run(shell: &mut Shell, args: &GatewayRun, run_gateway: RunGateway) -> Result<(), Failure> {
     let options = options(shell, args)?;
     run_gateway(&options, &shell.env)
+}
+
+/// The gateway of this program.
+pub fn start(_options: &GatewayOptions, _env: &Env) -> Result<(), Failure> {
+    Err(Failure::new(Kind::Internal, "this build has no gateway yet"))
 }
 
 fn options(shell: &Shell, args: &GatewayRun) -> Result<GatewayOptions, Failure> {

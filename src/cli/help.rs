@@ -37,7 +37,7 @@ pub fn overview() -> String {
     text
 }
 
-fn commands(name: &str, command: &CommandInfoWithArgs<'static>, rows: &mut Vec<(String, &'static str)>) {
+fn commands(name: &str, command: &CommandInfoWithArgs, rows: &mut Vec<(String, &'static str)>) {
     if command.commands.is_empty() || DEFAULTS.iter().any(|(word, _)| *word == name) {
         rows.push((name.to_owned(), command.description));
     }

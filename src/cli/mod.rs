@@ -34,7 +34,7 @@ mod status;
 mod system;
 
 use std::ffi::OsString;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal};
 use std::process::ExitCode;
 
 use argh::FromArgs;
@@ -49,17 +49,17 @@ use self::output::Shell;
 use crate::sys::Env;
 use crate::sys::paths::Selector;
 
-/// Runs the gateway until it ends.
+/// Runs the gateway until it ends. A seam for tests, and the only way from here to the gateway.
 pub type RunGateway = fn(&GatewayOptions, &Env) -> Result<(), Failure>;
 
 /// Runs the command line of this process (without the program's name).
-pub fn main(args: impl IntoIterator<Item = OsString>, run_gateway: RunGateway) -> ExitCode {
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let env = Env::of_process();
     let stdout = io::stdout();
     let colour = stdout.is_terminal() && env.get("NO_COLOR").is_none() && env.get("TERM") != Some("dumb");
     let (mut out, mut err) = (BufWriter::new(stdout.lock()), io::stderr());
     let mut shell = Shell { out: &mut out, err: &mut err, env, selector: Selector::default(), log_level: None, colour };
-    ExitCode::from(run(args, &mut shell, run_gateway))
+    ExitCode::from(run(args, &mut shell, gateway_run::start))
 }
 
 /// Like [`main`], on any streams and environment; the exit status comes back as a number.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::args::SessionsList;
 use super::calls::Calls;
 use super::failure::Failure;
-use super::output::{Shell, age, list_at, number_at, shorten, table, text_at};
+use super::output::{Shell, age, number_at, shorten, table, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
 

@@ -80,7 +80,8 @@ fn read(paths: &Paths) -> (Config, Vec<String>) {
         Err(failed) => return (Config::default(), vec![format!("read {}: {failed}", paths.config.display())]),
     };
     let options = jsonc_parser::ParseOptions::default();
-    let parsed = jsonc_parser::parse_to_serde_value::<serde_json::Value>(&text, &options);
+    let parsed =
+        jsonc_parser::cst::CstRootNode::parse(&text, &options).map(|root| root.to_serde_value().unwrap_or_default());
     let problems = match parsed {
         Ok(tree) => match serde_path_to_error::deserialize::<_, Config>(tree) {
             Ok(config) => return (Config { exists: true, ..config }, Vec::new()),
