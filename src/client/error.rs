@@ -20,9 +20,9 @@ pub enum ClientError {
     /// The peer speaks HTTP but did not upgrade; the body is cut to [`BODY_SHOWN`] bytes.
     Upgrade { status: u16, body: String },
     /// `connect` was answered with an error.
-    Refused { error: RpcFailure, close: Option<Closed> },
+    Refused { error: Box<RpcFailure>, close: Option<Closed> },
     /// A request was answered with an error; the connection lives on.
-    Rpc(RpcFailure),
+    Rpc(Box<RpcFailure>),
     /// The connection ended; code 1006 means without a close frame.
     Closed(Closed),
     /// Nothing came within the deadline.

@@ -10,6 +10,8 @@
 //! oldest go first); after an error that ends the connection every further call fails too.
 
 mod error;
+#[cfg(test)]
+pub(crate) mod fake;
 mod frames;
 mod stream;
 
@@ -149,7 +151,7 @@ impl Client {
         let answer = self.answer_until(&id, until, "connect", self.deadlines.handshake, &mut keep_none)?;
         match answer.result {
             Ok(hello) => Ok(self.hello.insert(Hello(hello))),
-            Err(error) => Err(ClientError::Refused { error, close: self.await_close() }),
+            Err(error) => Err(ClientError::Refused { error: Box::new(error), close: self.await_close() }),
         }
     }
 
@@ -184,7 +186,7 @@ impl Client {
         let until = Instant::now() + within;
         let id = self.send(method, Some(params))?;
         let answer = self.answer_until(&id, until, method, within, &mut keep_all)?;
-        answer.result.map_err(ClientError::Rpc)
+        answer.result.map_err(|error| ClientError::Rpc(Box::new(error)))
     }
 
     /// Asks a method that answers twice and returns the second answer. `seen` gets every event in between; what it
@@ -201,7 +203,7 @@ impl Client {
         loop {
             let answer = self.answer_until(&id, until, method, within, seen)?;
             if !answer.is_only_accepted() {
-                return answer.result.map_err(ClientError::Rpc);
+                return answer.result.map_err(|error| ClientError::Rpc(Box::new(error)));
             }
         }
     }
