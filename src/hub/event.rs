@@ -1,14 +1,15 @@
 //! What can happen to the gateway: a closed list, handled one at a time, in arrival order.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
 
 use super::run::{RunEvent, RunId};
 use super::ticket::Ticket;
 use super::{State, TaskContext};
 use crate::auth::Caller;
 use crate::net::Mailbox;
-use crate::sys::signals::Signal;
 use crate::wire::error::RpcError;
 use crate::wire::frame::Payload;
 
@@ -20,7 +21,25 @@ pub enum Event {
     Peer(ConnId, PeerEvent),
     Ask(Ask),
     Run(RunId, RunEvent),
-    Signal(Signal),
+    Stop(Stop),
+}
+
+/// The moment an event is handled. Handlers read no clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    pub at: Instant,
+    /// Milliseconds since the epoch.
+    pub ms: u64,
+}
+
+/// The order to come to an end.
+#[derive(Debug, Clone, Copy)]
+pub struct Stop {
+    /// What `shutdown` tells clients.
+    pub reason: &'static str,
+    pub restart_expected_ms: Option<u64>,
+    /// How long runs may take to finish by themselves.
+    pub drain: Duration,
 }
 
 /// What a WebSocket connection reports.
@@ -38,6 +57,8 @@ pub struct Opened {
     /// Answers the `connect` request.
     pub ticket: Ticket,
     pub auth_method: &'static str,
+    /// Told when hello-ok is on its way: before that, no other answer may be.
+    pub ready: Sender<()>,
 }
 
 /// A request whose params are decoded and whose scope is checked.
@@ -48,8 +69,8 @@ pub struct Call {
     pub ticket: Ticket,
 }
 
-type OnState = dyn FnOnce(&mut State, &Arc<Caller>, Instant) -> Result<Payload, RpcError> + Send;
-type OnTicket = dyn FnOnce(&mut State, &Arc<Caller>, Ticket, Instant) + Send;
+type OnState = dyn FnOnce(&mut State, &Arc<Caller>, Now) -> Result<Payload, RpcError> + Send;
+type OnTicket = dyn FnOnce(&mut State, &Arc<Caller>, Ticket, Now) + Send;
 type OnTask = dyn FnOnce(&TaskContext, &Arc<Caller>) -> Result<Payload, RpcError> + Send;
 
 /// A handler with its params inside, by the thread it runs on.
@@ -65,7 +86,7 @@ pub enum Job {
 /// A named question from another thread.
 pub struct Ask {
     pub name: &'static str,
-    pub f: Box<dyn FnOnce(&mut State, Instant) + Send>,
+    pub f: Box<dyn FnOnce(&mut State, Now) + Send>,
 }
 
 impl Event {
@@ -77,7 +98,7 @@ impl Event {
             Event::Peer(_, PeerEvent::Gone) => "peer gone",
             Event::Ask(ask) => ask.name,
             Event::Run(_, event) => event.name(),
-            Event::Signal(_) => "signal",
+            Event::Stop(_) => "stop",
         }
     }
 }

@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::State;
-use super::event::{Ask, Event};
+use super::event::{Ask, Event, Now};
 
 /// Events that may wait. A full inbox makes senders wait, which is back-pressure onto their sockets.
 const INBOX: usize = 1024;
@@ -28,13 +28,17 @@ impl Hub {
     }
 
     /// Asks a question and waits for the answer. `name` is what the log calls it. Never call it on the state thread.
-    pub fn ask<T: Send + 'static>(&self, name: &'static str, f: impl FnOnce(&mut State) -> T + Send + 'static) -> Result<T, Gone> {
+    pub fn ask<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        f: impl FnOnce(&mut State, Now) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
         let (answer, wait) = bounded(1);
         let ask = Ask {
             name,
-            f: Box::new(move |state, _| {
+            f: Box::new(move |state, now| {
                 // The asker may have given up: then nobody needs the answer.
-                let _ = answer.send(f(state));
+                let _ = answer.send(f(state, now));
             }),
         };
         self.post(Event::Ask(ask))?;
@@ -42,7 +46,7 @@ impl Hub {
     }
 
     /// Tells without waiting for an answer.
-    pub fn tell(&self, name: &'static str, f: impl FnOnce(&mut State, std::time::Instant) + Send + 'static) -> Result<(), Gone> {
+    pub fn tell(&self, name: &'static str, f: impl FnOnce(&mut State, Now) + Send + 'static) -> Result<(), Gone> {
         self.post(Event::Ask(Ask { name, f: Box::new(f) }))
     }
 }

@@ -41,7 +41,9 @@ impl Pulse {
     pub fn report(&self, now: Instant, now_ms: u64) -> EventLoop {
         let mut sorted = self.turns.clone();
         sorted.sort_unstable();
-        let at = |share: f64| sorted.get((sorted.len().saturating_sub(1) as f64 * share) as usize).map_or(0.0, |m| f64::from(*m) / 1000.0);
+        let at = |share: f64| {
+            sorted.get((sorted.len().saturating_sub(1) as f64 * share) as usize).map_or(0.0, |m| f64::from(*m) / 1000.0)
+        };
         let span = now.saturating_duration_since(self.since).as_secs_f64().max(0.001);
         let share = (self.busy.as_secs_f64() / span * 1000.0).round() / 1000.0;
         let recent = self.degraded_at_ms.filter(|at| now_ms.saturating_sub(*at) < 60_000);

@@ -235,3 +235,59 @@ impl RunEvent {
         }
     }
 }
+
+/// What lies in the inbox of an input that must wait. Only what `chat.send` and `agent` can carry.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    text: String,
+    #[serde(default)]
+    images: Vec<WaitingImage>,
+    extra_system: Option<String>,
+    model: Option<String>,
+    thinking: Option<String>,
+    commands: bool,
+    admin: bool,
+}
+
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct WaitingImage {
+    mime: String,
+    data: String,
+}
+
+impl Waiting {
+    pub fn of(input: &Input) -> Waiting {
+        let images = input.parts.iter().filter_map(|part| match part {
+            Part::Image { mime, data } => Some(WaitingImage { mime: mime.clone(), data: data.clone() }),
+            Part::Text(_) => None,
+        });
+        Waiting {
+            text: input.text.clone(),
+            images: images.collect(),
+            extra_system: input.extra_system.clone(),
+            model: input.model.clone(),
+            thinking: input.thinking.clone(),
+            commands: input.commands,
+            admin: input.admin,
+        }
+    }
+
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("strings and booleans are always JSON")
+    }
+
+    pub fn into_input(self) -> Input {
+        Input {
+            text: self.text,
+            parts: self.images.into_iter().map(|i| Part::Image { mime: i.mime, data: i.data }).collect(),
+            extra_system: self.extra_system,
+            model: self.model,
+            thinking: self.thinking,
+            commands: self.commands,
+            admin: self.admin,
+            created_via: "operator",
+            ..Input::default()
+        }
+    }
+}

@@ -28,7 +28,7 @@ pub struct TaskContext {
     pub hub: Hub,
     pub store: Store,
     /// Today's log file, if logs go to a file.
-    pub log_file: Option<std::path::PathBuf>,
+    pub log_file: Box<dyn Fn() -> Option<std::path::PathBuf> + Send + Sync>,
 }
 
 /// A queue of jobs and the threads that work on it. Cloning shares both.
@@ -52,7 +52,13 @@ struct Work {
 impl Default for Pool {
     fn default() -> Pool {
         let (jobs, queue) = bounded(QUEUE);
-        Pool(Arc::new(Shared { context: OnceLock::new(), jobs, queue, threads: AtomicUsize::new(0), idle: AtomicUsize::new(0) }))
+        Pool(Arc::new(Shared {
+            context: OnceLock::new(),
+            jobs,
+            queue,
+            threads: AtomicUsize::new(0),
+            idle: AtomicUsize::new(0),
+        }))
     }
 }
 

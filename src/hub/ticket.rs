@@ -47,6 +47,11 @@ impl Ticket {
         self.send(&result.and_then(|value| Payload::of(&value)));
     }
 
+    /// Gives up the duty: only for a request that the protocol closes without an answer.
+    pub fn forget(mut self) {
+        self.open = false;
+    }
+
     /// The connection that asked.
     pub fn conn(&self) -> u64 {
         self.mail.id()
@@ -74,7 +79,9 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.open {
-            self.post(&Err(RpcError::unavailable(format!("{} was dropped before it was answered", self.method)).retryable()));
+            self.post(&Err(
+                RpcError::unavailable(format!("{} was dropped before it was answered", self.method)).retryable()
+            ));
         }
         self.pending.fetch_sub(1, Ordering::Relaxed);
     }

@@ -57,6 +57,9 @@ mod tests {
         assert_eq!(timers.pop(now), None);
         assert_eq!(timers.next(), Some(now + Duration::from_secs(1)));
         let later = now + Duration::from_secs(3);
-        assert_eq!((timers.pop(later), timers.pop(later), timers.pop(later)), (Some(Due::Tick), Some(Due::Health), None));
+        assert_eq!(
+            (timers.pop(later), timers.pop(later), timers.pop(later)),
+            (Some(Due::Tick), Some(Due::Health), None)
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Where things are on this machine.
 //!
 //! Everything is derived from an [`Env`] and the two command line selectors (`--profile`, `--dev`); nothing here creates
-//! or reads a file, except that the choice of the log directory looks at what exists. The names follow the reference so
+//! or reads a file (see [`super::log_dir`] for the directory that needs a look). The names follow the reference so
 //! that an existing installation is found; the database file has a name of its own, so that it is not mistaken for
 //! theirs.
 //!
@@ -189,3 +189,92 @@ impl fmt::Display for PathsError {
 }
 
 impl std::error::Error for PathsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(env: &[(&str, &str)], profile: Option<&str>, dev: bool) -> Result<Paths, PathsError> {
+        let selector = Selector { profile: profile.map(str::to_owned), dev };
+        Paths::resolve(&env.iter().copied().collect(), &selector)
+    }
+
+    /// Environment, `--profile`, `--dev`, and the state directory, configuration and profile that follow.
+    type Row<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>, bool, &'a str, &'a str, Option<&'a str>);
+
+    #[cfg(unix)]
+    #[test]
+    fn flags_beat_the_environment_and_explicit_places_beat_profiles() {
+        let home = ("HOME", "/h");
+        let rows: &[Row] = &[
+            (&[home], None, false, "/h/.openclaw", "/h/.openclaw/openclaw.json", None),
+            (&[home], Some("default"), false, "/h/.openclaw", "/h/.openclaw/openclaw.json", None),
+            (&[home], None, true, "/h/.openclaw-dev", "/h/.openclaw-dev/openclaw.json", Some("dev")),
+            (&[home], Some("ops"), false, "/h/.openclaw-ops", "/h/.openclaw-ops/openclaw.json", Some("ops")),
+            (
+                &[home, ("OPENCLAW_PROFILE", "a")],
+                Some("b"),
+                false,
+                "/h/.openclaw-b",
+                "/h/.openclaw-b/openclaw.json",
+                Some("b"),
+            ),
+            (
+                &[home, ("OPENCLAW_PROFILE", "a")],
+                None,
+                false,
+                "/h/.openclaw-a",
+                "/h/.openclaw-a/openclaw.json",
+                Some("a"),
+            ),
+            (&[home, ("OPENCLAW_STATE_DIR", "~/s")], Some("b"), false, "/h/s", "/h/s/openclaw.json", Some("b")),
+            (&[home, ("OPENCLAW_CONFIG_PATH", "/c/x.json")], None, true, "/h/.openclaw-dev", "/c/x.json", Some("dev")),
+            (&[home, ("OPENCLAW_HOME", "/o")], None, false, "/o/.openclaw", "/o/.openclaw/openclaw.json", None),
+            (&[home, ("OPENCLAW_HOME", "~/o")], None, false, "/h/o/.openclaw", "/h/o/.openclaw/openclaw.json", None),
+            (&[home, ("OPENCLAW_HOME", "undefined")], None, false, "/h/.openclaw", "/h/.openclaw/openclaw.json", None),
+            // What a service of profile `a` exported must not pull `b` back.
+            (
+                &[home, ("OPENCLAW_PROFILE", "a"), ("OPENCLAW_STATE_DIR", "/h/.openclaw-a")],
+                Some("b"),
+                false,
+                "/h/.openclaw-b",
+                "/h/.openclaw-b/openclaw.json",
+                Some("b"),
+            ),
+        ];
+        for (env, profile, dev, state_dir, config, name) in rows {
+            let got = paths(env, *profile, *dev).unwrap();
+            assert_eq!(got.state_dir, Path::new(state_dir), "{env:?} {profile:?}");
+            assert_eq!(got.config, Path::new(config), "{env:?} {profile:?}");
+            assert_eq!(got.profile.as_deref(), *name);
+            assert_eq!(got.workspace, got.state_dir.join("workspace"));
+        }
+    }
+
+    #[test]
+    fn profile_names_that_are_no_file_names_are_refused() {
+        for name in ["../x", "a/b", "-a", "a b", "é", &"a".repeat(65)] {
+            let error = paths(&[("HOME", "/h")], Some(name), false).unwrap_err();
+            assert_eq!(error, PathsError::BadProfile { name: name.to_owned() });
+            assert!(paths(&[("HOME", "/h"), ("OPENCLAW_PROFILE", name)], None, false).is_err());
+        }
+    }
+
+    #[test]
+    fn dev_and_another_profile_cannot_both_be_meant() {
+        assert!(matches!(paths(&[("HOME", "/h")], Some("x"), true), Err(PathsError::TwoProfiles { .. })));
+        assert!(paths(&[("HOME", "/h")], Some("dev"), true).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn paths_of_users_become_absolute_and_plain() {
+        let home = Path::new("/h");
+        assert_eq!(expand("~", home), Path::new("/h"));
+        assert_eq!(expand("~/a/../b", home), Path::new("/h/b"));
+        assert_eq!(expand(" /x/./y ", home), Path::new("/x/y"));
+        assert_eq!(expand("/../..", home), Path::new("/"));
+        assert!(expand("relative", home).is_absolute());
+        assert!(expand("~other/x", home).ends_with("~other/x"));
+    }
+}
