@@ -643,6 +643,8 @@ impl<'a> Turning<'a> {
     fn explain(&self, error: &ProviderError) -> Failure {
         let message = match error {
             ProviderError::UnknownModel { .. } | ProviderError::NoCredentials { .. } => error.to_string(),
+            // The request itself was wrong: the upstream's own words say how.
+            ProviderError::Upstream { status: 400..=499, .. } => error.detail(),
             other => format!("{} request failed: {other}", self.model),
         };
         let http_status = match error {
