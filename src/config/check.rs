@@ -222,7 +222,7 @@ fn unrecognized(name: &str, known: Known) -> String {
 
 /// The candidate with the fewest typing mistakes between, if it is few enough to be one.
 pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).max(1) + 1;
+    let limit = ((name.chars().count() + 1) / 3).max(1);
     let scored = candidates.map(|candidate| (distance(&name.to_lowercase(), &candidate.to_lowercase()), candidate));
     scored.filter(|(score, _)| *score <= limit).min_by_key(|(score, _)| *score).map(|(_, candidate)| candidate)
 }
@@ -331,7 +331,7 @@ mod tests {
             "4:11 gateway.reload: Unrecognized key: \"modus\" (did you mean \"mode\"?); allowed here: debounceMs, mode"
         );
         assert!(lines[2].starts_with("5:2 : Unrecognized key: \"wibble\"; allowed here: $schema, agents, channels"));
-        assert!(lines[3].starts_with("5:34 agents.entries.b: Unrecognized key: \"nmae\" (did you mean \"name\"?)"));
+        assert!(lines[3].starts_with("5:36 agents.entries.b: Unrecognized key: \"nmae\" (did you mean \"name\"?)"));
     }
 
     #[test]

@@ -122,12 +122,12 @@ impl Work<'_> {
                 let found = self.env.get(reference.id).map(str::to_owned);
                 found.ok_or_else(|| format!("environment variable {} is not set", reference.id))
             }
-            "file" => self.from_file(reference),
+            "file" => self.read_file(reference),
             other => Err(format!("secrets of source {other:?} are not supported by this gateway")),
         }
     }
 
-    fn from_file(&self, reference: &Reference) -> Result<String, String> {
+    fn read_file(&self, reference: &Reference) -> Result<String, String> {
         let provider = self.providers.as_ref().and_then(|providers| providers.get(reference.provider));
         let unknown = || format!("secrets.providers.{} is not configured", reference.provider);
         let provider = provider.ok_or_else(unknown)?;

@@ -24,13 +24,16 @@ fn refused(auth_value: Value, env: &[(&str, &str)]) -> String {
     refusal.message
 }
 
+/// Flags, `gateway.auth`, environment; and the mode, the secret and its source that follow.
+type Row<'a> = (AuthFlags, Value, &'a [(&'a str, &'a str)], Option<AuthMode>, Option<&'a str>, Source);
+
 #[test]
 fn flags_beat_the_file_and_the_file_beats_the_environment() {
     let env = [("OPENCLAW_GATEWAY_TOKEN", "env-token"), ("OPENCLAW_GATEWAY_PASSWORD", "env-password")];
     let t = Some(AuthMode::Token);
     let p = Some(AuthMode::Password);
     let none: &[(&str, &str)] = &[];
-    let rows: &[(AuthFlags, Value, &[(&str, &str)], Option<AuthMode>, Option<&str>, Source)] = &[
+    let rows: &[Row] = &[
         (flags(None, Some("f"), None), json!({"token": "c"}), &env[..1], t, Some("f"), Source::Flag("--token")),
         (flags(None, None, None), json!({"token": "c"}), &env[..1], t, Some("c"), Source::Config("gateway.auth.token")),
         (flags(None, None, None), json!({}), &env[..1], t, Some("env-token"), Source::Env("OPENCLAW_GATEWAY_TOKEN")),
