@@ -24,6 +24,7 @@ pub fn offer() {
 }
 
 /// The argument vector to really start for `argv`.
+#[cfg(unix)]
 pub(super) fn wrapped(argv: &[String]) -> Vec<String> {
     if !cfg!(target_os = "linux") || UNDERSTOOD.get().is_none() {
         return argv.to_vec();
