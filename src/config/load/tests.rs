@@ -60,7 +60,7 @@ fn a_full_file_comes_out_typed() {
                  headers: {"X-A": "b"}, models: [{id: "m", name: "M", contextWindow: 32e3, maxTokens: 4096, input: ["text", "image"],
                  cost: {input: .5, output: 1.5}}]}, g: {api: "google-vertex"}}},
         agents: {defaults: {model: {primary: "local/m", fallbacks: ["local/n"]}, models: {"local/m": {alias: "Fast"}}, workspace: "~/w"},
-                 list: [{id: "Old One", default: false}], entries: {helper: {model: "local/x", tools: {deny: ["exec"]}, default: true}}},
+                 list: [{id: "Old One", default: false}], entries: {second: {model: "local/x", tools: {deny: ["exec"]}, default: true}}},
         tools: {profile: "coding", exec: {timeoutSec: 5}},
         session: {dmScope: "per-channel-peer", reset: {mode: "idle", idleMinutes: 10}},
         logging: {level: "debug"}, channels: {telegram: {botToken: "t"}},
@@ -78,15 +78,15 @@ fn a_full_file_comes_out_typed() {
     assert_eq!((provider.models[0].cost.input, provider.models[0].cost.output), (0.5, 1.5));
     assert_eq!(provider.headers["X-A"].expose(), "b");
     assert_eq!(config.models.providers["g"].api, Some(ModelApi::Other));
-    assert_eq!(config.agent_ids(), ["old-one", "helper"]);
-    assert_eq!(config.default_agent_id(), "helper");
-    assert_eq!(config.primary_model("helper"), Some("local/x"));
-    assert_eq!(config.fallbacks("helper"), [""; 0]);
+    assert_eq!(config.agent_ids(), ["old-one", "second"]);
+    assert_eq!(config.default_agent_id(), "second");
+    assert_eq!(config.primary_model("second"), Some("local/x"));
+    assert_eq!(config.fallbacks("second"), [""; 0]);
     assert_eq!(config.primary_model("old-one"), Some("local/m"));
     assert_eq!(config.fallbacks("old-one"), ["local/n"]);
     assert_eq!(config.model_for_alias("fast"), Some("local/m"));
     let home = config.paths.as_ref().unwrap().home.clone();
-    assert_eq!(config.agent_workspace("helper"), home.join("w"));
+    assert_eq!(config.agent_workspace("second"), home.join("w"));
     assert_eq!(config.agent_workspace("old-one"), home.join("w/old-one"));
     assert_eq!(config.tools.policy.profile.as_deref(), Some("coding"));
     assert_eq!(config.tools.exec.timeout_seconds, Some(5));

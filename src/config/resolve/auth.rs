@@ -85,8 +85,7 @@ pub fn auth(flags: &AuthFlags, config: &Config) -> Result<Auth, Refusal> {
         (written.token.is_some() || lost_token.is_some()) && (written.password.is_some() || lost_password.is_some());
     if both && written.mode.is_none() && flag_mode.is_none() {
         return Err(Refusal::config(
-            "Invalid config: gateway.auth.token and gateway.auth.password are both configured, but gateway.auth.mode is \
-             unset. Set gateway.auth.mode to token or password.",
+            "Invalid config: gateway.auth.token and gateway.auth.password are both set; choose one with gateway.auth.mode.",
         ));
     }
 
@@ -127,8 +126,8 @@ pub fn auth(flags: &AuthFlags, config: &Config) -> Result<Auth, Refusal> {
     match mode {
         AuthMode::Password if password_value.is_none() => {
             return Err(Refusal::config(
-                "Gateway auth is set to password, but no password is configured.\nSet gateway.auth.password (or \
-                 OPENCLAW_GATEWAY_PASSWORD), or pass --password.",
+                "Gateway auth mode is password, but there is no password (set gateway.auth.password or \
+                 OPENCLAW_GATEWAY_PASSWORD, or pass --password).",
             ));
         }
         AuthMode::TrustedProxy => proxy_is_complete(config, token_value.is_some().then_some(token_source))?,
@@ -216,9 +215,7 @@ fn proxy_is_complete(config: &Config, token: Option<Source>) -> Result<(), Refus
         )));
     }
     if gateway.trusted_proxies.is_empty() {
-        return Err(Refusal::config(
-            "gateway auth mode=trusted-proxy requires gateway.trustedProxies to be configured with at least one proxy IP",
-        ));
+        return Err(Refusal::config("gateway auth mode is trusted-proxy, but gateway.trustedProxies names no proxy"));
     }
     Ok(())
 }

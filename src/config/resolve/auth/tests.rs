@@ -86,8 +86,8 @@ fn flags_beat_the_file_and_the_file_beats_the_environment() {
 
 #[test]
 fn a_token_and_a_password_need_a_mode() {
-    let text = "Invalid config: gateway.auth.token and gateway.auth.password are both configured, but gateway.auth.mode \
-                is unset. Set gateway.auth.mode to token or password.";
+    let text =
+        "Invalid config: gateway.auth.token and gateway.auth.password are both set; choose one with gateway.auth.mode.";
     assert_eq!(refused(json!({"token": "a", "password": "b"}), &[]), text);
     let with_flag = auth(&flags(Some("token"), None, None), &config(json!({"token": "a", "password": "b"}), &[]));
     assert_eq!(with_flag.unwrap().mode, AuthMode::Token);
@@ -136,7 +136,7 @@ fn a_secret_that_cannot_be_had_fails_closed() {
 fn modes_without_what_they_need_are_refused() {
     assert!(
         refused(json!({"mode": "password"}), &[])
-            .starts_with("Gateway auth is set to password, but no password is configured.")
+            .starts_with("Gateway auth mode is password, but there is no password")
     );
     let proxy = |auth: Value, proxies: Value, env: &[(&str, &str)]| {
         let value = json!({"gateway": {"auth": auth, "trustedProxies": proxies}});
@@ -145,7 +145,7 @@ fn modes_without_what_they_need_are_refused() {
     };
     let complete = json!({"mode": "trusted-proxy", "trustedProxy": {"userHeader": "x-user"}});
     assert_eq!(proxy(complete.clone(), json!(["10.0.0.1"]), &[]), Ok(AuthMode::TrustedProxy));
-    assert!(proxy(complete.clone(), json!([]), &[]).unwrap_err().contains("requires gateway.trustedProxies"));
+    assert!(proxy(complete.clone(), json!([]), &[]).unwrap_err().contains("names no proxy"));
     assert!(proxy(json!({"mode": "trusted-proxy"}), json!(["10.0.0.1"]), &[]).unwrap_err().contains("userHeader"));
     let with_token = proxy(complete, json!(["10.0.0.1"]), &[("OPENCLAW_GATEWAY_TOKEN", "t")]).unwrap_err();
     assert!(with_token.contains("OPENCLAW_GATEWAY_TOKEN sets a shared token"));
