@@ -3,12 +3,15 @@
 //! A command that only talks to a gateway must stay usable while the configuration is broken: then everything unset is
 //! at its default and the problems are kept for those commands that report them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::failure::Failure;
 use super::output::Shell;
 use crate::config::{BindMode, Config, Mode};
+use crate::sys::log_dir::{log_dir, log_file_name};
 use crate::sys::paths::Paths;
+use crate::sys::{Env, clock};
 
 /// The configuration as the command line sees it.
 pub struct Settings {
@@ -61,6 +64,19 @@ impl Settings {
     /// The configuration file's path, for messages.
     pub fn path(&self) -> String {
         self.config.path.display().to_string()
+    }
+
+    /// The file today's gateway of this instance logs to.
+    pub fn log_file(&self, env: &Env) -> Option<PathBuf> {
+        let paths = self.config.paths.as_ref()?;
+        let set = self.config.logging.file.as_deref().map(str::trim).filter(|file| !file.is_empty());
+        Some(match set {
+            Some(file) => paths.expand(file),
+            None => {
+                let name = log_file_name(paths.profile.as_deref(), &clock::local_date(clock::now_ms()));
+                log_dir(paths, env).join(name)
+            }
+        })
     }
 
     pub fn bind(&self) -> &'static str {
