@@ -1,1 +1,13 @@
-//! The one integration test binary.
+//! The one integration test binary: everything that needs the built program, the tree or both.
+//!
+//! `tidy` reads the tree. Every other module starts the real binary in a state directory of its own and talks to it
+//! over sockets. Tests share nothing, so any number of them run side by side.
+
+mod support;
+
+mod chat;
+mod gateway_start;
+mod http;
+mod liars;
+mod protocol;
+mod tidy;

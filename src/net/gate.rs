@@ -4,15 +4,20 @@
 //! that a crowd of silent clients cannot keep a speaking one out. Does not know what a connection is for.
 //!
 //! Invariants: every place is held by a value and freed by its drop; the books hold only connections that exist; the
-//! lock is held for memory work only.
+//! lock is held for memory work only. Only an accept thread waits here, with the lock released.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::Limits;
 use super::sock::Sock;
+
+/// How long a newcomer waits for one that was ended to be gone; a thread that was woken takes well under a
+/// millisecond. Where waking does not work (Windows) the newcomer is refused.
+const LEAVE_TIME: Duration = Duration::from_millis(50);
 
 /// The gate of one server.
 #[derive(Debug)]
@@ -20,7 +25,11 @@ pub(super) struct Gate {
     connections: usize,
     per_address: usize,
     unauthenticated: usize,
+    /// How many may be on their way out at one time.
+    leaving: usize,
     books: Mutex<Books>,
+    /// Told when one of them has gone.
+    left: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +53,15 @@ struct Live {
 struct Count {
     connections: usize,
     unadmitted: usize,
+}
+
+/// What there is no place in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    Nothing,
+    /// In the share of its address.
+    Here,
+    Everywhere,
 }
 
 /// What a connection is doing, as far as the gate cares.
@@ -79,27 +97,49 @@ impl Gate {
             connections: limits.connections,
             per_address: limits.per_address,
             unauthenticated: limits.unauthenticated,
+            leaving: (limits.connections / 4).max(1),
             books: Mutex::default(),
+            left: Condvar::new(),
         })
     }
 
     /// A place for a new connection, if need be that of one that waits.
     pub(super) fn admit(self: &Arc<Gate>, id: u64, address: IpAddr, sock: &Sock) -> Option<Slot> {
+        let mut ended = None;
         let mut books = self.books();
-        let full = books.live.len() >= self.connections;
-        let full_here = books.addresses.get(&address).is_some_and(|count| count.connections >= self.per_address);
-        if full || full_here {
-            // Of its own address where that is what is full; an address that floods pays for itself.
-            let of = full_here.then_some(address);
-            // A connection that was ended needs a moment to go; without a bound a fast crowd would make them pile up.
-            if books.leaving > self.connections / 4 || !books.end_oldest(of) {
-                return None;
-            }
+        if self.lacks_place(&books, address) != Lack::Nothing {
+            // A connection that was ended needs a moment to go. Waiting for it keeps a fast crowd from piling up
+            // threads, and slows down only those who come in while all places are taken.
+            let crowded = |books: &mut Books| books.leaving >= self.leaving;
+            let (lock, waited) =
+                self.left.wait_timeout_while(books, LEAVE_TIME, crowded).unwrap_or_else(PoisonError::into_inner);
+            books = lock;
+            ended = match self.lacks_place(&books, address) {
+                Lack::Nothing => None,
+                _ if waited.timed_out() => return None,
+                Lack::Here => Some(books.end_oldest(Some(address))?),
+                Lack::Everywhere => Some(books.end_oldest(None)?),
+            };
         }
         let phase = Arc::new(AtomicU8::new(Phase::Waiting as u8));
         books.live.insert(id, Live { address, sock: sock.clone(), phase: phase.clone() });
         books.addresses.entry(address).or_default().connections += 1;
+        drop(books);
+        if let Some(sock) = ended {
+            sock.kick();
+        }
         Some(Slot { gate: self.clone(), id, address, phase })
+    }
+
+    fn lacks_place(&self, books: &Books, address: IpAddr) -> Lack {
+        // The address first: one that floods pays for itself.
+        if books.addresses.get(&address).is_some_and(|count| count.connections >= self.per_address) {
+            Lack::Here
+        } else if books.live.len() >= self.connections {
+            Lack::Everywhere
+        } else {
+            Lack::Nothing
+        }
     }
 
     /// Connections that have a place.
@@ -109,11 +149,9 @@ impl Gate {
 
     /// Ends every connection that is in `phase`, or every one.
     pub(super) fn kick(&self, phase: Option<Phase>) {
-        for live in self.books().live.values() {
-            if phase.is_none_or(|phase| live.phase.load(Ordering::Relaxed) == phase as u8) {
-                live.sock.kick();
-            }
-        }
+        let meant = |live: &&Live| phase.is_none_or(|phase| live.phase.load(Ordering::Relaxed) == phase as u8);
+        let socks: Vec<Sock> = self.books().live.values().filter(meant).map(|live| live.sock.clone()).collect();
+        socks.iter().for_each(Sock::kick);
     }
 
     /// Nothing in here panics half-way, so a poisoned lock still guards whole books.
@@ -123,17 +161,15 @@ impl Gate {
 }
 
 impl Books {
-    /// Ends the oldest connection that waits, and takes it out of the books at once.
-    fn end_oldest(&mut self, of: Option<IpAddr>) -> bool {
+    /// Takes the oldest connection that waits out of the books; its socket is to be ended.
+    fn end_oldest(&mut self, of: Option<IpAddr>) -> Option<Sock> {
         let waits = |live: &Live| {
             live.phase.load(Ordering::Relaxed) == Phase::Waiting as u8 && of.is_none_or(|of| of == live.address)
         };
-        let Some(id) = self.live.iter().find(|(_, live)| waits(live)).map(|(id, _)| *id) else { return false };
-        if let Some(live) = self.remove(id) {
-            live.sock.kick();
-            self.leaving += 1;
-        }
-        true
+        let id = self.live.iter().find(|(_, live)| waits(live)).map(|(id, _)| *id)?;
+        let live = self.remove(id)?;
+        self.leaving += 1;
+        Some(live.sock)
     }
 
     fn remove(&mut self, id: u64) -> Option<Live> {
@@ -175,6 +211,7 @@ impl Drop for Slot {
         let mut books = self.gate.books();
         if books.remove(self.id).is_none() {
             books.leaving = books.leaving.saturating_sub(1);
+            self.gate.left.notify_all();
         }
     }
 }

@@ -46,8 +46,8 @@ pub struct Limits {
     pub ping_every: Duration,
     /// How long after a ping the peer may stay silent. Together with `ping_every` it is the lethal read timeout.
     pub pong_time: Duration,
-    /// A message above this many bytes makes the reader start over with fresh buffers, instead of keeping the big one
-    /// for the life of the connection.
+    /// A frame above this many bytes makes the reader start over with fresh buffers after its message, instead of
+    /// keeping the big one for the life of the connection. Starting over costs one small allocation.
     pub keep_buffer: usize,
 
     /// Silence in an event stream after which a comment is sent: proxies cut streams that say nothing.
@@ -81,7 +81,7 @@ impl Default for Limits {
             handshake_time: Duration::from_secs(15),
             ping_every: Duration::from_secs(25),
             pong_time: Duration::from_secs(25),
-            keep_buffer: 256 << 10,
+            keep_buffer: 32 << 10,
             sse_ping: Duration::from_secs(15),
             look_every: Duration::from_millis(500),
             connection_stack: 512 << 10,

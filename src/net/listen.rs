@@ -354,3 +354,121 @@ fn enter(shared: &Shared, sock: Sock, origin: &Origin) -> Option<Pipe> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+
+    /// A listener in a process with so many descriptors; `None` in the script is a client, the rest are errors.
+    struct Scripted {
+        script: RefCell<Vec<Option<io::Error>>>,
+        free: Arc<AtomicU64>,
+        address: SocketAddr,
+    }
+
+    struct Descriptor(Arc<AtomicU64>);
+
+    impl Descriptor {
+        fn take(free: &Arc<AtomicU64>) -> io::Result<Descriptor> {
+            match free.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |free| free.checked_sub(1)) {
+                Ok(_) => Ok(Descriptor(free.clone())),
+                Err(_) => Err(io::Error::other("too many open files")),
+            }
+        }
+    }
+
+    impl Drop for Descriptor {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Door for Scripted {
+        type Spare = Descriptor;
+
+        fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+            let free = Descriptor::take(&self.free)?;
+            // What is accepted keeps its descriptor until the test is over.
+            std::mem::forget(free);
+            match self.script.borrow_mut().pop() {
+                Some(Some(error)) => {
+                    self.free.fetch_add(1, Ordering::SeqCst);
+                    Err(error)
+                }
+                _ => Ok((TcpStream::connect(self.address)?, self.address)),
+            }
+        }
+
+        fn spare(&self) -> io::Result<Descriptor> {
+            Descriptor::take(&self.free)
+        }
+    }
+
+    /// Writes down what happens; gives descriptors back when the loop waits; stops after so many waits or clients.
+    struct Diary {
+        notes: Vec<&'static str>,
+        pauses: Vec<u128>,
+        free: Arc<AtomicU64>,
+        left: Cell<u32>,
+    }
+
+    impl Reception for Diary {
+        fn stopping(&self) -> bool {
+            self.left.get() == 0
+        }
+
+        fn serve(&mut self, _: TcpStream, _: SocketAddr) {
+            self.notes.push("served");
+            self.left.set(self.left.get() - 1);
+        }
+
+        fn turn_away(&mut self, _: TcpStream) {
+            self.notes.push("turned away");
+            self.free.fetch_add(1, Ordering::SeqCst);
+        }
+
+        fn pause(&mut self, time: Duration) {
+            self.notes.push("waited");
+            self.pauses.push(time.as_millis());
+            self.left.set(self.left.get() - 1);
+            if self.pauses.len() == 3 {
+                self.free.fetch_add(2, Ordering::SeqCst);
+            }
+        }
+    }
+
+    fn played(script: Vec<Option<io::Error>>, descriptors: u64, steps: u32) -> Diary {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let free = Arc::new(AtomicU64::new(descriptors));
+        let door = Scripted { script: RefCell::new(script), free: free.clone(), address };
+        let mut diary = Diary { notes: Vec::new(), pauses: Vec::new(), free, left: Cell::new(steps) };
+        accept_loop(&door, &mut diary);
+        diary
+    }
+
+    #[test]
+    fn without_descriptors_clients_are_turned_away_until_some_come_back() {
+        // One for the spare, one for the first client; two more come back with the third wait.
+        let diary = played(Vec::new(), 2, 6);
+        let expected = ["served", "turned away", "waited", "turned away", "waited", "turned away", "waited", "served"];
+        assert_eq!(diary.notes[..8], expected);
+        assert_eq!(diary.pauses[..3], [10, 20, 40]);
+    }
+
+    #[test]
+    fn without_even_a_spare_the_loop_waits_and_recovers() {
+        let diary = played(Vec::new(), 0, 5);
+        assert_eq!(diary.notes, ["waited", "waited", "waited", "served", "turned away", "waited"]);
+        assert_eq!(diary.pauses, [10, 20, 40, 10]);
+    }
+
+    #[test]
+    fn an_error_of_one_client_costs_no_wait() {
+        let error = || Some(io::ErrorKind::ConnectionAborted.into());
+        let diary = played(vec![None, error(), error()], 9, 1);
+        assert_eq!(diary.notes, ["served"]);
+    }
+}

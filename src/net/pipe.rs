@@ -202,7 +202,11 @@ impl Pipe {
                 return false;
             }
             self.make_room(cap);
-            match self.source.read_now(&mut self.buffer[self.to..]) {
+            let read = self.source.read_now(&mut self.buffer[self.to..]);
+            if self.source.wants_flush() && self.sink.flush().is_err() {
+                return true;
+            }
+            match read {
                 Ok(None) => return false,
                 Ok(Some(0)) | Err(_) => return true,
                 Ok(Some(read)) => self.to += read,

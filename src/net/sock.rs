@@ -10,8 +10,10 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The slowest reader we go on writing to, in bytes a second, once it had its `write_time`. Stops a client from holding
-/// a thread for hours by taking one byte at a time.
+/// How long one write may take whatever its size; then the peer must have taken [`SLOWEST`] on the average. Stops a
+/// client from holding a thread for hours by taking a little before each write timeout.
+const WRITE_GRACE: Duration = Duration::from_secs(30);
+/// Bytes a second: less than the worst line a client of this protocol works over.
 const SLOWEST: u64 = 16 << 10;
 
 /// A connected socket; clones share the descriptor.
@@ -69,7 +71,7 @@ impl Sock {
                 Err(error) => return Err(error),
             }
             let started = *started.get_or_insert_with(Instant::now);
-            if started.elapsed() > Duration::from_secs(30 + total / SLOWEST) {
+            if started.elapsed() > WRITE_GRACE + Duration::from_secs(total / SLOWEST) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }

@@ -4,8 +4,11 @@
 //! itself, so that shutting it down ends this call and no other; after an undisturbed call the agent goes back. Knows
 //! nothing of chat formats. Redirects are never followed: an Authorization header goes to the configured origin only.
 //!
-//! Invariants: a fired abort ends a call at once in every phase; an agent that was shut down, failed or still has unread
-//! input is never reused; no error text holds the key.
+//! Invariants: a fired abort ends a call at once in every phase; an agent that was shut down, failed or still has
+//! unread input is never reused; no error text holds the key.
+
+#[cfg(test)]
+mod tests;
 
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +19,7 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, BodyReader, Proxy, ProxyProtocol, Timeout};
 
 use super::sse_decoder::{SseDecoder, SseEvent};
-use super::transport::{Dial, Line, Lookup, Patience, Tls};
+use super::transport::{Dial, Line, Lookup, Patience, Tls, client_config};
 use super::{ProviderError, settings};
 use crate::sys::abort::{Abort, HookGuard};
 use crate::sys::secret::Secret;
@@ -29,6 +32,7 @@ pub struct Upstream {
     secrets: Vec<Secret>,
     timeouts: settings::Timeouts,
     proxy: Option<Proxy>,
+    tls: fn() -> Result<Arc<rustls::ClientConfig>, ureq::Error>,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -98,6 +102,7 @@ impl Upstream {
             secrets,
             timeouts: settings.timeouts,
             proxy,
+            tls: client_config,
             idle: Mutex::new(Vec::new()),
         })
     }
@@ -253,7 +258,7 @@ impl Upstream {
             .max_idle_connections_per_host(1)
             .max_idle_age(IDLE_AGE)
             .build();
-        let connector = ().chain(ConnectProxyConnector::default()).chain(Dial(line.clone())).chain(Tls);
+        let connector = ().chain(ConnectProxyConnector::default()).chain(Dial(line.clone())).chain(Tls(self.tls));
         Caller { agent: Agent::with_parts(config, connector, Lookup(line.clone())), line }
     }
 

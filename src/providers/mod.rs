@@ -10,6 +10,8 @@ pub mod builtin;
 pub mod chain;
 pub mod discover;
 pub mod error;
+#[cfg(test)]
+mod fake;
 pub mod http;
 pub mod known;
 pub mod openai;

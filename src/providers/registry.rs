@@ -113,8 +113,8 @@ impl Registry {
         }
     }
 
-    /// What to use when nobody said: the first configured model, else the default of the first key found, else what runs
-    /// on this machine, else the embedded model.
+    /// What to use when nobody said: the first configured model, else the default of the first key found, else what
+    /// runs on this machine, else the embedded model.
     pub fn default_model(&self) -> ModelRef {
         let usable = self.entries.iter().filter(|entry| entry.provider.is_ok());
         usable

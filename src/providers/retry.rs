@@ -31,9 +31,14 @@ pub fn chat(
             each(delta)
         });
         let error = match result {
-            Err(error) if !delivered && attempt < retries && error.is_retryable() && !abort.fired() => error,
+            Err(error) if !delivered && error.is_retryable() && !abort.fired() => error,
             other => return other,
         };
+        let retries =
+            if matches!(error, ProviderError::Garbled { .. }) { retries.min(GARBLED_RETRIES) } else { retries };
+        if attempt >= retries {
+            return Err(error);
+        }
         attempt += 1;
         let delay = pause(policy, attempt, retry_after(&error), random());
         log::debug!("retry {attempt}/{retries} in {} ms: {error}", delay.as_millis());
@@ -94,6 +99,10 @@ fn random() -> f64 {
         Err(_) => 0.5,
     }
 }
+
+/// An answer may break off by accident; a server that speaks something else will go on doing so, and a person should
+/// learn of it within seconds.
+const GARBLED_RETRIES: u32 = 2;
 
 #[cfg(test)]
 mod tests {

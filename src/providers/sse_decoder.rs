@@ -1,8 +1,8 @@
 //! Server-sent events: bytes in, events out.
 //!
 //! Pure: no socket, no clock. It follows the WHATWG rules (CR, LF and CRLF, comments, several data lines, byte order
-//! mark, replacement of bad UTF-8) except that an event left open at the end of the stream is delivered, because several
-//! servers forget the last blank line. It does not interpret what an event carries.
+//! mark, replacement of bad UTF-8) except that an event left open at the end of the stream is delivered, because
+//! several servers forget the last blank line. It does not interpret what an event carries.
 //!
 //! Invariants: the split of the input into pushes never changes the events; no event holds more than [`EVENT_CAP`]
 //! bytes; after an error nothing more comes out.

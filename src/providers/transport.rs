@@ -1,8 +1,8 @@
 //! How bytes reach an upstream: name lookup, TCP, TLS, each of them stoppable.
 //!
-//! These are the parts plugged into a ureq agent. ureq's own would do, but for three things: neither a name lookup nor a
-//! TCP connect in progress is ended by `Agent::shutdown()`, the limit for silence cannot change between the first byte
-//! and the rest, and its TLS settings know either built-in roots or the host's, not both. Knows nothing of HTTP.
+//! These are the parts plugged into a ureq agent. ureq's own would do, but for three things: neither a name lookup nor
+//! a TCP connect in progress is ended by `Agent::shutdown()`, the limit for silence cannot change between the first
+//! byte and the rest, and its TLS settings know either built-in roots or the host's, not both. Knows nothing of HTTP.
 //!
 //! Invariants: whatever blocks here ends when its [`Line`] is cut; TLS settings are built at the first https connection
 //! and never before.
@@ -222,6 +222,7 @@ impl Transport for Tcp {
                 result => break result.map_err(|error| timed(error, reason))?,
             }
         };
+        acknowledge(&self.socket.0);
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
@@ -234,6 +235,18 @@ impl Transport for Tcp {
         socket.set_nonblocking(false).is_ok() && quiet
     }
 }
+
+/// Acknowledges what was read now, not up to 40 ms later: a server that sends each delta with a small write and has
+/// left Nagle's algorithm on holds the next delta back until then.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn acknowledge(stream: &TcpStream) {
+    // Only an optimisation; a socket that cannot do it is merely slower.
+    let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
+}
+
+/// Elsewhere there is no such switch.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn acknowledge(_stream: &TcpStream) {}
 
 fn timed(error: io::Error, reason: Timeout) -> Error {
     match error.kind() {
@@ -248,9 +261,9 @@ impl fmt::Debug for Tcp {
     }
 }
 
-/// Wraps https connections in TLS.
+/// Wraps https connections in TLS. The settings are asked for at the first one: [`client_config`], except in tests.
 #[derive(Debug)]
-pub struct Tls;
+pub struct Tls(pub fn() -> Result<Arc<ClientConfig>, Error>);
 
 impl<In: Transport> Connector<In> for Tls {
     type Out = Either<In, TlsStream>;
@@ -265,7 +278,7 @@ impl<In: Transport> Connector<In> for Tls {
         let host = details.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let name =
             ServerName::try_from(host.to_string()).map_err(|_| Error::Tls("the host is not a valid TLS name"))?;
-        let mut session = ClientConnection::new(client_config()?, name)?;
+        let mut session = ClientConnection::new((self.0)()?, name)?;
         let mut wire = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         wire.set_timeout(details.timeout);
         while session.is_handshaking() {
@@ -324,7 +337,7 @@ pub fn client_config() -> Result<Arc<ClientConfig>, Error> {
     Ok(CONFIG.get_or_init(|| built).clone())
 }
 
-fn build_config(roots: RootCertStore) -> Result<ClientConfig, Error> {
+pub(super) fn build_config(roots: RootCertStore) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -369,3 +382,67 @@ const SHARE_FLOOR: Duration = Duration::from_millis(50);
 
 /// Lookups and connects need little; musl's resolver keeps its answer buffers (under 10 KiB) on the stack.
 const DIAL_STACK: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use ureq::unversioned::transport::time;
+
+    use super::*;
+
+    fn limit(limit: Duration) -> NextTimeout {
+        NextTimeout { after: time::Duration::from(limit), reason: Timeout::Connect, ..NextTimeout::default() }
+    }
+
+    #[test]
+    fn a_cut_ends_a_lookup_or_connect_that_hangs() {
+        let line = Line::new();
+        let (started_in, started) = bounded::<()>(1);
+        let (_never, hang) = bounded::<()>(1);
+        let waiter = {
+            let line = line.clone();
+            std::thread::spawn(move || {
+                line.wait_for("hangs", limit(LOOKUP_LIMIT), move || {
+                    started_in.send(()).expect("the test listens");
+                    hang.recv().map_err(io::Error::other)
+                })
+            })
+        };
+        started.recv().expect("the work begins");
+        let begin = Instant::now();
+        line.cut();
+        assert!(waiter.join().expect("no panic").is_err());
+        assert!(begin.elapsed() < Duration::from_secs(2));
+        line.cut();
+        line.cut();
+    }
+
+    #[test]
+    fn a_hanging_lookup_runs_into_its_deadline() {
+        let (_never, hang) = bounded::<()>(1);
+        let result = Line::new()
+            .wait_for("hangs", limit(Duration::from_millis(20)), move || hang.recv().map_err(io::Error::other));
+        assert!(matches!(result, Err(Error::Timeout(Timeout::Connect))), "{result:?}");
+    }
+
+    #[test]
+    fn dialling_goes_on_to_the_next_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let dead = SocketAddr::from(([127, 0, 0, 1], super::super::fake::dead_port()));
+        let live = listener.local_addr().expect("bound");
+        assert!(dial(&[dead, live], Duration::from_secs(5)).is_ok_and(|stream| stream.peer_addr().ok() == Some(live)));
+        assert!(dial(&[dead], Duration::from_secs(5)).is_err());
+        assert!(dial(&[], Duration::from_secs(5)).is_err());
+    }
+
+    #[test]
+    fn the_budget_starts_with_the_first_read_and_is_used_up() {
+        let line = Line::new();
+        line.wait(Patience::Budget(Duration::from_secs(60)));
+        let first = line.remaining();
+        assert!(first <= Duration::from_secs(60) && line.remaining() <= first);
+        line.wait(Patience::Each(Duration::from_secs(3)));
+        assert_eq!((line.remaining(), line.remaining()), (Duration::from_secs(3), Duration::from_secs(3)));
+    }
+}

@@ -124,3 +124,76 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<InboxRow> {
         payload: row.get(6)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::memory;
+    use super::*;
+
+    fn input(run_id: &str, payload: &str) -> InboxRow {
+        InboxRow {
+            n: 0,
+            run_id: run_id.into(),
+            session_key: "agent:main:main".into(),
+            agent_id: "main".into(),
+            created_at_ms: 7,
+            attempts: 0,
+            payload: payload.into(),
+        }
+    }
+
+    fn ids(rows: &[InboxRow]) -> Vec<&str> {
+        rows.iter().map(|row| row.run_id.as_str()).collect()
+    }
+
+    #[test]
+    fn inputs_wait_in_order_and_are_taken_once() {
+        let conn = memory();
+        for run_id in ["c", "a", "b"] {
+            assert!(put(&conn, &input(run_id, "{}")).expect("puts"));
+        }
+        assert!(!put(&conn, &input("a", "other")).expect("is there"), "a repeated put changes nothing");
+        let all = list(&conn, 0, 10, 1000).expect("lists");
+        assert_eq!(ids(&all), ["c", "a", "b"]);
+        assert_eq!(ids(&list(&conn, all[0].n, 1, 1000).expect("lists")), ["a"]);
+        assert_eq!(ids(&list(&conn, 0, 10, 4).expect("lists")), ["c", "a"]);
+        assert_eq!(ids(&list(&conn, 0, 10, 0).expect("lists")), ["c"]);
+        let taken = take(&conn, "a").expect("takes").expect("there");
+        assert_eq!((taken.payload.as_str(), taken.created_at_ms), ("{}", 7));
+        assert_eq!(take(&conn, "a").expect("gone"), None);
+        assert!(remove(&conn, "c").expect("removes"));
+        assert!(!remove(&conn, "c").expect("gone"));
+        assert_eq!(load(&conn).expect("counts"), (1, 2));
+    }
+
+    #[test]
+    fn tries_are_counted() {
+        let conn = memory();
+        put(&conn, &input("a", "{}")).expect("puts");
+        assert_eq!(bump_attempts(&conn, "a").expect("counts"), Some(1));
+        assert_eq!(bump_attempts(&conn, "a").expect("counts"), Some(2));
+        assert_eq!(get(&conn, "a").expect("reads").expect("there").attempts, 2);
+        assert_eq!(bump_attempts(&conn, "nobody").expect("counts"), None);
+    }
+
+    #[test]
+    fn a_full_inbox_promises_nothing() {
+        let conn = memory();
+        for n in 0..INBOX_MAX {
+            put(&conn, &input(&n.to_string(), "{}")).expect("puts");
+        }
+        assert!(matches!(put(&conn, &input("more", "{}")), Err(StoreError::Busy { .. })));
+        remove(&conn, "0").expect("removes");
+        assert!(put(&conn, &input("more", "{}")).expect("a place is free"));
+    }
+
+    #[test]
+    fn a_payload_over_its_cap_or_the_inboxs_is_refused() {
+        let conn = memory();
+        let long = "x".repeat(PAYLOAD_MAX_BYTES);
+        assert!(matches!(put(&conn, &input("a", &format!("{long}x"))), Err(StoreError::TooLarge { .. })));
+        assert!(put(&conn, &input("a", &long)).expect("puts"));
+        assert!(put(&conn, &input("b", &long)).expect("puts"));
+        assert!(matches!(put(&conn, &input("c", "x")), Err(StoreError::Busy { .. })));
+    }
+}

@@ -59,3 +59,47 @@ pub fn page(conn: &Connection, scope: &str, after: &str, limit: usize) -> Result
         .collect::<Result<_, _>>()?;
     Ok(pairs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::memory;
+    use super::*;
+
+    #[test]
+    fn scopes_do_not_see_each_other() {
+        let conn = memory();
+        set(&conn, "a", "x", "1").expect("sets");
+        set(&conn, "b", "x", "2").expect("sets");
+        set(&conn, "a", "x", "3").expect("sets");
+        assert_eq!(get(&conn, "a", "x").expect("reads").as_deref(), Some("3"));
+        assert!(delete(&conn, "a", "x").expect("deletes"));
+        assert!(!delete(&conn, "a", "x").expect("gone"));
+        assert_eq!(get(&conn, "a", "x").expect("reads"), None);
+        assert_eq!(list(&conn, "b").expect("lists"), [("x".into(), "2".into())]);
+    }
+
+    #[test]
+    fn a_scope_is_listed_by_name_in_pages() {
+        let conn = memory();
+        for name in ["c", "a", "b"] {
+            set(&conn, "s", name, "1").expect("sets");
+        }
+        let names = |pairs: Vec<Pair>| pairs.into_iter().map(|(name, _)| name).collect::<String>();
+        assert_eq!(names(page(&conn, "s", "", 2).expect("lists")), "ab");
+        assert_eq!(names(page(&conn, "s", "b", 2).expect("lists")), "c");
+    }
+
+    #[test]
+    fn a_scope_and_a_value_have_caps() {
+        let conn = memory();
+        for n in 0..SCOPE_MAX {
+            statement(&conn, "INSERT INTO kv VALUES ('s', ?1, '')")
+                .and_then(|mut s| Ok(s.execute([n])?))
+                .expect("fills");
+        }
+        assert!(matches!(set(&conn, "s", "more", "1"), Err(StoreError::Busy { .. })));
+        set(&conn, "s", "7", "1").expect("a known name may change");
+        let long = "x".repeat(VALUE_MAX_BYTES + 1);
+        assert!(matches!(set(&conn, "t", "x", &long), Err(StoreError::TooLarge { .. })));
+    }
+}

@@ -116,7 +116,7 @@ impl Store {
         let Some(place) = Place::take(&self.0.load, bytes) else {
             return done(Err(StoreError::Busy { what }));
         };
-        let task = Task { what, job: Some(job), value: None, done: Some(done), _place: place };
+        let task = Task { what, job: Some(job), value: None, done: Some(done), place: Some(place) };
         // If the thread has ended, the letter comes back inside the error and answers `Closed` as it is dropped.
         drop(self.0.mail.send(Mail::Job(Box::new(task))));
     }

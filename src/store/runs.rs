@@ -103,3 +103,55 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         result: row.get(5)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::memory;
+    use super::*;
+
+    fn run(run_id: &str, result: &str) -> RunRow {
+        RunRow {
+            run_id: run_id.into(),
+            session_key: "agent:main:main".into(),
+            status: "ok".into(),
+            started_ms: 1,
+            ended_ms: 2,
+            result: result.into(),
+        }
+    }
+
+    #[test]
+    fn the_latest_end_of_a_run_is_remembered() {
+        let conn = memory();
+        put(&conn, &run("a", "1")).expect("puts");
+        put(&conn, &run("b", "2")).expect("puts");
+        put(&conn, &run("a", "3")).expect("replaces");
+        assert_eq!(get(&conn, "a").expect("reads"), Some(run("a", "3")));
+        assert_eq!(get(&conn, "nobody").expect("reads"), None);
+        assert_eq!(newest(&conn, 10).expect("reads"), [run("b", "2"), run("a", "3")]);
+    }
+
+    #[test]
+    fn only_the_newest_runs_are_kept() {
+        let conn = memory();
+        for n in 0..3 * RUNS_KEPT {
+            put(&conn, &run(&n.to_string(), "{}")).expect("puts");
+        }
+        let kept: i64 = conn.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).expect("counts");
+        assert!((RUNS_KEPT as i64..RUNS_KEPT as i64 + PRUNE_EVERY).contains(&kept), "{kept}");
+        assert!(get(&conn, &(2 * RUNS_KEPT).to_string()).expect("reads").is_some());
+        assert!(get(&conn, "0").expect("reads").is_none());
+    }
+
+    #[test]
+    fn long_results_shorten_the_ring() {
+        let conn = memory();
+        let long = "x".repeat(RESULT_MAX_BYTES);
+        for n in 0..PRUNE_EVERY {
+            put(&conn, &run(&n.to_string(), &long)).expect("puts");
+        }
+        let kept = newest(&conn, RUNS_KEPT).expect("reads").len();
+        assert_eq!(kept, RUNS_KEPT_BYTES / RESULT_MAX_BYTES);
+        assert!(matches!(put(&conn, &run("a", &format!("{long}x"))), Err(StoreError::TooLarge { .. })));
+    }
+}

@@ -24,7 +24,7 @@ const WAL_KEPT_BYTES: i64 = 2 << 20;
 
 /// The schema, one step per release that changed it.
 const STEPS: &[&str] = &[
-    // 1: sessions, transcripts, queues, counters.
+    // 1: sessions, transcripts, inbox, finished runs, named facts, usage.
     //
     // `entries.id` is the transcript's number shifted left by 28 bits plus the seq: an append touches one leaf, a page
     // from the end is one range scan, and no second index exists (see transcript.rs).
@@ -140,8 +140,14 @@ const STEPS: &[&str] = &[
 pub(super) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
     let opening = "open database";
     let created = os::private_file(file).map_err(|e| StoreError::file("create database", file, e))?;
-    let mut conn = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| e.during(opening))?;
-    check(&conn, file).map_err(|e| e.during(opening))?;
+    let opened = match open_with_log(file) {
+        Err(StoreError::Io { source, .. }) => {
+            log::warn!("store: no write-ahead log on this file system ({source}): using a rollback journal");
+            open_without_log(file)
+        }
+        opened => opened,
+    };
+    let mut conn = opened.map_err(|e| e.during(opening))?;
     set_up_writer(&conn).map_err(|e| e.during(opening))?;
     migrate(&mut conn, STEPS).map_err(|e| e.during("migrate database"))?;
     if created && let Some(dir) = file.parent().filter(|dir| !dir.as_os_str().is_empty()) {
@@ -180,15 +186,42 @@ fn check(conn: &Connection, file: &Path) -> Result<(), StoreError> {
 /// FULL syncs the WAL at every commit: acknowledged means on the disk. The automatic checkpoint is off because it would
 /// delay acknowledgements; the writer checkpoints after them. `fullfsync` makes a sync on macOS reach the platter.
 fn set_up_writer(conn: &Connection) -> Result<(), StoreError> {
-    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if mode != "wal" {
-        log::warn!("store: the file system allows no write-ahead log, journal mode is {mode}");
-    }
     conn.execute_batch(&format!(
         "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA foreign_keys = ON; PRAGMA cache_size = -512;
          PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {WAL_KEPT_BYTES};"
     ))?;
     Ok(())
+}
+
+/// The ordinary way: a write-ahead log, one sync per commit, readers and the writer side by side.
+fn open_with_log(file: &Path) -> Result<Connection, StoreError> {
+    let conn = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    check(&conn, file)?;
+    set_journal(&conn, "WAL")?;
+    read_something(&conn)?;
+    Ok(conn)
+}
+
+/// A write-ahead log needs shared memory maps, which some file systems of small hosts (jffs2, network mounts) lack. There
+/// a rollback journal is as durable, at two syncs more per commit, readers and the writer taking turns. The header may
+/// say WAL; only a connection that is exclusive from its first read on needs no shared memory to change that.
+fn open_without_log(file: &Path) -> Result<Connection, StoreError> {
+    let conn = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE")?;
+    check(&conn, file)?;
+    set_journal(&conn, "TRUNCATE")?;
+    conn.execute_batch("PRAGMA locking_mode = NORMAL")?;
+    read_something(&conn)?;
+    Ok(conn)
+}
+
+fn set_journal(conn: &Connection, mode: &str) -> Result<String, StoreError> {
+    Ok(conn.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get(0))?)
+}
+
+/// Settings of the file take effect with the next transaction.
+fn read_something(conn: &Connection) -> Result<(), StoreError> {
+    Ok(conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?)
 }
 
 fn migrate(conn: &mut Connection, steps: &[&str]) -> Result<(), StoreError> {
@@ -206,4 +239,53 @@ fn migrate(conn: &mut Connection, steps: &[&str]) -> Result<(), StoreError> {
 
 fn version(conn: &Connection) -> Result<u32, StoreError> {
     Ok(conn.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// The present schema without a file.
+#[cfg(test)]
+pub(super) fn open_memory() -> Result<Connection, StoreError> {
+    let mut conn = Connection::open_in_memory()?;
+    migrate(&mut conn, STEPS)?;
+    Ok(conn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &[&str] = &["CREATE TABLE a (x INTEGER)", "ALTER TABLE a ADD COLUMN y TEXT NOT NULL DEFAULT 'new'"];
+
+    #[test]
+    fn an_old_database_gets_only_the_steps_it_lacks() {
+        let mut conn = Connection::open_in_memory().expect("opens");
+        migrate(&mut conn, &TWO[..1]).expect("step 1");
+        conn.execute_batch("INSERT INTO a VALUES (7)").expect("a row of version 1");
+        migrate(&mut conn, TWO).expect("step 2");
+        migrate(&mut conn, TWO).expect("nothing to do");
+        let row: (i64, String) =
+            conn.query_row("SELECT x, y FROM a", [], |row| Ok((row.get(0)?, row.get(1)?))).expect("still there");
+        assert_eq!(row, (7, "new".into()));
+        assert_eq!(version(&conn).expect("a number"), 2);
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_old_version_whole() {
+        let mut conn = Connection::open_in_memory().expect("opens");
+        migrate(&mut conn, &TWO[..1]).expect("step 1");
+        let broken = [TWO[0], TWO[1], "CREATE TABLE a (again)"];
+        migrate(&mut conn, &broken).expect_err("there is an a");
+        assert_eq!(version(&conn).expect("a number"), 1);
+        assert!(conn.prepare("SELECT y FROM a").is_err(), "step 2 was undone with step 3");
+    }
+
+    #[test]
+    fn every_version_from_empty_reaches_the_present_one() {
+        for steps in 0..=STEPS.len() {
+            let mut conn = Connection::open_in_memory().expect("opens");
+            migrate(&mut conn, &STEPS[..steps]).expect("an old version");
+            migrate(&mut conn, STEPS).expect("the present version");
+            let number = conn.query_row("PRAGMA application_id", [], |row| row.get::<_, i32>(0)).expect("a number");
+            assert_eq!((version(&conn).expect("a number") as usize, number), (STEPS.len(), APPLICATION_ID));
+        }
+    }
 }

@@ -488,3 +488,6 @@ fn values(row: &SessionRow) -> Result<[ToSqlOutput<'_>; 36], StoreError> {
         row.extra.to_sql()?,
     ])
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,12 @@
-//! A directory that disappears with its test.
+//! What the tests of the store share: a directory that disappears with its test, a way to hold the writer.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::Store;
+use super::transcript::NewEntry;
 
 pub(super) struct Dir {
     pub(super) path: PathBuf,
@@ -32,4 +35,27 @@ impl Drop for Dir {
         // Litter in the temporary directory is no reason to fail a test.
         drop(std::fs::remove_dir_all(&self.path));
     }
+}
+
+/// An entry with nothing but a role and a message.
+pub(super) fn entry<'a>(role: &'a str, message: &'a str) -> NewEntry<'a> {
+    NewEntry { role, message, ..NewEntry::default() }
+}
+
+/// Holds the writer thread inside a job until told to go on; the second half says when it is reached.
+pub(super) fn gate(store: &Store) -> (mpsc::SyncSender<()>, mpsc::Receiver<()>) {
+    let (open, opened) = mpsc::sync_channel::<()>(1);
+    let (reached, arrival) = mpsc::channel();
+    let wait = move |_: &rusqlite::Connection| {
+        reached.send(()).expect("the test listens");
+        opened.recv_timeout(Duration::from_secs(20)).expect("the test opens the gate");
+        Ok(())
+    };
+    store.submit("gate", wait, drop);
+    (open, arrival)
+}
+
+/// A database of its own for tests of the tables, which need no threads.
+pub(super) fn memory() -> rusqlite::Connection {
+    super::schema::open_memory().expect("opens")
 }

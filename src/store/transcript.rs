@@ -262,3 +262,137 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Entry> {
 fn appended(row_id: i64, duplicate: bool) -> Appended {
     Appended { seq: (row_id & SEQ_MAX) as u64, id: format!("{row_id:x}"), duplicate }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{entry, memory};
+    use super::*;
+
+    fn filled(conn: &Connection, session: &str, count: usize) {
+        for n in 1..=count {
+            append(conn, session, &entry("user", &format!("{session} {n:03}"))).expect("appends");
+        }
+    }
+
+    fn seqs(entries: &[Entry]) -> Vec<u64> {
+        entries.iter().map(|entry| entry.seq).collect()
+    }
+
+    #[test]
+    fn transcripts_grow_side_by_side_and_count_for_themselves() {
+        let conn = memory();
+        for n in 1..=3 {
+            for session in ["a", "b"] {
+                let done = append(&conn, session, &entry("user", "{}")).expect("appends");
+                assert_eq!((done.seq, done.duplicate), (n, false));
+            }
+        }
+        assert_eq!(count(&conn, "a").expect("counts"), 3);
+        assert_eq!(count(&conn, "nobody").expect("counts"), 0);
+        let all = page(&conn, "b", None, 10, 1000).expect("reads");
+        assert_eq!(seqs(&all), [1, 2, 3]);
+        let found = find_by_id(&conn, &all[1].id).expect("reads").expect("known");
+        assert_eq!(found, all[1]);
+        assert_eq!(find_by_id(&conn, "no id").expect("reads"), None);
+    }
+
+    #[test]
+    fn a_repeated_idempotency_key_finds_the_first_entry() {
+        let conn = memory();
+        let first = NewEntry { idempotency_key: Some("k"), run_id: Some("r"), ts_ms: 5, ..entry("user", "one") };
+        let again = NewEntry { message: "two", ..first };
+        let kept = append(&conn, "s", &first).expect("appends");
+        assert_eq!(append(&conn, "s", &again).expect("finds"), Appended { duplicate: true, ..kept.clone() });
+        assert!(!append(&conn, "other session", &again).expect("appends").duplicate);
+        assert_eq!(count(&conn, "s").expect("counts"), 1);
+        let found = find_by_idempotency(&conn, "s", "k").expect("reads").expect("known");
+        assert_eq!((found.message.as_str(), found.run_id.as_deref(), found.ts_ms), ("one", Some("r"), 5));
+        assert_eq!(find_by_idempotency(&conn, "s", "unknown").expect("reads"), None);
+    }
+
+    #[test]
+    fn pages_go_backwards_from_the_end_without_gaps() {
+        let conn = memory();
+        filled(&conn, "s", 25);
+        let (mut before, mut seen) = (None, Vec::new());
+        loop {
+            let page = page(&conn, "s", before, 10, 1 << 20).expect("reads");
+            let Some(first) = page.first() else { break };
+            before = Some(first.seq);
+            seen.splice(0..0, seqs(&page));
+        }
+        assert_eq!(seen, (1..=25).collect::<Vec<_>>());
+        assert!(page(&conn, "s", Some(0), 10, 100).expect("reads").is_empty());
+        assert_eq!(seqs(&page(&conn, "s", Some(u64::MAX), 2, 100).expect("reads")), [24, 25]);
+    }
+
+    #[test]
+    fn a_page_is_bounded_in_bytes_but_never_stuck() {
+        let conn = memory();
+        filled(&conn, "s", 5);
+        let each = "s 001".len();
+        assert_eq!(seqs(&page(&conn, "s", None, 10, 2 * each).expect("reads")), [4, 5]);
+        assert_eq!(seqs(&page(&conn, "s", None, 10, 2 * each + 1).expect("reads")), [4, 5]);
+        assert_eq!(seqs(&page(&conn, "s", None, 10, 0).expect("reads")), [5]);
+        assert_eq!(seqs(&since(&conn, "s", 2, 10, 2 * each).expect("reads")), [3, 4]);
+        assert_eq!(seqs(&since(&conn, "s", 4, 10, 0).expect("reads")), [5]);
+        assert!(since(&conn, "s", 5, 10, 100).expect("reads").is_empty());
+        assert!(since(&conn, "s", u64::MAX, 10, 100).expect("reads").is_empty());
+    }
+
+    #[test]
+    fn the_context_begins_at_the_last_compaction_and_fits_its_budget() {
+        let conn = memory();
+        filled(&conn, "s", 4);
+        assert_eq!(seqs(&context(&conn, "s", 10).expect("reads")), [3, 4]);
+        append(&conn, "s", &entry(COMPACTION, "sum 1")).expect("appends");
+        filled(&conn, "s", 2);
+        append(&conn, "s", &entry(COMPACTION, "sum 2")).expect("appends");
+        assert_eq!(seqs(&context(&conn, "s", 100).expect("reads")), [8]);
+        filled(&conn, "s", 3);
+        assert_eq!(seqs(&context(&conn, "s", 100).expect("reads")), [8, 9, 10, 11]);
+        assert_eq!(seqs(&context(&conn, "s", 15).expect("reads")), [8, 10, 11], "the oldest after the sum goes first");
+        assert_eq!(seqs(&context(&conn, "s", 0).expect("reads")), [8, 11], "sum and newest are always told");
+    }
+
+    #[test]
+    fn a_deleted_transcript_takes_its_ids_with_it() {
+        let conn = memory();
+        filled(&conn, "a", 3);
+        filled(&conn, "b", 2);
+        let old = page(&conn, "a", None, 1, 100).expect("reads").remove(0);
+        assert_eq!(delete_session(&conn, "a").expect("deletes"), 3);
+        assert_eq!(delete_session(&conn, "a").expect("nothing there"), 0);
+        assert_eq!(find_by_id(&conn, &old.id).expect("reads"), None);
+        filled(&conn, "a", 3);
+        assert_ne!(page(&conn, "a", None, 1, 100).expect("reads")[0].id, old.id);
+        assert_eq!(count(&conn, "b").expect("counts"), 2);
+    }
+
+    #[test]
+    fn a_message_over_the_cap_is_refused() {
+        let long = "x".repeat(MESSAGE_MAX_BYTES + 1);
+        let refused = append(&memory(), "s", &entry("user", &long)).expect_err("too long");
+        assert!(matches!(refused, StoreError::TooLarge { limit: MESSAGE_MAX_BYTES, .. }));
+    }
+
+    #[test]
+    fn the_shift_in_the_schema_is_the_shift_in_the_code() {
+        assert_eq!(SEQ_BITS, 28, "the index entries_once is built over id >> 28");
+    }
+
+    #[test]
+    fn reading_a_page_and_the_end_needs_no_scan() {
+        let conn = memory();
+        for sql in [
+            format!("{SELECT} WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC"),
+            "SELECT id FROM entries WHERE id >> 28 = ?1 AND idempotency_key = ?2".into(),
+            "SELECT max(id) & ?3 FROM entries WHERE id BETWEEN ?1 AND ?2".into(),
+        ] {
+            // Numbers in place of parameters: the plan is the same.
+            let sql = format!("EXPLAIN QUERY PLAN {}", sql.replace('?', ""));
+            let plan: String = conn.query_row(&sql, [], |row| row.get(3)).expect("a plan");
+            assert!(plan.starts_with("SEARCH"), "{sql}: {plan}");
+        }
+    }
+}

@@ -188,3 +188,78 @@ fn spent_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Spent> {
         missing_cost: count(row, at + 9)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::memory;
+    use super::*;
+
+    fn account(day: i64, model: &'static str) -> Account<'static> {
+        Account { day, agent_id: "main", session_key: Some("agent:main:main"), provider: "stub", model }
+    }
+
+    fn spent(input: u64) -> Spent {
+        Spent { calls: 1, input, output: 1, cost_input: 0.5, ..Spent::default() }
+    }
+
+    fn days(from_day: i64, to_day: i64) -> Range<'static> {
+        Range { from_day, to_day, ..Range::default() }
+    }
+
+    #[test]
+    fn calls_add_up_per_day_and_model() {
+        let conn = memory();
+        for (day, model, input) in [(1, "a", 1), (1, "a", 2), (1, "b", 4), (2, "a", 8), (3, "a", 16)] {
+            add(&conn, &account(day, model), &spent(input)).expect("adds");
+        }
+        let by_day = sums(&conn, &days(1, 2), By::Day).expect("sums");
+        let inputs: Vec<_> = by_day.iter().map(|line| (line.day, line.spent.calls, line.spent.input)).collect();
+        assert_eq!(inputs, [(1, 3, 7), (2, 1, 8)]);
+        let by_model = sums(&conn, &days(1, 3), By::Model).expect("sums");
+        let inputs: Vec<_> = by_model.iter().map(|line| (line.model.as_str(), line.spent.input)).collect();
+        assert_eq!(inputs, [("a", 27), ("b", 4)]);
+        assert_eq!(sums(&conn, &days(1, 3), By::DayAndModel).expect("sums").len(), 4);
+        let all = total(&conn, &days(1, 3)).expect("sums");
+        assert_eq!((all.calls, all.total_tokens(), all.total_cost()), (5, 36, 2.5));
+        assert_eq!(total(&conn, &days(7, 9)).expect("sums"), Spent::default());
+    }
+
+    #[test]
+    fn every_grouping_and_filter_is_valid_sql() {
+        let conn = memory();
+        add(&conn, &account(1, "a"), &spent(1)).expect("adds");
+        add(&conn, &Account { agent_id: "other", session_key: None, ..account(1, "a") }, &spent(2)).expect("adds");
+        for (by, lines) in
+            [(By::Day, 1), (By::Agent, 2), (By::Session, 2), (By::Provider, 1), (By::Model, 1), (By::DayAndModel, 1)]
+        {
+            assert_eq!(sums(&conn, &days(0, 9), by).expect("sums").len(), lines, "{by:?}");
+        }
+        let one = Range { agent_id: Some("other"), ..days(0, 9) };
+        assert_eq!(total(&conn, &one).expect("sums").input, 2);
+        let one = Range { session_key: Some("agent:main:main"), ..days(0, 9) };
+        assert_eq!(total(&conn, &one).expect("sums").input, 1);
+    }
+
+    #[test]
+    fn old_days_are_forgotten_and_nonsense_costs_nothing() {
+        let conn = memory();
+        add(&conn, &account(1, "a"), &spent(1)).expect("adds");
+        let odd = Spent { cost_output: f64::NAN, missing_cost: 1, ..spent(1) };
+        add(&conn, &account(2 + DAYS_KEPT, "a"), &odd).expect("adds");
+        let left = total(&conn, &days(0, 9_999)).expect("sums");
+        assert_eq!((left.calls, left.total_cost(), left.missing_cost), (1, 0.5, 1));
+    }
+
+    #[test]
+    fn a_day_of_one_shot_sessions_stays_small_and_loses_no_call() {
+        let conn = memory();
+        let many = DAY_ROWS_MAX as u64 + 50;
+        for n in 0..many {
+            let key = format!("agent:main:openai:{n}");
+            add(&conn, &Account { session_key: Some(&key), ..account(1, "a") }, &spent(1)).expect("adds");
+        }
+        assert_eq!(total(&conn, &days(1, 1)).expect("sums").calls, many);
+        let rows: i64 = conn.query_row("SELECT count(*) FROM usage", [], |row| row.get(0)).expect("counts");
+        assert_eq!(rows, DAY_ROWS_MAX + 1);
+    }
+}

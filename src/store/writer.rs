@@ -15,6 +15,7 @@ use crossbeam_channel::Receiver;
 use rusqlite::Connection;
 
 use super::StoreError;
+use super::sql::statement;
 
 /// Jobs that may wait. A message and its answer are one job each; a thousand waiting means that the disk has stopped.
 pub const QUEUE_JOBS: usize = 1024;
@@ -81,7 +82,7 @@ pub(super) struct Task<T, J, D: FnOnce(Result<T, StoreError>)> {
     pub(super) job: Option<J>,
     pub(super) value: Option<T>,
     pub(super) done: Option<D>,
-    pub(super) _place: Place,
+    pub(super) place: Option<Place>,
 }
 
 impl<T, J, D> Work for Task<T, J, D>
@@ -117,6 +118,8 @@ impl<T, J, D: FnOnce(Result<T, StoreError>)> Task<T, J, D> {
     /// A callback that panics must not take the store with it; the panic hook has logged the place.
     fn answer(&mut self, answer: Result<T, StoreError>) {
         let Some(done) = self.done.take() else { return };
+        // First, so that who is told there is an end finds the place free.
+        self.place = None;
         if catch_unwind(AssertUnwindSafe(|| done(answer))).is_err() {
             log::error!("store: the answer to \"{}\" panicked", self.what);
         }
@@ -159,13 +162,12 @@ pub(super) fn run(conn: Connection, mail: &Receiver<Mail>) {
 fn commit(conn: &Connection, batch: Vec<Box<dyn Work>>) {
     let mut waiting = batch.into_iter();
     while waiting.len() > 0 {
-        if let Err(e) = conn.execute_batch("BEGIN IMMEDIATE") {
-            let e = StoreError::from(e);
+        if let Err(e) = execute(conn, "BEGIN IMMEDIATE") {
             waiting.by_ref().for_each(|job| job.settle(Err(e.clone())));
             return;
         }
         let (ran, outcome) = run_group(conn, &mut waiting);
-        let outcome = outcome.and_then(|()| Ok(conn.execute_batch("COMMIT")?));
+        let outcome = outcome.and_then(|()| execute(conn, "COMMIT"));
         if outcome.is_err() && !conn.is_autocommit() {
             give_up(conn);
         }
@@ -199,17 +201,22 @@ fn run_group(conn: &Connection, waiting: &mut std::vec::IntoIter<Box<dyn Work>>)
 
 /// Runs one job of several so that its failure undoes only its own work.
 fn run_fenced(conn: &Connection, job: &mut dyn Work) -> Result<(), StoreError> {
-    conn.execute_batch("SAVEPOINT job")?;
+    execute(conn, "SAVEPOINT job")?;
     let own = job.run(conn);
-    let fence = if own.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
     if conn.is_autocommit() {
         return own;
     }
-    if let Err(e) = conn.execute_batch(fence) {
+    let undone = if own.is_ok() { Ok(()) } else { execute(conn, "ROLLBACK TO job") };
+    if let Err(e) = undone.and_then(|()| execute(conn, "RELEASE job")) {
         give_up(conn);
-        return own.and(Err(e.into()));
+        return own.and(Err(e));
     }
     own
+}
+
+fn execute(conn: &Connection, sql: &str) -> Result<(), StoreError> {
+    statement(conn, sql)?.execute([])?;
+    Ok(())
 }
 
 fn give_up(conn: &Connection) {
@@ -231,11 +238,12 @@ fn tidy(conn: &Connection, idle: bool) {
 
 /// (frames in the log, frames already in the database). A failed checkpoint loses nothing: the log keeps it all.
 fn checkpoint(conn: &Connection, how: &str) -> Option<(i64, i64)> {
-    let counted = conn.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| Ok((row.get(1)?, row.get(2)?)));
+    let sql = format!("PRAGMA wal_checkpoint({how})");
+    let counted = statement(conn, &sql).and_then(|mut s| Ok(s.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?));
     match counted {
         Ok(frames) => Some(frames),
         Err(e) => {
-            log::warn!("store: checkpoint: {e}");
+            log::warn!("store: {}", e.during("checkpoint"));
             None
         }
     }

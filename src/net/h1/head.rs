@@ -187,10 +187,21 @@ pub(super) enum Arrival {
     Nothing,
 }
 
-/// Reads the next head. `first`: how long the first byte may take; after it the whole head has `head_time`, which a new
-/// connection's silence counts towards.
-pub(super) fn read(pipe: &mut Pipe, head: &mut Head, limits: &Limits, first: Instant) -> Result<Arrival, Fault> {
-    let mut until = if pipe.pending().is_empty() { first } else { Instant::now() + limits.head_time };
+/// How long a head may take.
+#[derive(Clone, Copy)]
+pub(super) enum Wait {
+    /// The first of a connection: all of it by then, silence included.
+    Whole(Instant),
+    /// A later one: its first byte by then, and all of it within `head_time` from there.
+    FirstByte(Instant),
+}
+
+/// Reads the next head.
+pub(super) fn read(pipe: &mut Pipe, head: &mut Head, limits: &Limits, wait: Wait) -> Result<Arrival, Fault> {
+    let mut until = match wait {
+        Wait::FirstByte(_) if !pipe.pending().is_empty() => Instant::now() + limits.head_time,
+        Wait::Whole(until) | Wait::FirstByte(until) => until,
+    };
     loop {
         if !pipe.pending().is_empty() {
             if let Some(length) = head.parse(pipe.pending())? {
@@ -208,7 +219,7 @@ pub(super) fn read(pipe: &mut Pipe, head: &mut Head, limits: &Limits, first: Ins
         match pipe.fill(Patience::Until(until), limits.head_bytes) {
             Ok(0) if started => return Err(Fault::Closed),
             Ok(0) => return Ok(Arrival::Nothing),
-            Ok(_) if !started => until = until.max(Instant::now() + limits.head_time),
+            Ok(_) if !started && matches!(wait, Wait::FirstByte(_)) => until = Instant::now() + limits.head_time,
             Ok(_) => {}
             Err(error) => match Fault::from(error) {
                 Fault::TooSlow | Fault::Closed if !started => return Ok(Arrival::Nothing),

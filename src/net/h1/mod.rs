@@ -27,7 +27,7 @@ use super::gate::{Phase, Slot};
 use super::listen::{Origin, Shared};
 use super::pipe::Pipe;
 use super::{Fault, Limits, ws};
-use head::Arrival;
+use head::{Arrival, Wait};
 use reply::{After, Printer, Wants};
 
 /// How serving HTTP ended.
@@ -45,10 +45,10 @@ pub(super) fn serve(mut pipe: Pipe, origin: &Origin, shared: &Shared, slot: &Slo
     let limits = &shared.limits;
     let mut printer = Printer::new(&shared.extra, limits.idle_time);
     let mut head = Head::default();
-    let mut first = Instant::now() + limits.head_time;
+    let mut wait = Wait::Whole(Instant::now() + limits.head_time);
     for served in 1..=limits.requests {
         slot.enter(Phase::Waiting);
-        match head::read(&mut pipe, &mut head, limits, first) {
+        match head::read(&mut pipe, &mut head, limits, wait) {
             Ok(Arrival::Head) => slot.enter(Phase::Busy),
             Ok(Arrival::Nothing) => return Ending::Drop,
             Err(fault) => return refuse(pipe, &mut printer, &fault, limits),
@@ -78,7 +78,7 @@ pub(super) fn serve(mut pipe: Pipe, origin: &Origin, shared: &Shared, slot: &Slo
         if shared.draining() {
             return Ending::Close(pipe);
         }
-        first = Instant::now() + limits.idle_time;
+        wait = Wait::FirstByte(Instant::now() + limits.idle_time);
     }
     Ending::Close(pipe)
 }

@@ -126,6 +126,7 @@ impl<'s> Printer<'s> {
         self.out.clear();
         self.head(status, response.headers(), after);
         if let Some(length) = length.filter(|_| status != 204 && status >= 200) {
+            // Writing to a vector cannot fail.
             let _ = write!(self.out, "Content-Length: {length}\r\n");
         }
         self.out.extend_from_slice(b"\r\n");

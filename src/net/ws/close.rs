@@ -64,7 +64,8 @@ impl CloseReason {
             CloseReason::SlowConsumer => "slow consumer",
             _ => "",
         };
-        &text[..text.floor_char_boundary(REASON)]
+        let end = (0..=REASON.min(text.len())).rfind(|at| text.is_char_boundary(*at));
+        &text[..end.unwrap_or(0)]
     }
 
     /// One phrase for the log. What a peer wrote is not in it.

@@ -18,7 +18,7 @@ use super::mailbox::{Mail, Mailbox};
 use crate::net::Limits;
 use crate::net::pipe::Sink;
 
-/// Encoded bytes at which a batch is written: what fits one TLS record and one send buffer.
+/// Bytes of mail at which a batch is written: about what fits one TLS record and one send buffer.
 const BATCH: usize = 16 << 10;
 /// A message above this is written from where it lies instead of being copied into the batch.
 const COPIED: usize = 64 << 10;
@@ -112,7 +112,7 @@ impl Writer {
                 }
                 Mail::End => then = Then::Stop,
             }
-            if then != Then::GoOn || self.frames.len() >= BATCH {
+            if then != Then::GoOn || bytes >= BATCH {
                 break;
             }
             next = self.mail.mail().try_recv().ok();

@@ -205,8 +205,8 @@ fn service(facts: &dyn Facts) -> String {
     )
 }
 
-const IDENTITY: &str = "I am the helper built into this OpenClaw gateway: a small set of rules, not a language model. I \
-    know this gateway's state and how to set it up; I cannot answer general questions.";
+const IDENTITY: &str = "I am the helper built into this OpenClaw gateway: a small set of rules, not a language model. \
+    I know this gateway's state and how to set it up; I cannot answer general questions.";
 
 const UNKNOWN: &str = "I cannot answer that. I am the helper built into this gateway, a small set of rules and not a \
     language model, and I did not recognise a question about the gateway.";

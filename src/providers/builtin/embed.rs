@@ -32,6 +32,10 @@ pub fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
     if length > 0.0 {
         vector.iter_mut().for_each(|value| *value /= length);
+    } else if let Some(last) = previous {
+        // In very few dimensions features may cancel out; text must not look like no text.
+        let slot = last as usize % vector.len();
+        vector[slot] = 1.0;
     }
     vector
 }

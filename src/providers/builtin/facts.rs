@@ -47,6 +47,9 @@ pub struct FactSheet {
 }
 
 /// Live data about the gateway. Called on a run's thread; may ask the state thread, must come back within a second.
+///
+/// Labels are free, except those that answers are built from: `Uptime` (Health), `File` (Config: path of the
+/// configuration file), `URL` (Network: `http://host:port`) and `Auth` (Network: the mode). Values never hold secrets.
 pub trait Facts: Send + Sync {
     fn gather(&self, topic: Topic) -> FactSheet;
 }

@@ -11,6 +11,8 @@ mod answer;
 mod embed;
 mod facts;
 mod intent;
+#[cfg(test)]
+mod tests;
 mod tool;
 
 use std::ops::ControlFlow;
@@ -165,8 +167,18 @@ fn last_words(turn: &Turn) -> String {
         .flatten()
         .filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None })
         .collect();
-    texts.join("\n").trim().to_string()
+    without_stamp(texts.join("\n").trim()).to_string()
 }
+
+/// Without a `[Sun 2026-11-22 14:00 UTC]` or `[Telegram Ann]` that a channel put before the words.
+fn without_stamp(text: &str) -> &str {
+    let stamp =
+        text.strip_prefix('[').and_then(|rest| rest.split_once(']')).filter(|(stamp, _)| stamp.len() < STAMP_CAP);
+    stamp.map_or(text, |(_, words)| words.trim_start())
+}
+
+/// A longer bracket is part of the message.
+const STAMP_CAP: usize = 100;
 
 /// Applies the caller's stop words and token limit.
 fn limited(mut text: String, turn: &Turn) -> (String, StopReason) {

@@ -15,6 +15,8 @@ use super::super::{Message, ModelInfo, Part, ToolChoice, ToolSpec, Turn};
 pub enum Dialect {
     /// OpenAI itself: `max_completion_tokens`, because its newer models refuse `max_tokens`.
     OpenAi,
+    /// Mistral's own API refuses requests with `stream_options`; it reports usage without being asked.
+    Mistral,
     /// Everybody else: `max_tokens`, because most know nothing else.
     Compatible,
 }
@@ -23,10 +25,9 @@ impl Dialect {
     pub fn of(host: &str) -> Dialect {
         let host = host.to_ascii_lowercase();
         if host == "api.openai.com" || host.ends_with(".openai.azure.com") {
-            Dialect::OpenAi
-        } else {
-            Dialect::Compatible
+            return Dialect::OpenAi;
         }
+        if host == "api.mistral.ai" { Dialect::Mistral } else { Dialect::Compatible }
     }
 }
 
@@ -38,10 +39,10 @@ pub fn body(turn: &Turn, dialect: Dialect, known: Option<&ModelInfo>) -> Vec<u8>
         model: &turn.model,
         messages: messages(turn),
         stream: true,
-        stream_options: StreamOptions { include_usage: true },
+        stream_options: (dialect != Dialect::Mistral).then_some(StreamOptions { include_usage: true }),
         tools: turn.tools.iter().map(tool).collect(),
         tool_choice: if turn.tools.is_empty() { None } else { choice(&turn.tool_choice) },
-        max_tokens: limit.filter(|_| dialect == Dialect::Compatible),
+        max_tokens: limit.filter(|_| dialect != Dialect::OpenAi),
         max_completion_tokens: limit.filter(|_| dialect == Dialect::OpenAi),
         temperature: sampling.temperature,
         top_p: sampling.top_p,
@@ -152,7 +153,8 @@ struct Body<'a> {
     model: &'a str,
     messages: Vec<WireMessage<'a>>,
     stream: bool,
-    stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<WireTool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

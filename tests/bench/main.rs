@@ -1,0 +1,40 @@
+//! Measures the built gateway against `budgets.toml`.
+//!
+//! `cargo bench` measures everything; `cargo bench -- memory idle` only what is named. It prints each figure beside its
+//! budget and fails when a size or memory budget is passed, or a timing by more than five times.
+
+mod budgets;
+mod fast_upstream;
+mod idle;
+mod load;
+mod memory;
+mod startup;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+
+use budgets::Board;
+
+/// A group of measurements: its name on the command line, and what it does.
+type Group = (&'static str, fn(&mut Board));
+
+const GROUPS: [Group; 4] =
+    [("startup", startup::measure), ("memory", memory::measure), ("load", load::measure), ("idle", idle::measure)];
+
+fn main() -> ExitCode {
+    // Cargo adds `--bench`; it is not for us.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    if let Some(unknown) = wanted.iter().find(|name| GROUPS.iter().all(|(group, _)| group != name)) {
+        eprintln!("unknown group {unknown:?}; there are {}", GROUPS.map(|(group, _)| group).join(", "));
+        return ExitCode::from(2);
+    }
+    let mut board = Board::open();
+    for (name, measure) in GROUPS {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            println!("\n{name}");
+            measure(&mut board);
+        }
+    }
+    board.close()
+}

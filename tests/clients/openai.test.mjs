@@ -1,0 +1,153 @@
+// The openai package against the built gateway.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+
+import OpenAI from "openai";
+
+import { TOKEN, startGateway, until } from "./gateway.mjs";
+import { USAGE, startUpstream } from "./upstream.mjs";
+
+let upstream;
+let gateway;
+let openai;
+
+const client = (apiKey) => new OpenAI({ apiKey, baseURL: `${gateway.http}/v1`, maxRetries: 0 });
+
+before(async () => {
+  upstream = await startUpstream();
+  gateway = await startGateway(upstream);
+  openai = client(TOKEN);
+});
+
+after(async () => {
+  const how = await gateway?.stop();
+  await upstream?.stop();
+  if (how) assert.deepEqual(how, { code: 0, signal: null }, gateway.log());
+});
+
+describe("the openai package", { concurrency: true }, () => {
+  test("lists the models", async () => {
+    const { data } = await openai.models.list();
+    assert.deepEqual(data.map((model) => model.id), ["openclaw", "openclaw/default", "openclaw/main"]);
+  });
+
+  for (const id of ["openclaw", "openclaw/default", "openclaw/main"]) {
+    test(`retrieves ${id}`, async () => {
+      const model = await openai.models.retrieve(id);
+      assert.deepEqual(model, { id, object: "model", created: 0, owned_by: "openclaw", permission: [] });
+    });
+  }
+
+  test("completes a chat", async () => {
+    const reply = await openai.chat.completions.create({
+      model: "openclaw",
+      messages: [{ role: "user", content: "good morning" }],
+    });
+    assert.match(reply.id, /^chatcmpl_[0-9a-f-]{36}$/);
+    assert.equal(reply.object, "chat.completion");
+    assert.equal(reply.model, "openclaw");
+    assert.equal(reply.choices.length, 1);
+    assert.equal(reply.choices[0].finish_reason, "stop");
+    assert.match(reply.choices[0].message.content, /^Hello from stub: .*good morning$/);
+    assert.deepEqual(reply.usage, USAGE);
+  });
+
+  test("streams a chat with its usage at the end", async () => {
+    const stream = await openai.chat.completions.create({
+      model: "openclaw/main",
+      messages: [{ role: "user", content: "one two three" }],
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    const chunks = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    assert.equal(new Set(chunks.map((chunk) => chunk.id)).size, 1);
+    assert.ok(chunks.every((chunk) => chunk.object === "chat.completion.chunk" && chunk.model === "openclaw/main"));
+    assert.equal(chunks[0].choices[0].delta.role, "assistant");
+    const text = chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("");
+    assert.match(text, /^Hello from stub: .*one two three$/);
+    const last = chunks.at(-1);
+    assert.deepEqual(last.choices, []);
+    assert.deepEqual(last.usage, USAGE);
+    const stops = chunks.filter((chunk) => chunk.choices[0]?.finish_reason);
+    assert.deepEqual(stops.map((chunk) => chunk.choices[0].finish_reason), ["stop"]);
+    assert.ok(chunks.filter((chunk) => chunk.choices[0]?.delta.content).length > 1, "it comes in pieces");
+  });
+
+  test("keeps the turns of a conversation apart from the last message", async () => {
+    const reply = await openai.chat.completions.create({
+      model: "openclaw",
+      messages: [
+        { role: "system", content: "be brief" },
+        { role: "user", content: "my name is Ada" },
+        { role: "assistant", content: "Hello Ada." },
+        { role: "user", content: [{ type: "text", text: "what is my name?" }] },
+      ],
+    });
+    assert.match(reply.choices[0].message.content, /what is my name\?/);
+    const asked = upstream.asked.find(({ body }) => JSON.stringify(body).includes("what is my name?"));
+    assert.match(JSON.stringify(asked.body), /my name is Ada/, "the model sees the earlier turns");
+    assert.match(JSON.stringify(asked.body), /be brief/, "the model sees the caller's system message");
+  });
+
+  test("keeps one session per user", async () => {
+    const user = randomUUID();
+    const say = (content) => openai.chat.completions.create({ model: "openclaw", user, messages: [{ role: "user", content }] });
+    await say(`the word is ${user}`);
+    const reply = await say("RECALL");
+    assert.match(reply.choices[0].message.content, new RegExp(`the word is ${user}`));
+  });
+
+  test("uses a tool of the agent on the way", async () => {
+    const reply = await openai.chat.completions.create({
+      model: "openclaw",
+      messages: [{ role: "user", content: "TOOLCALL please" }],
+    });
+    assert.match(reply.choices[0].message.content, /Tool said ok; final answer\.$/);
+    assert.equal(reply.usage.total_tokens, 2 * USAGE.total_tokens, "both calls are counted");
+  });
+
+  test("passes on what the upstream refused", async () => {
+    const asked = openai.chat.completions.create({ model: "openclaw", messages: [{ role: "user", content: "FAIL now" }] });
+    await assert.rejects(asked, (error) => {
+      assert.ok(error instanceof OpenAI.BadRequestError, `${error}`);
+      assert.equal(error.type, "invalid_request_error");
+      assert.match(error.message, /stub bad request/);
+      return true;
+    });
+  });
+
+  test("is told of a model that does not exist", async () => {
+    const asked = openai.chat.completions.create({ model: "gpt-4", messages: [{ role: "user", content: "hi" }] });
+    await assert.rejects(asked, (error) => {
+      assert.ok(error instanceof OpenAI.BadRequestError, `${error}`);
+      assert.match(error.message, /Invalid `model`\. Use `openclaw` or `openclaw\/<agentId>`\./);
+      return true;
+    });
+  });
+
+  test("is refused with a wrong key", async () => {
+    await assert.rejects(client("wrong").models.list(), (error) => {
+      assert.ok(error instanceof OpenAI.AuthenticationError, `${error}`);
+      assert.equal(error.status, 401);
+      assert.equal(error.type, "unauthorized");
+      return true;
+    });
+  });
+
+  test("ends the upstream call when it leaves", async () => {
+    const word = randomUUID();
+    const stream = await openai.chat.completions.create({
+      model: "openclaw",
+      messages: [{ role: "user", content: `SLOW ${word}` }],
+      stream: true,
+    });
+    for await (const chunk of stream) {
+      if (chunk.choices[0]?.delta.content) break;
+    }
+    stream.controller.abort();
+    const call = upstream.asked.find(({ body }) => JSON.stringify(body).includes(word));
+    await until("the upstream call is gone", () => call.left, 1000);
+  });
+});

@@ -1,0 +1,19 @@
+//! What the process tests are made of: a gateway to start, clients to hold, an upstream to script.
+//!
+//! Nothing here asserts what the product should do; that is the tests' business. Waiting is always for a condition and
+//! always has a limit. What a test starts ends with the test, also when it fails.
+
+#![allow(dead_code, unused_imports, reason = "the test binary and the bench binary each use a part")]
+
+pub mod gateway;
+pub mod golden;
+pub mod raw;
+pub mod scratch;
+pub mod upstream;
+pub mod wait;
+pub mod ws;
+
+pub use gateway::Gateway;
+pub use raw::Raw;
+pub use upstream::{Answer, Upstream};
+pub use ws::Ws;
