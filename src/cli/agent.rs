@@ -25,7 +25,7 @@ pub fn run(shell: &mut Shell, args: &Agent) -> Result<(), Failure> {
     let settings = Settings::load(shell)?;
     let seconds = args.timeout.unwrap_or(TURN_SECONDS);
     let wait = if seconds == 0 { u64::MAX } else { seconds.saturating_add(GRACE_SECONDS) };
-    let calls = Calls::new(shell, &settings, args.wanted(), Some(wait.saturating_mul(1000)), Duration::ZERO)?;
+    let calls = Calls::new(&settings, args.wanted(), Some(wait.saturating_mul(1000)), Duration::ZERO)?;
     let mut client = calls.connect(Identity::cli(&[scope(message)]))?;
     let answer = calls.ask_final(&mut client, "agent", params, &mut |_| false)?;
     client.close();

@@ -19,7 +19,7 @@ pub fn run(shell: &mut Shell, args: &GatewayCall) -> Result<(), Failure> {
     let method = args.method.trim();
     let params = params(args.params.as_deref())?;
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
     let mut client = calls.connect(Identity::cli(&scopes(method)))?;
     let result = if args.expect_final {
         calls.ask_final(&mut client, method, params, &mut |_| false)?

@@ -23,7 +23,7 @@ pub fn run(shell: &mut Shell, args: &GatewayStatus) -> Result<(), Failure> {
         return Err(Failure::usage("--require-rpc cannot be combined with --no-probe"));
     }
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
     let probed = (!args.no_probe).then(|| connect(&calls));
     let read = args.require_rpc.then(|| read_status(&calls));
     let services = service_files(settings.config.paths.as_ref().map(|paths| paths.home.as_path()), args.deep);

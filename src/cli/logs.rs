@@ -33,7 +33,7 @@ pub fn run(shell: &mut Shell, args: &Logs) -> Result<(), Failure> {
     let mut tail = Tail { client: None, cursor: None, limit, max_bytes };
     let mut failures = 0;
     loop {
-        let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+        let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
         match tail.more(&calls) {
             Ok(page) => {
                 if failures > 0 {
@@ -108,7 +108,7 @@ fn from_file(
     tail: &Tail,
     failure: Failure,
 ) -> Result<(), Failure> {
-    let Some(path) = settings.log_file(&shell.env) else { return Err(failure) };
+    let Some(path) = settings.log_file() else { return Err(failure) };
     let Ok((lines, size)) = last_lines(&path, tail.limit, tail.max_bytes) else { return Err(failure) };
     let first = failure.message.lines().next().unwrap_or_default();
     view.notice(shell, &format!("[logs] {first}; reading {}", path.display()))?;

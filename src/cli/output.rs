@@ -31,8 +31,9 @@ impl Shell<'_> {
         writeln!(self.out, "{}", text.as_ref()).map_err(Failure::from)
     }
 
-    /// One line about the result.
+    /// One line about the result. What was said before it is seen before it.
     pub fn note(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
+        self.out.flush()?;
         writeln!(self.err, "{}", text.as_ref()).map_err(Failure::from)
     }
 
@@ -74,6 +75,7 @@ impl Shell<'_> {
             }
             writeln!(self.out, "{:#}", json!({"ok": false, "error": error}))?;
         }
+        self.out.flush()?;
         let bad = self.mark(false, "error:");
         writeln!(self.err, "{bad} {}", failure.message)?;
         match &failure.hint {

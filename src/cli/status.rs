@@ -18,7 +18,7 @@ use crate::client::{ClientError, Identity};
 /// Prints the report.
 pub fn run(shell: &mut Shell, args: &Status) -> Result<(), Failure> {
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
     let report = Report::collect(settings, calls);
     if args.json {
         return shell.json(&report.json());
