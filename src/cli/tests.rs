@@ -401,6 +401,36 @@ fn log_lines_as_json_are_one_record_each() {
 }
 
 #[test]
+fn without_a_gateway_the_last_log_file_is_read_but_not_followed() {
+    let dir = crate::sys::scratch::dir("cli-logs");
+    let (config, log) = (dir.join("openclaw.json"), dir.join("x.log"));
+    std::fs::write(&log, "one\ntwo\nthree\n").expect("written");
+    std::fs::write(&config, format!("{{logging: {{file: {:?}}}}}", log.display())).expect("written");
+    let env = [("OPENCLAW_CONFIG_PATH", config.to_str().expect("UTF-8"))];
+    let ran = with_env(&["logs", "--limit", "2"], silence(), &env);
+    assert_eq!((ran.status, ran.out.as_str()), (0, "two\nthree\n"), "{}", ran.err);
+    assert!(ran.err.starts_with("[logs] gateway connect failed: "));
+    let elsewhere = ["logs", "--url", &format!("ws://127.0.0.1:{}", silence()), "--token", "t"];
+    assert_eq!(with_env(&elsewhere, 1, &env).status, 1);
+}
+
+#[test]
+fn a_broken_configuration_is_reported_and_nothing_stops_working() {
+    let config = crate::sys::scratch::dir("cli-broken").join("openclaw.json");
+    std::fs::write(&config, "{gateway: {port: ").expect("written");
+    let env = [("OPENCLAW_CONFIG_PATH", config.to_str().expect("UTF-8"))];
+    let status = with_env(&["gateway", "status"], silence(), &env);
+    assert!(status.status == 0 && status.out.contains("openclaw.json (invalid)"), "{}", status.out);
+    assert!(status.err.starts_with("Config issue: "), "{}", status.err);
+    let health = with_env(&["health"], silence(), &env);
+    assert!(
+        health.err.lines().any(|line| line.starts_with("Config: ") && line.contains("(invalid: ")),
+        "{}",
+        health.err
+    );
+}
+
+#[test]
 fn an_rpc_error_is_told_with_its_code() {
     let fake = Fake::polite(1, answers);
     let ran = openclaw(&["gateway", "call", "no.such"], port_of(&fake));
