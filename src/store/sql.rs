@@ -1,12 +1,12 @@
 //! Small helpers between rows and Rust.
 
-use rusqlite::{Connection, Row, Statement};
+use rusqlite::{CachedStatement, Connection, Row};
 
 use super::StoreError;
 
 /// The one place that prepares statements of the tables.
-pub(super) fn statement<'c>(conn: &'c Connection, sql: &str) -> Result<Statement<'c>, StoreError> {
-    Ok(conn.prepare(sql)?)
+pub(super) fn statement<'c>(conn: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, StoreError> {
+    Ok(conn.prepare_cached(sql)?)
 }
 
 /// A count, which SQLite keeps signed; what we store is never negative.

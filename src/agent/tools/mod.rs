@@ -259,7 +259,7 @@ impl ToolOutcome {
         ToolOutcome { content: vec![Part::Text(text.into())], is_error: false, details }
     }
 
-    fn refused(tool: &str, sentence: String) -> ToolOutcome {
+    pub fn refused(tool: &str, sentence: String) -> ToolOutcome {
         // The name came from the model: a hostile one must not fill the transcript.
         let tool = tool.chars().take(64).collect();
         let sentence = cut(&sentence, 2 << 10).to_owned();
