@@ -8,6 +8,7 @@ mod support;
 mod chat;
 mod command_line;
 mod gateway_start;
+mod hostile;
 mod http;
 mod liars;
 mod models;
