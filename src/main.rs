@@ -1,2 +1,7 @@
 //! `openclaw`: the command. Everything is in the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    openclaw::cli::main(std::env::args_os().skip(1))
+}

@@ -1,1 +1,94 @@
-//! (being built)
+//! Agent runs: one thread takes one order from the first write to the last event.
+//!
+//! A run reads its session from the store, builds the prompt, calls the model, makes the tool calls the model asks for,
+//! and writes every message before anybody is told that it is there. It speaks to the state thread by events only, and
+//! is stopped through its `Abort` alone.
+//!
+//! Invariants: the answer is committed before `Finished` is sent; `Finished` is sent exactly once, whatever happens, a
+//! panic included.
+
+mod commands;
+mod messages;
+mod records;
+pub mod tools;
+mod turn;
+pub mod workspace;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::hub::event::Event;
+use crate::hub::run::{Failure, Launch, Order, Outcome, RunEvent, RunId, Status};
+use crate::hub::{Hub, Shared};
+use crate::providers::registry::Registry;
+use crate::store::Store;
+use crate::sys::clock;
+use crate::sys::swap::Swap;
+
+/// A run reads files, parses JSON and calls a provider; TLS wants the most.
+const STACK: usize = 512 << 10;
+
+/// What runs need; shared by all of them.
+pub struct Engine {
+    pub hub: Hub,
+    pub store: Store,
+    pub shared: Arc<Shared>,
+    pub registry: Swap<Registry>,
+}
+
+/// Gives every order a thread.
+pub struct Launcher(pub Arc<Engine>);
+
+impl Launch for Launcher {
+    fn launch(&self, order: Order) {
+        let engine = self.0.clone();
+        let run_id = order.run_id.clone();
+        let name = format!("run {}", crate::wire::frame::cut(&run_id, 8));
+        let spawned = std::thread::Builder::new().name(name).stack_size(STACK).spawn(move || engine.make(order));
+        if let Err(error) = spawned {
+            log::error!("start a thread for a run: {error}");
+            // The state thread is calling: it must not wait for its own inbox.
+            // The store thread has time.
+            let hub = self.0.hub.clone();
+            self.0.store.submit(
+                "report a run that could not start",
+                |_| Ok(()),
+                move |_| {
+                    let text = format!("the gateway could not start a thread: {error}");
+                    let outcome = Outcome::failed(text, "server_error", 503);
+                    // The state thread is gone only when the gateway stops.
+                    let _ = hub.post(Event::Run(run_id, RunEvent::Finished(Box::new(outcome))));
+                },
+            );
+        }
+    }
+}
+
+impl Engine {
+    fn make(&self, order: Order) {
+        let run_id = order.run_id.clone();
+        let outcome = catch_unwind(AssertUnwindSafe(|| turn::Turning::new(self, order).make())).unwrap_or_else(|_| {
+            log::error!("a run failed inside the gateway; it was answered with an error");
+            Outcome::failed("internal error: the run failed inside the gateway; see the log".into(), "server_error", 500)
+        });
+        self.report(&run_id, RunEvent::Finished(Box::new(outcome)));
+    }
+
+    /// Tells the state thread. When that is gone the gateway is stopping, and nobody is left to be told.
+    fn report(&self, run_id: &RunId, event: RunEvent) {
+        let _ = self.hub.post(Event::Run(run_id.clone(), event));
+    }
+}
+
+impl Outcome {
+    /// A run that ended with an error.
+    pub fn failed(message: String, reason: &str, http_status: u16) -> Outcome {
+        Outcome {
+            status: Status::Error,
+            stop_reason: "error",
+            failure: Some(Failure { message, reason: reason.into(), http_status }),
+            ended_ms: clock::now_ms(),
+            ..Outcome::default()
+        }
+    }
+}

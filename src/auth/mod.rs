@@ -1,1 +1,176 @@
-//! (being built)
+//! Who is calling, and what may they do: one boundary for WebSocket and HTTP.
+//!
+//! Everything here is decided from values: the policy in force, what the caller sent, where the bytes came from. Nothing
+//! is stored and nothing is asked of the state thread; device pairing and device tokens come with the device registry.
+//!
+//! Invariants: every credential is compared in constant time and never printed; a caller whose address a proxy hides is
+//! never local; an empty scope set means none.
+
+mod connect;
+mod device;
+mod limiter;
+mod origin;
+mod peer;
+
+pub use connect::{Granted, Refusal, check_connect};
+pub use limiter::{Attempts, Verdict};
+pub use origin::OriginRules;
+pub use peer::{PeerFacts, Unattributed, attribute};
+
+use crate::sys::secret::Secret;
+use crate::wire::connect::{ClientId, ClientMode};
+use crate::wire::scope::Scopes;
+
+/// How callers prove themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Token,
+    Password,
+    /// Loopback only.
+    None,
+}
+
+impl Mode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Token => "token",
+            Mode::Password => "password",
+            Mode::None => "none",
+        }
+    }
+}
+
+/// The rules in force, taken from the configuration once and swapped whole.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub mode: Mode,
+    /// The shared secret of `mode`; empty only with [`Mode::None`].
+    pub secret: Secret,
+    pub trusted_proxies: Vec<String>,
+    pub origins: OriginRules,
+}
+
+impl Policy {
+    /// Whether `offered` is the shared secret. An empty secret matches nothing.
+    pub fn accepts(&self, offered: &str) -> bool {
+        !self.secret.is_empty() && self.secret.matches(offered)
+    }
+
+    /// Checks `Authorization: Bearer ...` of an HTTP request (scheme in any case, RFC 9110 11.1).
+    pub fn bearer(&self, header: Option<&str>) -> bool {
+        if self.mode == Mode::None {
+            return true;
+        }
+        let Some((scheme, value)) = header.and_then(|h| h.trim().split_once(' ')) else { return false };
+        scheme.eq_ignore_ascii_case("bearer") && self.accepts(value.trim())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Operator,
+    Node,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Operator => "operator",
+            Role::Node => "node",
+        }
+    }
+}
+
+/// Who a request comes from, as every handler sees it.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The connection; 0 for HTTP requests and the gateway itself.
+    pub conn: u64,
+    pub role: Role,
+    pub scopes: Scopes,
+    pub client: Client,
+    pub caps: Vec<String>,
+    /// The bytes come from this host, with no proxy between.
+    pub local: bool,
+}
+
+/// What a client says of itself.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub id: ClientId,
+    pub mode: ClientMode,
+    pub version: String,
+    pub platform: String,
+    pub device_family: Option<String>,
+    pub display_name: Option<String>,
+    pub instance_id: Option<String>,
+    pub device_id: Option<String>,
+}
+
+impl Caller {
+    /// An HTTP request that showed the shared secret: the full operator set (demands 11).
+    pub fn http(local: bool) -> Caller {
+        Caller {
+            conn: 0,
+            role: Role::Operator,
+            scopes: Scopes::operator_default(),
+            client: Client {
+                id: ClientId::GatewayClient,
+                mode: ClientMode::Backend,
+                version: String::new(),
+                platform: String::new(),
+                device_family: None,
+                display_name: None,
+                instance_id: None,
+                device_id: None,
+            },
+            caps: Vec::new(),
+            local,
+        }
+    }
+
+    pub fn has_cap(&self, cap: &str) -> bool {
+        self.caps.iter().any(|c| c == cap)
+    }
+
+    /// Shown to others in presence, and marked as the owner on the events it receives.
+    pub fn tracked(&self) -> bool {
+        self.role == Role::Operator
+            && !matches!(
+                self.client.mode,
+                ClientMode::Cli | ClientMode::Backend | ClientMode::Probe | ClientMode::Worker
+            )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Policy {
+        Policy {
+            mode: Mode::Token,
+            secret: Secret::new("tok123"),
+            trusted_proxies: vec![],
+            origins: OriginRules::default(),
+        }
+    }
+
+    #[test]
+    fn bearer_takes_any_case_of_the_scheme_and_only_the_secret() {
+        let policy = policy();
+        for good in ["Bearer tok123", "bearer tok123", "BEARER  tok123"] {
+            assert!(policy.bearer(Some(good)), "{good}");
+        }
+        for bad in ["Basic tok123", "tok123", "Bearer tok12", "Bearer ", "Bearer tok123 x"] {
+            assert!(!policy.bearer(Some(bad)), "{bad}");
+        }
+        assert!(!policy.bearer(None));
+    }
+
+    #[test]
+    fn an_empty_secret_accepts_nobody() {
+        let policy = Policy { secret: Secret::new(""), ..policy() };
+        assert!(!policy.accepts("") && !policy.bearer(Some("Bearer ")));
+    }
+}

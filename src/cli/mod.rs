@@ -1,1 +1,151 @@
-//! (being built)
+//! The command line: argv in, exit code out.
+//!
+//! [`main`] puts the arguments in order ([`argv`]), lets argh read them ([`args`]) and runs one command, each in its own
+//! file. Commands talk to a running gateway over the control socket; only `gateway run` is the gateway.
+//!
+//! Deliberately absent: state of any kind. A command reads the configuration at most once and never writes it.
+//!
+//! Invariants: with `--json` nothing but JSON goes to standard output; no credential is ever printed; text that came
+//! from a gateway is cleaned of control characters before it is printed.
+
+pub mod args;
+pub mod argv;
+pub mod calls;
+pub mod failure;
+pub mod output;
+pub mod settings;
+pub mod target;
+
+mod agent;
+mod channels;
+mod config_path;
+mod gateway_call;
+mod gateway_health;
+mod gateway_probe;
+pub mod gateway_run;
+mod gateway_status;
+mod health;
+mod help;
+mod logs;
+mod models;
+mod probe;
+mod sessions;
+mod status;
+mod system;
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, IsTerminal};
+use std::process::ExitCode;
+
+use argh::FromArgs;
+
+use self::args::{
+    ChannelsCommand, Cli, Command, ConfigCommand, GatewayCommand, ModelsCommand, SessionsCommand, SystemCommand,
+};
+use self::argv::Line;
+use self::failure::Failure;
+use self::gateway_run::GatewayOptions;
+use self::output::Shell;
+use crate::sys::Env;
+use crate::sys::paths::Selector;
+
+/// Runs the gateway until it ends. A seam for tests, and the only way from here to the gateway.
+pub type RunGateway = fn(&GatewayOptions, &Env) -> Result<(), Failure>;
+
+/// Runs the command line of this process (without the program's name).
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let env = Env::of_process();
+    let stdout = io::stdout();
+    let colour = stdout.is_terminal() && env.get("NO_COLOR").is_none() && env.get("TERM") != Some("dumb");
+    let (mut out, mut err) = (BufWriter::new(stdout.lock()), io::stderr());
+    let mut shell = Shell { out: &mut out, err: &mut err, env, selector: Selector::default(), log_level: None, colour };
+    ExitCode::from(run(args, &mut shell, gateway_run::start))
+}
+
+/// Like [`main`], on any streams and environment; the exit status comes back as a number.
+pub fn run(args: impl IntoIterator<Item = OsString>, shell: &mut Shell, run_gateway: RunGateway) -> u8 {
+    let mut json = false;
+    let done = read(args, &mut json)
+        .and_then(|line| obey(&line, shell, run_gateway))
+        .and_then(|()| shell.out.flush().map_err(Failure::from));
+    let Err(failure) = done else { return 0 };
+    match shell.failed(&failure, json).and_then(|()| shell.out.flush()) {
+        Ok(()) => failure.status(),
+        Err(unsaid) => Failure::from(unsaid).status().max(failure.status()),
+    }
+}
+
+fn read(args: impl IntoIterator<Item = OsString>, json: &mut bool) -> Result<Line, Failure> {
+    let args: Result<Vec<String>, OsString> = args.into_iter().map(OsString::into_string).collect();
+    let args = args.map_err(|odd| Failure::usage(format!("not UTF-8: {}", odd.display())))?;
+    *json = args.iter().any(|arg| arg == "--json");
+    let line = argv::normalise(&args).map_err(|bad| Failure::usage(bad).hint(SEE_HELP))?;
+    *json = line.json;
+    Ok(line)
+}
+
+fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), Failure> {
+    if line.words.is_empty() && line.help {
+        return help::print(shell);
+    }
+    let args: Vec<&str> = line.args.iter().map(String::as_str).collect();
+    let cli = match Cli::from_args(&[PROGRAM], &args) {
+        Ok(cli) => cli,
+        Err(early) if early.status.is_ok() => return shell.line(early.output.trim_end()),
+        Err(early) => return Err(Failure::usage(early.output.trim().to_owned()).hint(see_help(line))),
+    };
+    if cli.version {
+        return shell.line(concat!("openclaw ", env!("CARGO_PKG_VERSION")));
+    }
+    if let Some(level) = cli.log_level.as_deref().filter(|level| !LEVELS.contains(level)) {
+        return Err(Failure::usage(format!("unknown log level: {level} (one of {})", LEVELS.join(", "))));
+    }
+    shell.colour &= !cli.no_color;
+    shell.log_level = cli.log_level;
+    shell.selector = Selector { profile: cli.profile, dev: cli.dev };
+    match cli.command {
+        None => help::print(shell),
+        Some(Command::Gateway(gateway)) => match gateway.command {
+            GatewayCommand::Run(args) => gateway_run::run(shell, &args, run_gateway),
+            GatewayCommand::Status(args) => gateway_status::run(shell, &args),
+            GatewayCommand::Health(args) => gateway_health::run(shell, &args),
+            GatewayCommand::Probe(args) => gateway_probe::run(shell, &args),
+            GatewayCommand::Call(args) => gateway_call::run(shell, &args),
+        },
+        Some(Command::Status(args)) => status::run(shell, &args),
+        Some(Command::Health(args)) => health::run(shell, &args),
+        Some(Command::Agent(args)) => agent::run(shell, &args),
+        Some(Command::Sessions(sessions)) => match sessions.command {
+            SessionsCommand::List(args) => sessions::list(shell, &args),
+        },
+        Some(Command::Logs(args)) => logs::run(shell, &args),
+        Some(Command::Channels(channels)) => match channels.command {
+            ChannelsCommand::Status(args) => channels::status(shell, &args),
+        },
+        Some(Command::Models(models)) => match models.command {
+            ModelsCommand::List(args) => models::list(shell, &args),
+        },
+        Some(Command::System(system)) => match system.command {
+            SystemCommand::Presence(args) => system::presence(shell, &args),
+        },
+        Some(Command::Config(config)) => match config.command {
+            ConfigCommand::Path(args) => config_path::run(shell, args.json),
+            ConfigCommand::File(args) => config_path::run(shell, args.json),
+        },
+    }
+}
+
+fn see_help(line: &Line) -> String {
+    let words: String = line.words.iter().map(|word| format!("{word} ")).collect();
+    format!("See: {PROGRAM} {words}--help")
+}
+
+const PROGRAM: &str = "openclaw";
+
+const SEE_HELP: &str = "See: openclaw --help";
+
+/// The words of the reference.
+const LEVELS: [&str; 7] = ["silent", "fatal", "error", "warn", "info", "debug", "trace"];
+
+#[cfg(test)]
+mod tests;

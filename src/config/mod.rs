@@ -1,1 +1,92 @@
-//! (being built)
+//! The configuration: one key table, one loader, one immutable typed snapshot.
+//!
+//! `openclaw.json` is JSON5 and is read in place. [`load`](load::load) answers a [`Config`] or every mistake at once, with
+//! file, line and path. What a key means, its type, default and reload class are rows of one table in [`keys`].
+//!
+//! Deliberately absent: writing (no read path ever writes the file), watching, and the environment, which is passed in.
+//!
+//! Invariants: a `Config` never changes; secrets inside have a type that does not print; what the file says about a key
+//! this gateway does not act on becomes a warning, never silence.
+
+pub mod agents;
+pub mod gateway;
+pub mod models;
+pub mod sections;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::sys::Env;
+use crate::sys::paths::Paths;
+
+pub use agents::{AgentDefaults, AgentEntry, AgentsConfig, ModelChoice};
+pub use gateway::{AuthMode, BindMode, GatewayConfig, Mode};
+pub use models::{ModelApi, ModelConfig, ModelsConfig, ProviderConfig};
+pub use sections::{
+    CommandsConfig, CronConfig, EnvConfig, HooksConfig, LoggingConfig, MessagesConfig, MetaConfig, PluginsConfig,
+    SecretsConfig, SessionConfig, ToolsConfig, UiConfig,
+};
+
+/// Everything the configuration file says, typed, with defaults filled in.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Config {
+    pub gateway: GatewayConfig,
+    pub agents: AgentsConfig,
+    pub models: ModelsConfig,
+    pub tools: ToolsConfig,
+    pub session: SessionConfig,
+    pub logging: LoggingConfig,
+    pub hooks: HooksConfig,
+    pub cron: CronConfig,
+    /// Each messenger reads its own section; the keys belong to the channel.
+    pub channels: BTreeMap<String, Value>,
+    pub env: EnvConfig,
+    pub commands: CommandsConfig,
+    pub messages: MessagesConfig,
+    pub ui: UiConfig,
+    pub meta: MetaConfig,
+    pub secrets: SecretsConfig,
+    pub plugins: PluginsConfig,
+
+    /// Where the file is, whether it exists or not.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// Whether there was a file. A missing file is an empty configuration.
+    #[serde(skip)]
+    pub exists: bool,
+    /// SHA-256 of the file's bytes in hex; of nothing when there is no file. Writers compare it before they write.
+    #[serde(skip)]
+    pub hash: String,
+    /// The file as it is on disk, secrets and all.
+    #[serde(skip)]
+    pub raw: Arc<str>,
+    /// The whole tree after includes and substitution, secrets and all; redact it before showing it.
+    #[serde(skip)]
+    pub tree: Arc<Value>,
+    /// Sentences for the log and for `doctor`, in file order.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
+    /// Secrets that were named but could not be had; their owners behave as unconfigured.
+    #[serde(skip)]
+    pub unresolved: Vec<Unresolved>,
+    /// Process environment, then the state directory's `.env`, then `env.vars`.
+    #[serde(skip)]
+    pub vars: Env,
+    /// What `~` means inside the file, and the default places.
+    #[serde(skip)]
+    pub paths: Option<Arc<Paths>>,
+}
+
+/// A secret the file points at and that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unresolved {
+    /// The key path, as in `gateway.auth.token`.
+    pub path: String,
+    /// Why, without any value: `environment variable X is not set`.
+    pub reason: String,
+}

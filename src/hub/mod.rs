@@ -1,1 +1,316 @@
-//! (being built)
+//! The state thread: one thread owns what the gateway knows, and takes one [`Event`] at a time.
+//!
+//! [`State::handle`] is a plain function: it opens nothing, sleeps never, reads no clock. Work that may block is done
+//! elsewhere: runs on threads of their own (through [`run::Launch`]), tasks on the pool, writes by the store thread.
+//!
+//! Invariant: the hub waits for nobody. Others may wait for the hub (its inbox is bounded); the hub only pushes into
+//! byte-counted mailboxes, a length-limited job queue and the store's capped queue. The wait graph has no cycle, which
+//! is why there is no lock order to document.
+
+pub mod event;
+pub mod handle;
+pub mod health;
+pub mod peers;
+pub mod presence;
+pub mod pulse;
+pub mod rows;
+pub mod run;
+mod run_events;
+mod run_start;
+pub mod runs;
+pub mod shared;
+pub mod tasks;
+pub mod ticket;
+pub mod timers;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+pub use event::{Ask, Call, ConnId, Event, Job, Now, Opened, PeerEvent, Stop};
+pub use handle::{Gone, Hub};
+pub use shared::{Boot, Catalogue, Shared, main_key};
+pub use tasks::{Pool, TaskContext};
+pub use ticket::Ticket;
+
+use health::Seen;
+use peers::{Peer, Peers};
+use presence::Presence;
+use pulse::Pulse;
+use runs::Runs;
+use timers::{Due, Timers};
+
+use crate::net::CloseReason;
+use crate::store::Store;
+use crate::sys::clock;
+use crate::wire::agent::AgentWaitResult;
+use crate::wire::error::RpcError;
+use crate::wire::event as kinds;
+use crate::wire::frame::StateVersion;
+use crate::wire::health::HealthSnapshot;
+use crate::wire::presence::{PresenceEvent, ShutdownEvent, TickEvent};
+
+/// `policy.tickIntervalMs`: clients give up after twice this without a frame.
+pub const TICK: Duration = Duration::from_secs(30);
+/// How often everybody is told whether the gateway is well.
+const HEALTH: Duration = Duration::from_secs(60);
+/// A turn longer than this is logged with its event's name: mend it by moving work to a task.
+const SLOW_TURN: Duration = Duration::from_millis(50);
+/// After the drain, aborted runs have this long to write down what they have.
+const ABORT_GRACE: Duration = Duration::from_secs(2);
+
+/// What the gateway knows. Owned by the state thread.
+pub struct State {
+    pub shared: Arc<Shared>,
+    pub hub: Hub,
+    pub store: Store,
+    pub peers: Peers,
+    pub presence: Presence,
+    pub runs: Runs,
+    pub seen: Seen,
+    pub timers: Timers,
+    pub pulse: Pulse,
+    health_version: u64,
+    /// What hello-ok and `health` answer between two looks.
+    health: Option<Arc<HealthSnapshot>>,
+    advertised: &'static [&'static str],
+    clockwork: bool,
+    stopping: Option<Stopping>,
+    done: bool,
+}
+
+struct Stopping {
+    aborted: bool,
+}
+
+/// What the composition root gives to the state thread.
+pub struct Parts {
+    pub shared: Arc<Shared>,
+    pub hub: Hub,
+    pub store: Store,
+    pub launcher: Box<dyn run::Launch>,
+    pub seen: Seen,
+    /// Method names for hello-ok.
+    pub advertised: &'static [&'static str],
+}
+
+impl State {
+    pub fn new(parts: Parts, now: Now) -> State {
+        State {
+            presence: Presence::new(parts.shared.boot.own.clone()),
+            shared: parts.shared,
+            hub: parts.hub,
+            store: parts.store,
+            peers: Peers::default(),
+            runs: Runs::new(parts.launcher),
+            seen: parts.seen,
+            timers: Timers::default(),
+            pulse: Pulse::new(now.at),
+            health_version: 1,
+            health: None,
+            advertised: parts.advertised,
+            clockwork: false,
+            stopping: None,
+            done: false,
+        }
+    }
+
+    /// Takes events until the gateway has stopped.
+    pub fn run(mut self, inbox: &Receiver<Event>) {
+        while !self.done {
+            let event = match self.timers.next() {
+                Some(when) => match inbox.recv_deadline(when) {
+                    Ok(event) => Some(event),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                },
+                None => match inbox.recv() {
+                    Ok(event) => Some(event),
+                    Err(_) => return,
+                },
+            };
+            let name = event.as_ref().map_or("timers", Event::name);
+            let now = Now { at: Instant::now(), ms: clock::now_ms() };
+            // A handler that panics loses its own request (its ticket answers), never the gateway.
+            let turn = catch_unwind(AssertUnwindSafe(|| {
+                if let Some(event) = event {
+                    self.handle(event, now);
+                }
+                self.epilogue(now);
+            }));
+            if turn.is_err() {
+                log::error!("the handler of {name} failed; its caller was answered UNAVAILABLE");
+            }
+            let took = now.at.elapsed();
+            self.pulse.turn(took, now.ms);
+            if took > SLOW_TURN {
+                log::warn!("slow turn: {name} took {} ms", took.as_millis());
+            }
+        }
+    }
+
+    /// Reacts to one event.
+    pub fn handle(&mut self, event: Event, now: Now) {
+        match event {
+            Event::Peer(conn, PeerEvent::Opened(opened)) => self.opened(conn, *opened, now),
+            Event::Peer(_, PeerEvent::Request(call)) => self.request(*call, now),
+            Event::Peer(conn, PeerEvent::Gone) => {
+                if self.peers.remove(conn).is_some() {
+                    self.presence.left(conn, now.ms);
+                }
+            }
+            Event::Ask(ask) => (ask.f)(self, now),
+            Event::Run(run_id, event) => self.on_run(&run_id, event, now),
+            Event::Stop(stop) => self.stop(stop, now),
+        }
+    }
+
+    /// What follows every turn: due timers, then news that several events may have made.
+    pub fn epilogue(&mut self, now: Now) {
+        while let Some(due) = self.timers.pop(now.at) {
+            self.due(due, now);
+        }
+        if std::mem::take(&mut self.presence.changed) {
+            let payload = PresenceEvent { presence: self.presence.rows() };
+            self.peers.broadcast(&kinds::PRESENCE, &payload, Some(self.versions()), |_| true);
+        }
+        if let Some(stopping) = &self.stopping
+            && (self.runs.active() == 0 || stopping.aborted && self.runs.running() == 0)
+        {
+            self.finish();
+        }
+    }
+
+    fn opened(&mut self, conn: ConnId, opened: Opened, now: Now) {
+        if self.stopping.is_some() {
+            opened.ticket.answer(Err(RpcError::unavailable("gateway stopping; retry shortly").retry_after(1500)));
+            opened.mail.close(service_restart());
+            return;
+        }
+        self.presence.arrived(&opened.caller, now.ms);
+        let hello = self.hello(&opened, now);
+        opened.ticket.answer(hello);
+        // The connection may be gone already; then nobody waits.
+        let _ = opened.ready.send(());
+        self.peers.add(
+            conn,
+            Peer { caller: opened.caller, mail: opened.mail, sessions: false, messages: Default::default() },
+        );
+        if !self.clockwork {
+            // No clients, no clockwork: an idle gateway is not woken.
+            self.clockwork = true;
+            self.timers.at(now.at + TICK, Due::Tick);
+            self.timers.at(now.at + HEALTH, Due::Health);
+        }
+    }
+
+    fn request(&mut self, call: Call, now: Now) {
+        match call.job {
+            Job::State(run) => {
+                let result = run(self, &call.caller, now);
+                call.ticket.answer(result);
+            }
+            Job::Ticket(run) => run(self, &call.caller, call.ticket, now),
+            Job::Task(_) => call.ticket.answer(Err(RpcError::unavailable("tasks are not made on the state thread"))),
+        }
+    }
+
+    fn due(&mut self, due: Due, now: Now) {
+        match due {
+            Due::Tick if self.peers.is_empty() => self.clockwork = false,
+            Due::Tick => {
+                self.peers.broadcast(&kinds::TICK, &TickEvent { ts: now.ms }, None, |_| true);
+                self.timers.at(now.at + TICK, Due::Tick);
+            }
+            Due::Health if self.peers.is_empty() => {}
+            Due::Health => {
+                self.refresh_health(now);
+                let health = self.health(now);
+                self.peers.broadcast(&kinds::HEALTH, &*health, Some(self.versions()), |_| true);
+                self.pulse.restart(now.at);
+                self.timers.at(now.at + HEALTH, Due::Health);
+            }
+            Due::Flush(run_id) => self.flush_run(&run_id, now),
+            Due::RunDeadline(run_id) => self.run_out_of_time(&run_id),
+            Due::WaitDeadline(number) => {
+                if let Some((run_id, ticket)) = self.runs.stop_waiting(number) {
+                    ticket.answer_with(Ok(AgentWaitResult {
+                        run_id: &run_id,
+                        status: "timeout",
+                        started_at: None,
+                        ended_at: None,
+                        stop_reason: None,
+                        error: None,
+                        terminal_reply: None,
+                    }));
+                }
+            }
+            Due::DrainOver => self.drain_over(now),
+        }
+    }
+
+    /// Versions of the snapshots clients hold.
+    pub fn versions(&self) -> StateVersion {
+        StateVersion { presence: self.presence.version, health: self.health_version }
+    }
+
+    /// The snapshot, looked at again when it is older than a health period.
+    pub fn health(&mut self, now: Now) -> Arc<HealthSnapshot> {
+        if self.health.as_ref().is_none_or(|h| now.ms.saturating_sub(h.ts) >= HEALTH.as_millis() as u64) {
+            self.refresh_health(now);
+        }
+        self.health.clone().unwrap_or_else(|| Arc::new(self.look(now)))
+    }
+
+    /// Looks at everything again.
+    pub fn refresh_health(&mut self, now: Now) {
+        self.health_version += 1;
+        self.health = Some(Arc::new(self.look(now)));
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    fn stop(&mut self, stop: Stop, now: Now) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.stopping = Some(Stopping { aborted: false });
+        let payload = ShutdownEvent { reason: stop.reason, restart_expected_ms: stop.restart_expected_ms };
+        self.peers.broadcast(&kinds::SHUTDOWN, &payload, None, |_| true);
+        if self.runs.active() > 0 {
+            log::info!(target: "shutdown", "waiting up to {} s for {} runs", stop.drain.as_secs(), self.runs.active());
+            self.timers.at(now.at + stop.drain, Due::DrainOver);
+        }
+    }
+
+    fn drain_over(&mut self, now: Now) {
+        let Some(stopping) = &mut self.stopping else { return };
+        if std::mem::replace(&mut stopping.aborted, true) {
+            log::warn!(target: "shutdown", "{} runs did not end in time", self.runs.running());
+            self.finish();
+            return;
+        }
+        for run_id in self.runs.ids() {
+            if let Some(run) = self.runs.get(&run_id) {
+                run.abort.fire();
+            }
+        }
+        self.timers.at(now.at + ABORT_GRACE, Due::DrainOver);
+    }
+
+    fn finish(&mut self) {
+        for peer in self.peers.iter() {
+            peer.mail.close(service_restart());
+        }
+        self.done = true;
+    }
+}
+
+/// The close of every stop and restart.
+fn service_restart() -> CloseReason {
+    CloseReason::policy(1012, "service restart")
+}

@@ -5,6 +5,22 @@
 //!
 //! Invariants: `chat` returns within its deadlines or when its [`Abort`] fires; no retry after the first delta.
 
+pub mod anthropic;
+pub mod builtin;
+pub mod chain;
+pub mod discover;
+pub mod error;
+#[cfg(test)]
+mod fake;
+pub mod http;
+pub mod known;
+pub mod openai;
+pub mod registry;
+pub mod retry;
+pub mod settings;
+pub mod sse_decoder;
+pub mod transport;
+
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
@@ -123,7 +139,8 @@ pub enum StopReason {
     ContentFilter,
 }
 
-/// Tokens. All zero when the provider reported nothing.
+/// Tokens. All zero when the provider reported nothing. `input` counts fresh tokens only: what came from a cache is in
+/// `cache_read`, so a prompt's size is `input + cache_read + cache_write`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
@@ -179,8 +196,14 @@ pub trait Provider: Send + Sync {
         each: &mut dyn FnMut(Delta) -> ControlFlow<()>,
     ) -> Result<Finish, ProviderError>;
 
-    /// Vectors for texts; not every provider has them.
-    fn embed(&self, _model: &str, _input: &[String], _abort: &Abort) -> Result<Embeddings, ProviderError> {
+    /// Vectors for texts; not every provider has them. `dimensions` asks for shorter vectors where the model can.
+    fn embed(
+        &self,
+        _model: &str,
+        _input: &[String],
+        _dimensions: Option<u32>,
+        _abort: &Abort,
+    ) -> Result<Embeddings, ProviderError> {
         Err(ProviderError::Unsupported("embeddings"))
     }
 }
@@ -213,6 +236,11 @@ pub enum ProviderError {
     /// No key where one is needed; says which setting is missing.
     NoCredentials {
         provider: String,
+        hint: String,
+    },
+    /// No provider or no model of this name; says what would be one.
+    UnknownModel {
+        model: String,
         hint: String,
     },
     Unsupported(&'static str),

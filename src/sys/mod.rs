@@ -4,4 +4,19 @@
 //! function names, never as `cfg` inside logic elsewhere.
 
 pub mod abort;
+pub mod child;
+pub mod clock;
+pub mod env;
+pub mod files;
+pub mod host;
+pub mod log_dir;
+pub mod paths;
+pub mod ports;
+pub mod random;
+#[cfg(test)]
+pub mod scratch;
 pub mod secret;
+pub mod signals;
+pub mod swap;
+
+pub use env::Env;

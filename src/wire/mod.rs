@@ -1,1 +1,27 @@
-//! (being built)
+//! The vocabulary of the gateway protocol, version 4: frames, errors, scopes, events, params and results by family.
+//!
+//! No I/O, no clock, no state: everything here turns bytes into typed values and back. Names are the protocol's own
+//! (`ChatSendParams`, `hello-ok`, `stateVersion`), so that the published schema can be searched with them.
+//!
+//! Invariant: request frames and params are closed objects; an unknown property is an error that names it.
+
+pub mod agent;
+pub mod channels;
+pub mod chat;
+pub mod connect;
+pub mod decode;
+pub mod error;
+pub mod event;
+pub mod frame;
+pub mod health;
+pub mod logs;
+pub mod models;
+pub mod openai;
+pub mod presence;
+pub mod scope;
+pub mod session;
+
+/// The version of the protocol this gateway speaks.
+pub const PROTOCOL: u32 = 4;
+/// The oldest version a node or a probe may still ask for.
+pub const MINIMUM_PROBE_PROTOCOL: u32 = 3;

@@ -1,0 +1,215 @@
+//! `exec`: one shell command, run to its end on the gateway's host.
+//!
+//! It is no sandbox and asks nobody; policy and approvals decide before it. What it adds to a shell: a deadline, a bounded
+//! output, an environment without secrets, and the certainty that nothing of the process group outlives the call.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::arguments::{self, Decoded};
+use super::headtail::HeadTail;
+use super::runner::{Ended, Host, Job, Runner};
+use super::{Details, Progress, Refusal, ToolContext, ToolOutcome, environment, paths};
+use crate::providers::Part;
+
+/// How a command ended; the `details` of its result event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecDetails {
+    pub status: ExecStatus,
+    /// `None` when a signal ended it.
+    pub exit_code: Option<i32>,
+    /// `SIGKILL` and the like.
+    pub exit_signal: Option<String>,
+    /// `exit`, `signal`, `overall-timeout` or `aborted`.
+    pub exit_reason: &'static str,
+    pub duration_ms: u64,
+    /// The output as the model sees it, without our remarks.
+    pub aggregated: String,
+    pub timed_out: bool,
+    /// Always false: there is no deadline for silence.
+    pub no_output_timed_out: bool,
+    pub cwd: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExecStatus {
+    Running,
+    /// It exited by itself, with whatever code.
+    Completed,
+    Failed,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ExecArguments {
+    #[serde(alias = "cmd")]
+    command: String,
+    #[serde(alias = "cwd")]
+    workdir: Option<String>,
+    env: Option<BTreeMap<String, String>>,
+    #[serde(default, alias = "timeout", deserialize_with = "arguments::seconds")]
+    timeout_seconds: Option<f64>,
+    host: Option<String>,
+}
+
+pub(super) fn exec(wanted: Decoded<ExecArguments>, context: &mut ToolContext) -> Result<ToolOutcome, Refusal> {
+    exec_on(&Host, wanted, context)
+}
+
+pub(super) fn exec_on(
+    runner: &dyn Runner,
+    wanted: Decoded<ExecArguments>,
+    context: &mut ToolContext,
+) -> Result<ToolOutcome, Refusal> {
+    let Decoded { known: arguments, ignored } = wanted;
+    let job = prepare(&arguments, context)?;
+    let cwd = job.cwd.display().to_string();
+    let mut kept = HeadTail::new(context.limits.exec_output);
+    let mut pulse = Pulse { started: Instant::now(), started_at: unix_ms(), shown: None };
+    let ended = {
+        let progress = &mut context.progress;
+        let mut each = |chunk: &[u8]| {
+            kept.push(chunk);
+            if pulse.is_due() {
+                let (started_at, cwd) = (pulse.started_at, cwd.clone());
+                progress(Progress { status: ExecStatus::Running, started_at, cwd, tail: kept.end(TAIL) });
+            }
+        };
+        runner.run(&job, context.abort, &mut each)
+    };
+    let ended = ended.map_err(|error| Refusal(format!("The command could not be started in {cwd}: {error}.")))?;
+    let took = pulse.started.elapsed();
+    Ok(outcome(ended, kept.text().trim_end().to_owned(), took, job.time_limit, cwd, &ignored))
+}
+
+fn prepare(arguments: &ExecArguments, context: &ToolContext) -> Result<Job, Refusal> {
+    if arguments.command.trim().is_empty() {
+        return Err(Refusal::new("command is empty."));
+    }
+    if arguments.command.contains('\0') {
+        return Err(Refusal::new("command contains a NUL character."));
+    }
+    if let Some(host) = arguments.host.as_deref().filter(|host| !["auto", "gateway"].contains(host)) {
+        return Err(Refusal(format!("host {host:?} is not available; commands run on the gateway's host.")));
+    }
+    let raw = arguments.workdir.as_deref().unwrap_or("");
+    let cwd = paths::resolve(raw, context)?;
+    if !cwd.is_dir() {
+        return Err(Refusal(format!("workdir {raw} is not a directory.")));
+    }
+    let none = BTreeMap::new();
+    let added = arguments.env.as_ref().unwrap_or(&none);
+    let env = environment::compose(std::env::vars_os(), added, &context.limits.path_prepend)?;
+    let longest = context.limits.exec_time_max;
+    let time_limit = match arguments.timeout_seconds {
+        None => context.limits.exec_time.min(longest),
+        // Upstream's "no limit" is our longest.
+        Some(seconds) if seconds <= 0.0 => longest,
+        Some(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or(longest).min(longest),
+    };
+    Ok(Job { argv: shell(&arguments.command), cwd, env, time_limit })
+}
+
+#[cfg(unix)]
+fn shell(command: &str) -> Vec<std::ffi::OsString> {
+    ["/bin/sh", "-c", command].map(Into::into).into()
+}
+
+#[cfg(not(unix))]
+fn shell(command: &str) -> Vec<std::ffi::OsString> {
+    ["powershell.exe", "-NoProfile", "-NonInteractive", "-Command", command].map(Into::into).into()
+}
+
+fn outcome(
+    ended: Ended,
+    said: String,
+    took: Duration,
+    limit: Duration,
+    cwd: String,
+    ignored: &[String],
+) -> ToolOutcome {
+    let signal = ended.signal.map(signal_name);
+    let (status, exit_reason, remark) = match (&ended, &signal) {
+        (Ended { aborted: true, .. }, _) => (ExecStatus::Failed, "aborted", "Command aborted.".to_owned()),
+        (Ended { timed_out: true, .. }, _) => {
+            let remark = format!("Command timed out after {} seconds and was ended.", limit.as_secs_f64());
+            (ExecStatus::Failed, "overall-timeout", remark)
+        }
+        (_, Some(name)) => (ExecStatus::Failed, "signal", format!("Command ended by signal {name}.")),
+        (Ended { exit_code: Some(0) | None, .. }, _) => (ExecStatus::Completed, "exit", String::new()),
+        (Ended { exit_code: Some(code), .. }, _) => {
+            (ExecStatus::Completed, "exit", format!("(Command exited with code {code})"))
+        }
+    };
+    let note = match ignored {
+        [] => String::new(),
+        names => format!("[Ignored arguments: {}; the command ran in the foreground.]", names.join(", ")),
+    };
+    let seen = if said.is_empty() && remark.is_empty() { "(no output)" } else { &said };
+    let parts = [seen, &remark, &note].into_iter().filter(|part| !part.is_empty());
+    let text = parts.collect::<Vec<_>>().join("\n\n");
+    let details = ExecDetails {
+        status,
+        exit_code: ended.exit_code,
+        exit_signal: signal,
+        exit_reason,
+        duration_ms: took.as_millis() as u64,
+        aggregated: said,
+        timed_out: ended.timed_out,
+        no_output_timed_out: false,
+        cwd,
+    };
+    let is_error = status == ExecStatus::Failed;
+    ToolOutcome { content: vec![Part::Text(text)], is_error, details: Details::Exec(details) }
+}
+
+/// Says when progress may be shown again.
+struct Pulse {
+    started: Instant,
+    /// Unix milliseconds.
+    started_at: i64,
+    shown: Option<Instant>,
+}
+
+impl Pulse {
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let due = self.shown.is_none_or(|shown| now.duration_since(shown) >= PROGRESS_EVERY);
+        if due {
+            self.shown = Some(now);
+        }
+        due
+    }
+}
+
+fn unix_ms() -> i64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as i64)
+}
+
+/// The names people know; the numbers are the same on every system we run on.
+fn signal_name(number: i32) -> String {
+    let name = match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        other => return format!("signal {other}"),
+    };
+    name.to_owned()
+}
+
+/// Each progress goes to every client that watches; people read no faster.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// Bytes of output in one progress.
+const TAIL: usize = 4 << 10;

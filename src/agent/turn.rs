@@ -1,0 +1,666 @@
+//! One run, top to bottom: write the input, build the prompt, call the model, make its tool calls, write the answer.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::messages::{self, Spoken};
+use super::records::{Closing, Line, Opening};
+use super::tools::policy::{Layer, Policy};
+use super::tools::{self, Tool, ToolContext, ToolLimits};
+use super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
+use super::{Engine, commands};
+use crate::config::{Config, ToolPolicy};
+use crate::hub::run::{Fallback, Failure, Order, Outcome, Retrying, RunEvent, Status, ToolEnded, ToolOutput, ToolStarted};
+use crate::providers::chain;
+use crate::providers::registry::{ModelRef, Registry};
+use crate::providers::{Delta, Finish, Message, Part, ProviderError, StopReason, ToolCall, ToolSpec, Turn, Usage};
+use crate::store::usage::Spent;
+use crate::store::{StoreError, sessions, transcript};
+use crate::sys::{clock, host};
+use crate::wire::agent::RunUsage;
+
+/// Model calls of one run at most: a model that only ever calls tools must come to an end.
+const ROUNDS: usize = 50;
+/// Stored conversation given to a model whose context window is unknown, and at most, in bytes.
+const CONTEXT_BYTES: usize = 256 << 10;
+const CONTEXT_BYTES_MAX: usize = 2 << 20;
+/// Bytes of text per token, on the safe side of what tokenisers do.
+const BYTES_PER_TOKEN: u64 = 3;
+
+/// A run on its way.
+pub struct Turning<'a> {
+    engine: &'a Engine,
+    order: Order,
+    config: Arc<Config>,
+    registry: Arc<Registry>,
+    started_ms: u64,
+    /// All text of the run so far; segments are separated by a blank line.
+    text: String,
+    usage: Usage,
+    last_call: Usage,
+    spent: Vec<(ModelRef, Spent)>,
+    model: ModelRef,
+}
+
+/// How a run's conversation with the model came out.
+enum Ended {
+    Answered { stop: StopReason },
+    /// The caller must run these.
+    ClientCalls(Vec<ToolCall>),
+    Failed(ProviderError),
+}
+
+impl<'a> Turning<'a> {
+    pub fn new(engine: &'a Engine, order: Order) -> Turning<'a> {
+        Turning {
+            config: engine.shared.config.get(),
+            registry: engine.registry.get(),
+            engine,
+            order,
+            started_ms: clock::now_ms(),
+            text: String::new(),
+            usage: Usage::default(),
+            last_call: Usage::default(),
+            spent: Vec::new(),
+            model: ModelRef::new("", ""),
+        }
+    }
+
+    /// Makes the run; the outcome is committed when this returns.
+    pub fn make(mut self) -> Outcome {
+        if self.order.input.commands
+            && let Some(command) = commands::parse(&self.order.input.text)
+        {
+            return commands::run(self, command);
+        }
+        let opened = match self.begin("user") {
+            Ok(opened) => opened,
+            Err(error) => return self.unsaved(&error),
+        };
+        if let Some(known) = opened.as_ref().and_then(|o| o.known.as_ref()) {
+            return self.repeated(&known.status);
+        }
+        self.report(RunEvent::Phase("preparing_context"));
+        let row = opened.map(|opened| opened.row);
+        let session_id = row.as_ref().map(|row| row.session_id.clone());
+        let models = match self.models(row.as_ref()) {
+            Ok(models) => models,
+            Err(error) => return self.failed(error, session_id.as_deref()),
+        };
+        self.model = models[0].clone();
+        let (mut turn, offered) = match self.turn(row.as_ref(), &models[0]) {
+            Ok(prepared) => prepared,
+            Err(error) => return self.unsaved(&error),
+        };
+        self.report(RunEvent::Started);
+        let ended = self.converse(&mut turn, &models, &offered, session_id.as_deref());
+        self.conclude(ended)
+    }
+
+    pub fn report(&self, event: RunEvent) {
+        self.engine.report(&self.order.run_id, event);
+    }
+
+    pub fn engine(&self) -> &'a Engine {
+        self.engine
+    }
+
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The first write. A stateless request is not waited for: its last write comes behind it in the same queue.
+    pub fn begin(&self, role: &'static str) -> Result<Option<super::records::Opened>, StoreError> {
+        let input = &self.order.input;
+        let now = self.started_ms;
+        let said = &input.text;
+        let mut lines = Vec::new();
+        if input.tool_results.is_empty() {
+            let key = format!("{}:user", self.order.run_id);
+            let message = messages::user(said, &input.parts, &key, now);
+            lines.push(Line { role, key: Some(key), ts_ms: signed(now), message });
+        }
+        for result in &input.tool_results {
+            if let Message::ToolResult { call_id, name, content, is_error } = result {
+                let message = messages::tool_result(call_id, name, content, *is_error, now);
+                lines.push(Line { role: "toolResult", key: None, ts_ms: signed(now), message });
+            }
+        }
+        let opening = Opening {
+            run_id: self.order.run_id.clone(),
+            session_key: self.order.session_key.clone(),
+            agent_id: self.order.agent_id.clone(),
+            created_via: input.created_via,
+            lines,
+            preview: said.to_string(),
+            now_ms: signed(now),
+            queued: self.order.queued,
+        };
+        if input.stateless {
+            self.engine.open_later(opening);
+            return Ok(None);
+        }
+        self.engine.open(opening).map(Some)
+    }
+
+    /// The models to ask, in order: the request's, the session's, the agent's and its fallbacks, the default.
+    pub fn models(&self, row: Option<&sessions::SessionRow>) -> Result<Vec<ModelRef>, ProviderError> {
+        let named = |text: &str| {
+            let text = self.config.model_for_alias(text).unwrap_or(text);
+            self.registry.find(text)
+        };
+        if let Some(text) = self.order.input.model.as_deref().or(row.and_then(|row| row.model_override.as_deref())) {
+            return named(text).map(|model| vec![model]);
+        }
+        let agent = &self.order.agent_id;
+        let mut models = match self.config.primary_model(agent) {
+            Some(text) => vec![named(text)?],
+            None => vec![self.registry.default_model()],
+        };
+        for text in self.config.fallbacks(agent) {
+            match named(text) {
+                Ok(model) if !models.contains(&model) => models.push(model),
+                Ok(_) => {}
+                Err(error) => log::warn!("a fallback model is left out: {error}"),
+            }
+        }
+        Ok(models)
+    }
+
+    /// Prompt, conversation and tools for the first model call.
+    fn turn(&self, row: Option<&sessions::SessionRow>, model: &ModelRef) -> Result<(Turn, Vec<&'static Tool>), StoreError> {
+        let input = &self.order.input;
+        let offered = tools::permitted(&self.policy());
+        let mut messages = match row {
+            Some(row) => self.stored_conversation(row, model)?,
+            None => Vec::new(),
+        };
+        if row.is_none() || input.stateless {
+            messages = input.history.clone();
+            messages.extend(self.spoken());
+        } else if !input.history.is_empty() {
+            // What the caller brought along goes before what it says now, which is the last stored message.
+            let now = messages.pop();
+            messages.extend(input.history.iter().cloned());
+            messages.extend(now);
+        }
+        let mut specs: Vec<ToolSpec> = offered.iter().map(|tool| tool.spec()).collect();
+        specs.retain(|own| input.client_tools.iter().all(|tool| tool.name != own.name));
+        specs.extend(input.client_tools.iter().cloned());
+        let mut sampling = input.sampling.clone();
+        if sampling.thinking.is_none() {
+            sampling.thinking = input.thinking.clone().or(row.and_then(|row| row.thinking_level.clone()));
+        }
+        Ok((
+            Turn {
+                model: model.model.clone(),
+                system: self.system_prompt(model, &offered),
+                messages,
+                tools: specs,
+                tool_choice: input.tool_choice.clone(),
+                sampling,
+                session_key: self.order.session_key.to_string(),
+            },
+            offered,
+        ))
+    }
+
+    /// What the user says now, as a message.
+    fn spoken(&self) -> Vec<Message> {
+        let input = &self.order.input;
+        if !input.tool_results.is_empty() {
+            return input.tool_results.clone();
+        }
+        let mut parts = vec![Part::Text(input.text.clone())];
+        parts.extend(input.parts.iter().cloned());
+        vec![Message::User(parts)]
+    }
+
+    fn stored_conversation(&self, row: &sessions::SessionRow, model: &ModelRef) -> Result<Vec<Message>, StoreError> {
+        let budget = match self.context_tokens(model) {
+            0 => CONTEXT_BYTES,
+            tokens => usize::try_from(tokens * BYTES_PER_TOKEN / 4 * 3).unwrap_or(CONTEXT_BYTES_MAX).min(CONTEXT_BYTES_MAX),
+        };
+        let entries = self
+            .engine
+            .store
+            .read("read a session's conversation", |conn| transcript::context(conn, &row.session_id, budget))?;
+        Ok(messages::context(&entries))
+    }
+
+    fn context_tokens(&self, model: &ModelRef) -> u64 {
+        self.registry.info(model).map_or(0, |info| info.context_window)
+    }
+
+    fn policy(&self) -> Policy {
+        let layer = |origin: String, policy: &ToolPolicy| Layer {
+            origin,
+            profile: policy.profile.clone(),
+            allow: policy.allow.clone().unwrap_or_default(),
+            also_allow: policy.also_allow.clone(),
+            deny: policy.deny.clone(),
+        };
+        let global = layer("tools".into(), &self.config.tools.policy);
+        let agent = self.config.agent(&self.order.agent_id);
+        let agent = agent.map(|agent| layer(format!("agents.list.{}.tools", agent.id), &agent.tools));
+        let policy = Policy::chain(global, None, agent, None);
+        // Approvals are not built: what would have to ask is denied instead of being run unasked.
+        let exec = &self.config.tools.exec;
+        let unasked = |word: &Option<String>| word.as_deref().is_none_or(|w| matches!(w, "full" | "auto" | "off" | "gateway"));
+        match unasked(&exec.mode) && unasked(&exec.security) && unasked(&exec.ask) && unasked(&exec.host) {
+            true => policy,
+            false => policy.and(Layer { origin: "tools.exec".into(), deny: vec!["exec".into()], ..Layer::default() }),
+        }
+    }
+
+    fn workspace(&self) -> PathBuf {
+        self.config.agent_workspace(&self.order.agent_id)
+    }
+
+    fn system_prompt(&self, model: &ModelRef, offered: &[&'static Tool]) -> String {
+        let defaults = &self.config.agents.defaults;
+        let own = PromptLimits::default();
+        let limits = PromptLimits {
+            file: defaults.bootstrap_max_chars.unwrap_or(own.file),
+            user: own.user,
+            total: defaults.bootstrap_total_max_chars.unwrap_or(own.total),
+        };
+        let zone = defaults.user_timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        let (workspace, model) = (self.workspace(), model.to_string());
+        let boot = &self.engine.shared.boot.own;
+        workspace::system_prompt(&Prompt {
+            mode: PromptMode::Full,
+            agent_id: &self.order.agent_id,
+            session_key: &self.order.session_key,
+            workspace: &workspace,
+            model: &model,
+            tools: offered,
+            host: HostFacts {
+                name: boot.host.as_deref().unwrap_or("localhost"),
+                os: host::platform(),
+                arch: std::env::consts::ARCH,
+            },
+            channel: None,
+            silence: Silence::Forbidden,
+            private: Audience::Private,
+            extra: self.order.input.extra_system.as_deref(),
+            now: jiff::Timestamp::from_millisecond(signed(self.started_ms)).unwrap_or_default(),
+            zone: zone.unwrap_or_else(TimeZone::system),
+            limits,
+        })
+        .text
+    }
+
+    /// Asks the model until it has no more tool calls.
+    fn converse(&mut self, turn: &mut Turn, models: &[ModelRef], offered: &[&'static Tool], session_id: Option<&str>) -> Ended {
+        self.report(RunEvent::Phase("starting_model"));
+        for _ in 0..ROUNDS {
+            let (said, calls, finish) = match self.ask(turn, models) {
+                Ok(answer) => answer,
+                Err(error) => return Ended::Failed(error),
+            };
+            if calls.is_empty() {
+                return Ended::Answered { stop: finish.stop };
+            }
+            let input = &self.order.input;
+            if calls.iter().any(|call| input.client_tools.iter().any(|tool| tool.name == call.name)) {
+                return Ended::ClientCalls(calls);
+            }
+            turn.messages.push(Message::Assistant { text: said.clone(), tool_calls: calls.clone() });
+            let spoken = self.spoken_by(&finish, "toolUse");
+            self.note(session_id, "assistant", messages::assistant(&said, &calls, &spoken, clock::now_ms()));
+            for call in calls {
+                let result = self.call_tool(&call, offered);
+                if self.order.abort.fired() {
+                    return Ended::Failed(ProviderError::Aborted);
+                }
+                if let Message::ToolResult { call_id, name, content, is_error } = &result {
+                    self.note(session_id, "toolResult", messages::tool_result(call_id, name, content, *is_error, clock::now_ms()));
+                }
+                turn.messages.push(result);
+            }
+            // A tool that had to be called was called.
+            turn.tool_choice = Default::default();
+            if !self.text.is_empty() {
+                self.push_text("\n\n");
+            }
+        }
+        Ended::Failed(ProviderError::Garbled { what: format!("the model called tools {ROUNDS} times without answering") })
+    }
+
+    /// One model call; text is reported as it comes.
+    fn ask(&mut self, turn: &mut Turn, models: &[ModelRef]) -> Result<(String, Vec<ToolCall>, Finish), ProviderError> {
+        let (engine, run_id, abort) = (self.engine, self.order.run_id.clone(), self.order.abort.clone());
+        let report = |event| engine.report(&run_id, event);
+        let from = self.text.len();
+        let (text, mut calls, mut announced) = (&mut self.text, Vec::new(), false);
+        let first = models[0].clone();
+        let current = std::cell::RefCell::new(first);
+        let mut each = |delta| {
+            if !std::mem::replace(&mut announced, true) {
+                let model = current.borrow();
+                report(RunEvent::Model { provider: model.provider.as_str().into(), model: model.model.as_str().into() });
+            }
+            match delta {
+                Delta::Text(piece) => {
+                    text.push_str(&piece);
+                    report(RunEvent::Text(piece));
+                }
+                Delta::Thinking(piece) => report(RunEvent::Thinking(piece)),
+                Delta::ToolCall(call) => calls.push(call),
+                Delta::Retrying { attempt, max, delay_ms, reason } => {
+                    report(RunEvent::Retrying(Box::new(Retrying { attempt, max, delay_ms, reason })));
+                }
+            }
+            if abort.fired() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let answered = chain::call(&self.registry, models, turn, &self.order.abort, &mut each, &mut |step| {
+            if let Some(to) = step.to {
+                current.replace(to.clone());
+                report(RunEvent::Fallback(Box::new(Fallback {
+                    from: step.from.to_string(),
+                    to: to.to_string(),
+                    reason: step.reason.as_str().to_string(),
+                })));
+            }
+            log::warn!("model {} failed ({}): {}", step.from, step.reason.as_str(), step.detail);
+        });
+        self.model = current.into_inner();
+        let answered = answered?;
+        self.model = answered.model.clone();
+        let finish = answered.finish;
+        self.account(&answered.model, &finish.usage);
+        report(RunEvent::Usage { output: finish.usage.output });
+        Ok((self.text[from..].to_string(), calls, finish))
+    }
+
+    fn account(&mut self, model: &ModelRef, usage: &Usage) {
+        let price = self.registry.info(model).map(|info| info.cost);
+        let cost = |tokens: u64, per_million: f64| tokens as f64 * per_million / 1e6;
+        let price_of = price.unwrap_or_default();
+        let spent = Spent {
+            calls: 1,
+            input: usage.input,
+            output: usage.output,
+            cache_read: usage.cache_read,
+            cache_write: usage.cache_write,
+            cost_input: cost(usage.input, price_of.input),
+            cost_output: cost(usage.output, price_of.output),
+            cost_cache_read: cost(usage.cache_read, price_of.cache_read),
+            cost_cache_write: cost(usage.cache_write, price_of.cache_write),
+            missing_cost: u64::from(price.is_none()),
+        };
+        self.spent.push((model.clone(), spent));
+        self.usage.input += usage.input;
+        self.usage.output += usage.output;
+        self.usage.cache_read += usage.cache_read;
+        self.usage.cache_write += usage.cache_write;
+        self.usage.total_tokens += usage.total_tokens;
+        self.last_call = *usage;
+    }
+
+    fn call_tool(&self, call: &ToolCall, offered: &[&'static Tool]) -> Message {
+        let allowed = tools::find(&call.name).filter(|tool| offered.iter().any(|own| own.name == tool.name));
+        let title = title(call);
+        self.report(RunEvent::ToolStarted(Box::new(ToolStarted {
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            title: title.clone(),
+            args: messages::arguments(&call.arguments),
+        })));
+        let outcome = match allowed {
+            None => tools::ToolOutcome::refused(&call.name, format!("The tool {:?} is not available here.", call.name)),
+            Some(tool) => self.run_tool(tool, call),
+        };
+        self.report(RunEvent::ToolEnded(Box::new(ToolEnded {
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            title,
+            text: outcome.text(),
+            is_error: outcome.is_error,
+            details: serde_json::value::to_raw_value(&outcome.details).ok(),
+        })));
+        Message::ToolResult {
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            content: outcome.content,
+            is_error: outcome.is_error,
+        }
+    }
+
+    fn run_tool(&self, tool: &Tool, call: &ToolCall) -> tools::ToolOutcome {
+        let workspace = self.workspace();
+        if let Err(error) = std::fs::create_dir_all(&workspace) {
+            let text = format!("The workspace {} could not be made: {error}", workspace.display());
+            return tools::ToolOutcome::refused(tool.name, text);
+        }
+        let exec = &self.config.tools.exec;
+        let own = ToolLimits::default();
+        let longest = exec.timeout_seconds.filter(|s| *s > 0).map_or(own.exec_time_max, Duration::from_secs);
+        let mut denied_roots = vec![self.config.path.clone()];
+        if let Some(paths) = &self.config.paths {
+            denied_roots.push(paths.state_dir.clone());
+        }
+        let limits = ToolLimits {
+            workspace_only: self.config.tools.fs.workspace_only,
+            denied_roots,
+            path_prepend: exec.path_prepend.iter().map(|path| self.config.expand(path)).collect(),
+            exec_time: own.exec_time.min(longest),
+            exec_time_max: longest,
+            ..own
+        };
+        let status = || commands::status_text(self);
+        tools::run(
+            tool.name,
+            &call.arguments,
+            &mut ToolContext {
+                workspace: &workspace,
+                session_key: &self.order.session_key,
+                agent_id: &self.order.agent_id,
+                run_id: &self.order.run_id,
+                abort: &self.order.abort,
+                limits: &limits,
+                status: &status,
+                progress: &mut |progress| {
+                    self.report(RunEvent::ToolOutput(Box::new(ToolOutput {
+                        call_id: call.id.clone(),
+                        name: call.name.clone(),
+                        text: progress.tail,
+                    })));
+                },
+            },
+        )
+    }
+
+    fn push_text(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.report(RunEvent::Text(text.to_string()));
+    }
+
+    /// Writes a message in the middle of the run.
+    fn note(&self, session_id: Option<&str>, role: &'static str, message: String) {
+        let line = Line { role, key: None, ts_ms: signed(clock::now_ms()), message };
+        match session_id {
+            Some(session_id) => self.engine.note(session_id, &self.order.run_id, vec![line]),
+            None => self.engine.note_by_key(&self.order.session_key, &self.order.run_id, vec![line]),
+        }
+    }
+
+    fn spoken_by(&self, finish: &Finish, stop_reason: &'a str) -> Spoken<'_> {
+        Spoken {
+            api: self.registry.settings(&self.model.provider).map_or("", |s| s.api.as_str()),
+            provider: &self.model.provider,
+            model: &self.model.model,
+            usage: finish.usage,
+            cost: self.spent.last().map_or(0.0, |(_, spent)| spent.total_cost()),
+            stop_reason,
+            error: None,
+        }
+    }
+
+    /// Writes the end and says how it was.
+    fn conclude(self, ended: Ended) -> Outcome {
+        let (status, stop_reason, failure, calls) = match ended {
+            Ended::Answered { stop } => (Status::Ok, stop_word(stop), None, Vec::new()),
+            Ended::ClientCalls(calls) => (Status::Ok, "tool_calls", None, calls),
+            Ended::Failed(_) if self.order.abort.fired() => (Status::Aborted, "aborted", None, Vec::new()),
+            Ended::Failed(error) => (Status::Error, "error", Some(self.explain(&error)), Vec::new()),
+        };
+        self.end(status, stop_reason, failure, calls, "assistant")
+    }
+
+    /// The last write of a run and its outcome. `role` is that of the answer in the transcript.
+    pub fn end(
+        mut self,
+        status: Status,
+        stop_reason: &'static str,
+        failure: Option<Failure>,
+        calls: Vec<ToolCall>,
+        role: &'static str,
+    ) -> Outcome {
+        let now = clock::now_ms();
+        let text = std::mem::take(&mut self.text);
+        let finish = Finish { usage: self.last_call, ..Finish::default() };
+        let mut spoken = self.spoken_by(&finish, stop_reason);
+        spoken.error = failure.as_ref().map(|f| f.message.as_str());
+        let last = text.rsplit("\n\n").next().map_or("", |_| text.as_str());
+        let mut lines = Vec::new();
+        if status == Status::Ok || !text.is_empty() || failure.is_some() {
+            let message = messages::assistant(last, &calls, &spoken, now);
+            lines.push(Line { role, key: None, ts_ms: signed(now), message });
+        }
+        let mut outcome = Outcome {
+            status,
+            stop_reason,
+            failure,
+            usage: RunUsage {
+                input: self.usage.input,
+                output: self.usage.output,
+                cache_read: self.usage.cache_read,
+                cache_write: self.usage.cache_write,
+                total_tokens: self.usage.total_tokens,
+            },
+            provider: self.model.provider.clone(),
+            model: self.model.model.clone(),
+            session_id: String::new(),
+            started_ms: self.started_ms,
+            ended_ms: now,
+            tool_calls: calls,
+            text,
+            row: None,
+        };
+        let closing = Closing {
+            run_id: self.order.run_id.clone(),
+            session_key: self.order.session_key.clone(),
+            agent_id: self.order.agent_id.clone(),
+            lines,
+            preview: outcome.text.clone(),
+            now_ms: signed(now),
+            context_tokens: self.context_tokens(&self.model),
+            per_session: !self.order.input.stateless,
+            spent: std::mem::take(&mut self.spent),
+            last_call: self.last_call,
+        };
+        match self.engine.close(closing, &outcome) {
+            Ok(row) => {
+                outcome.session_id.clone_from(&row.session_id);
+                outcome.row = Some(Box::new(row));
+                outcome
+            }
+            Err(error) => {
+                // What is not on disk was not answered.
+                Outcome { text: outcome.text, ..self.unsaved(&error) }
+            }
+        }
+    }
+
+    /// Text that is no model's.
+    pub fn say(&mut self, text: &str) {
+        self.push_text(text);
+    }
+
+    fn unsaved(&self, error: &StoreError) -> Outcome {
+        log::error!("{error}");
+        Outcome { started_ms: self.started_ms, ..Outcome::failed(error.to_string(), "storage", 503) }
+    }
+
+    fn failed(self, error: ProviderError, _session_id: Option<&str>) -> Outcome {
+        self.conclude(Ended::Failed(error))
+    }
+
+    /// The same id was run in an earlier life of the gateway: nothing is made twice.
+    fn repeated(&self, status: &str) -> Outcome {
+        Outcome {
+            status: if status == "done" { Status::Ok } else { Status::Error },
+            stop_reason: "stop",
+            started_ms: self.started_ms,
+            ended_ms: clock::now_ms(),
+            ..Outcome::default()
+        }
+    }
+
+    fn explain(&self, error: &ProviderError) -> Failure {
+        let message = match error {
+            ProviderError::UnknownModel { .. } | ProviderError::NoCredentials { .. } => error.to_string(),
+            other => format!("{} request failed: {other}", self.model),
+        };
+        let http_status = match error {
+            ProviderError::Upstream { status: 400 | 404 | 413 | 422, .. } | ProviderError::UnknownModel { .. } => 400,
+            ProviderError::Upstream { status: 429, .. } => 429,
+            ProviderError::Timeout { .. } => 504,
+            ProviderError::NoCredentials { .. } => 503,
+            _ => 502,
+        };
+        Failure { message, reason: error.kind().as_str().to_string(), http_status }
+    }
+}
+
+/// A line for people about a call: its name and the first thing it is about.
+fn title(call: &ToolCall) -> String {
+    #[derive(serde::Deserialize)]
+    struct About<'a> {
+        #[serde(borrow)]
+        command: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        path: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        pattern: Option<Cow<'a, str>>,
+    }
+    let about = serde_json::from_str::<About>(&call.arguments).ok();
+    let subject = about.and_then(|a| a.command.or(a.path).or(a.pattern));
+    match subject {
+        Some(subject) => format!("{} {}", call.name, crate::wire::frame::cut(subject.lines().next().unwrap_or(""), 120)),
+        None => call.name.clone(),
+    }
+}
+
+fn stop_word(stop: StopReason) -> &'static str {
+    match stop {
+        StopReason::Stop | StopReason::ToolUse => "stop",
+        StopReason::Length => "length",
+        StopReason::ContentFilter => "content_filter",
+    }
+}
+
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+/// Names of tools a run may call, for `/tools`.
+pub fn tool_names(turning: &Turning<'_>) -> BTreeSet<&'static str> {
+    tools::permitted(&turning.policy()).iter().map(|tool| tool.name).collect()
+}

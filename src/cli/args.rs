@@ -1,0 +1,436 @@
+//! The commands and their flags, declared once: argh parses by them, `--help` and the man page test are made from them.
+//!
+//! No logic here. Invariants, each with a test: a flag name takes a value everywhere or nowhere (so that it can be read
+//! before the command is known), and no flag of a command has the name of a global one except `gateway run --dev`.
+
+use argh::{ArgsInfo, FromArgs};
+
+/// an always-on gateway for a personal AI agent
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(help_triggers("--help", "help"))]
+pub struct Cli {
+    /// use the profile "dev": its own state and configuration, port 19001
+    #[argh(switch)]
+    pub dev: bool,
+    /// use the state and configuration of this profile
+    #[argh(option, arg_name = "name")]
+    pub profile: Option<String>,
+    /// how much is logged: silent, fatal, error, warn, info, debug or trace
+    #[argh(option, arg_name = "level")]
+    pub log_level: Option<String>,
+    /// print without colours
+    #[argh(switch)]
+    pub no_color: bool,
+    /// print the version and exit
+    #[argh(switch, short = 'V')]
+    pub version: bool,
+    #[argh(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand)]
+pub enum Command {
+    Gateway(Gateway),
+    Status(Status),
+    Health(Health),
+    Agent(Agent),
+    Sessions(Sessions),
+    Logs(Logs),
+    Channels(Channels),
+    Models(Models),
+    System(System),
+    Config(Config),
+}
+
+/// run the gateway (without a further word), or ask a running one
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "gateway", help_triggers("--help", "help"))]
+pub struct Gateway {
+    #[argh(subcommand)]
+    pub command: GatewayCommand,
+}
+
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand)]
+pub enum GatewayCommand {
+    Run(GatewayRun),
+    Status(GatewayStatus),
+    Health(GatewayHealth),
+    Probe(GatewayProbe),
+    Call(GatewayCall),
+}
+
+/// run the gateway in the foreground
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "run", help_triggers("--help", "help"))]
+pub struct GatewayRun {
+    /// port to listen on; before OPENCLAW_GATEWAY_PORT, gateway.port and 18789
+    #[argh(option, arg_name = "port", from_str_fn(port))]
+    pub port: Option<u16>,
+    /// where to listen: loopback, lan, tailnet, auto or custom
+    #[argh(option, arg_name = "mode")]
+    pub bind: Option<String>,
+    /// who may connect: none, token, password or trusted-proxy
+    #[argh(option, arg_name = "mode")]
+    pub auth: Option<String>,
+    /// shared token; other users of this host can see it, the environment is safer
+    #[argh(option, arg_name = "token")]
+    pub token: Option<String>,
+    /// shared password; other users of this host can see it, the environment is safer
+    #[argh(option, arg_name = "password")]
+    pub password: Option<String>,
+    /// end the process that listens on the port, then start
+    #[argh(switch)]
+    pub force: bool,
+    /// start although gateway.mode is not set
+    #[argh(switch)]
+    pub allow_unconfigured: bool,
+    /// create a development configuration and workspace where missing
+    #[argh(switch)]
+    pub dev: bool,
+    /// log everything to the terminal
+    #[argh(switch)]
+    pub verbose: bool,
+}
+
+/// Adds the flags of every command that talks to a gateway, and the way to read them.
+macro_rules! talks_to_a_gateway {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident { $( $(#[$field_meta:meta])* pub $field:ident: $type:ident $(<$inner:ident>)?, )* }
+    ) => {
+        #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+        $(#[$meta])*
+        pub struct $name {
+            $( $(#[$field_meta])* pub $field: $type $(<$inner>)?, )*
+            /// address of the gateway, as in ws://127.0.0.1:18789; needs its own --token or --password
+            #[argh(option, arg_name = "url")]
+            pub url: Option<String>,
+            /// a gateway on this host that listens on this port
+            #[argh(option, arg_name = "port", from_str_fn(port))]
+            pub port: Option<u16>,
+            /// token to connect with
+            #[argh(option, arg_name = "token")]
+            pub token: Option<String>,
+            /// password to connect with
+            #[argh(option, arg_name = "password")]
+            pub password: Option<String>,
+            /// print JSON, and nothing but JSON, on standard output
+            #[argh(switch)]
+            pub json: bool,
+        }
+
+        impl $name {
+            /// What the user said about the gateway to talk to.
+            pub fn wanted(&self) -> Wanted<'_> {
+                Wanted {
+                    url: self.url.as_deref(),
+                    port: self.port,
+                    token: self.token.as_deref(),
+                    password: self.password.as_deref(),
+                }
+            }
+        }
+    };
+}
+
+/// The flags that choose a gateway.
+#[derive(Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    pub url: Option<&'a str>,
+    pub port: Option<u16>,
+    pub token: Option<&'a str>,
+    pub password: Option<&'a str>,
+}
+
+talks_to_a_gateway! {
+    /// show where the gateway should be and whether it answers
+    #[argh(subcommand, name = "status", help_triggers("--help", "help"))]
+    pub struct GatewayStatus {
+        /// also read from the gateway, and fail when it does not answer
+        #[argh(switch)]
+        pub require_rpc: bool,
+        /// do not connect
+        #[argh(switch)]
+        pub no_probe: bool,
+        /// also look for services of the whole system
+        #[argh(switch)]
+        pub deep: bool,
+        /// how long to wait, in milliseconds (10000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+    }
+}
+
+talks_to_a_gateway! {
+    /// ask a running gateway whether it is well
+    #[argh(subcommand, name = "health", help_triggers("--help", "help"))]
+    pub struct GatewayHealth {
+        /// how long to wait, in milliseconds (10000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+    }
+}
+
+talks_to_a_gateway! {
+    /// find out what can be reached and what may be done there
+    #[argh(subcommand, name = "probe", help_triggers("--help", "help"))]
+    pub struct GatewayProbe {
+        /// how long to wait, in milliseconds (10000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+    }
+}
+
+talks_to_a_gateway! {
+    /// call one method of a running gateway
+    #[argh(subcommand, name = "call", help_triggers("--help", "help"))]
+    pub struct GatewayCall {
+        /// the method, as in sessions.list
+        #[argh(positional)]
+        pub method: String,
+        /// params as a JSON object ({})
+        #[argh(option, arg_name = "json")]
+        pub params: Option<String>,
+        /// wait for the second answer of a method that answers twice
+        #[argh(switch)]
+        pub expect_final: bool,
+        /// how long to wait, in milliseconds (30000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+    }
+}
+
+talks_to_a_gateway! {
+    /// show the gateway, its agents, sessions and channels at a glance
+    #[argh(subcommand, name = "status", help_triggers("--help", "help"))]
+    pub struct Status {
+        /// how long to wait, in milliseconds (10000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+        /// also show how the gateway was found
+        #[argh(switch)]
+        pub verbose: bool,
+    }
+}
+
+talks_to_a_gateway! {
+    /// ask a running gateway for its health report
+    #[argh(subcommand, name = "health", help_triggers("--help", "help"))]
+    pub struct Health {
+        /// how long to wait, in milliseconds (60000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+        /// let the gateway look again, and show every account and agent
+        #[argh(switch)]
+        pub verbose: bool,
+    }
+}
+
+talks_to_a_gateway! {
+    /// run one turn of an agent and print its answer
+    #[argh(subcommand, name = "agent", help_triggers("--help", "help"))]
+    pub struct Agent {
+        /// what to say to the agent
+        #[argh(option, short = 'm', arg_name = "text")]
+        pub message: Option<String>,
+        /// which agent (the default one)
+        #[argh(option, arg_name = "id")]
+        pub agent: Option<String>,
+        /// which session, by its key
+        #[argh(option, arg_name = "key")]
+        pub session_key: Option<String>,
+        /// which session, by its id
+        #[argh(option, arg_name = "id")]
+        pub session_id: Option<String>,
+        /// how long the model may think: off, minimal, low, medium or high
+        #[argh(option, arg_name = "level")]
+        pub thinking: Option<String>,
+        /// how long to wait for the turn, in seconds (600); 0 waits for ever
+        #[argh(option, arg_name = "seconds")]
+        pub timeout: Option<u64>,
+        /// also send the answer to the session's channel
+        #[argh(switch)]
+        pub deliver: bool,
+    }
+}
+
+/// list conversations (without a further word: list)
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "sessions", help_triggers("--help", "help"))]
+pub struct Sessions {
+    #[argh(subcommand)]
+    pub command: SessionsCommand,
+}
+
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand)]
+pub enum SessionsCommand {
+    List(SessionsList),
+}
+
+talks_to_a_gateway! {
+    /// list conversations, the latest first
+    #[argh(subcommand, name = "list", help_triggers("--help", "help"))]
+    pub struct SessionsList {
+        /// only those touched in the last so many minutes
+        #[argh(option, arg_name = "minutes")]
+        pub active: Option<u64>,
+        /// at most so many (100), or "all"
+        #[argh(option, arg_name = "n")]
+        pub limit: Option<String>,
+        /// only those of this agent
+        #[argh(option, arg_name = "id")]
+        pub agent: Option<String>,
+        /// how long to wait, in milliseconds (30000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+    }
+}
+
+talks_to_a_gateway! {
+    /// print the end of the gateway's log, and go on if asked
+    #[argh(subcommand, name = "logs", help_triggers("--help", "help"))]
+    pub struct Logs {
+        /// keep printing what is added
+        #[argh(switch, short = 'f')]
+        pub follow: bool,
+        /// at most so many lines (200)
+        #[argh(option, arg_name = "n")]
+        pub limit: Option<String>,
+        /// read at most so many bytes of the file (250000)
+        #[argh(option, arg_name = "n")]
+        pub max_bytes: Option<u64>,
+        /// ask again so often while following, in milliseconds (1000)
+        #[argh(option, arg_name = "ms")]
+        pub interval: Option<u64>,
+        /// print times in UTC
+        #[argh(switch)]
+        pub utc: bool,
+        /// how long to wait for one answer, in milliseconds (30000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+    }
+}
+
+/// look at the messengers the agent is connected to
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "channels", help_triggers("--help", "help"))]
+pub struct Channels {
+    #[argh(subcommand)]
+    pub command: ChannelsCommand,
+}
+
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand)]
+pub enum ChannelsCommand {
+    Status(ChannelsStatus),
+}
+
+talks_to_a_gateway! {
+    /// show every channel account and whether it works
+    #[argh(subcommand, name = "status", help_triggers("--help", "help"))]
+    pub struct ChannelsStatus {
+        /// let the gateway ask the messengers now
+        #[argh(switch)]
+        pub probe: bool,
+        /// how long to wait, in milliseconds (10000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+    }
+}
+
+/// look at the language models (without a further word: list)
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "models", help_triggers("--help", "help"))]
+pub struct Models {
+    #[argh(subcommand)]
+    pub command: ModelsCommand,
+}
+
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand)]
+pub enum ModelsCommand {
+    List(ModelsList),
+}
+
+talks_to_a_gateway! {
+    /// list the models an agent can use
+    #[argh(subcommand, name = "list", help_triggers("--help", "help"))]
+    pub struct ModelsList {
+        /// also those that are known but not configured
+        #[argh(switch)]
+        pub all: bool,
+        /// only those of this provider
+        #[argh(option, arg_name = "id")]
+        pub provider: Option<String>,
+        /// how long to wait, in milliseconds (30000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+    }
+}
+
+/// look at what is connected to the gateway
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "system", help_triggers("--help", "help"))]
+pub struct System {
+    #[argh(subcommand)]
+    pub command: SystemCommand,
+}
+
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand)]
+pub enum SystemCommand {
+    Presence(SystemPresence),
+}
+
+talks_to_a_gateway! {
+    /// print who is connected, as JSON
+    #[argh(subcommand, name = "presence", help_triggers("--help", "help"))]
+    pub struct SystemPresence {
+        /// how long to wait, in milliseconds (30000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+    }
+}
+
+/// look at the configuration
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "config", help_triggers("--help", "help"))]
+pub struct Config {
+    #[argh(subcommand)]
+    pub command: ConfigCommand,
+}
+
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand)]
+pub enum ConfigCommand {
+    Path(ConfigPath),
+    File(ConfigFile),
+}
+
+/// print the path of the configuration file in use
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "path", help_triggers("--help", "help"))]
+pub struct ConfigPath {
+    /// print JSON, and nothing but JSON, on standard output
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// the same as config path
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "file", help_triggers("--help", "help"))]
+pub struct ConfigFile {
+    /// print JSON, and nothing but JSON, on standard output
+    #[argh(switch)]
+    pub json: bool,
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    match text.trim().parse() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err("a port is a number from 1 to 65535".into()),
+    }
+}

@@ -1,0 +1,99 @@
+//! What the commands need to know of this host's configuration, also when the file is missing or wrong.
+//!
+//! A command that only talks to a gateway must stay usable while the configuration is broken: then everything unset is
+//! at its default and the problems are kept for those commands that report them.
+
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::output::Shell;
+use crate::config::{BindMode, Config, Mode};
+use crate::sys::paths::Paths;
+
+/// The configuration as the command line sees it.
+pub struct Settings {
+    pub config: Config,
+    /// The port this host's gateway is expected on.
+    pub port: u16,
+    /// Where the port came from: `env`, `config` or `default`.
+    pub port_source: &'static str,
+    /// Why the file cannot be used; empty when it can.
+    pub problems: Vec<String>,
+}
+
+impl Settings {
+    /// Reads the file the shell's environment and profile point at.
+    pub fn load(shell: &Shell) -> Result<Settings, Failure> {
+        let paths = Paths::resolve(&shell.env, &shell.selector).map_err(|bad| Failure::usage(bad.to_string()))?;
+        let base = if paths.profile.as_deref() == Some("dev") { DEV_PORT } else { DEFAULT_PORT };
+        let (config, problems) = read(&paths);
+        let mut settings = Settings::of(Config { path: paths.config.clone(), ..config }, base);
+        settings.config.paths = Some(Arc::new(paths));
+        settings.problems = problems;
+        if let Some(port) = shell.env.get("OPENCLAW_GATEWAY_PORT").and_then(|text| text.parse().ok()) {
+            (settings.port, settings.port_source) = (port, "env");
+        }
+        Ok(settings)
+    }
+
+    /// A configuration with nothing from the environment; `base` is the port when the file names none.
+    pub fn of(config: Config, base: u16) -> Settings {
+        let (port, port_source) = match config.gateway.port {
+            Some(port) => (port, "config"),
+            None => (base, "default"),
+        };
+        Settings { config, port, port_source, problems: Vec::new() }
+    }
+
+    /// The control socket of this host's gateway; every bind mode serves the loopback address as well.
+    pub fn local_url(&self, port: u16) -> String {
+        let scheme = if self.config.gateway.tls.enabled { "wss" } else { "ws" };
+        format!("{scheme}://127.0.0.1:{port}")
+    }
+
+    /// The page of this host's gateway.
+    pub fn dashboard(&self, port: u16) -> String {
+        let scheme = if self.config.gateway.tls.enabled { "https" } else { "http" };
+        let base = self.config.gateway.control_ui.base_path.as_deref().unwrap_or_default();
+        format!("{scheme}://127.0.0.1:{port}{}/", base.trim_end_matches('/'))
+    }
+
+    /// The configuration file's path, for messages.
+    pub fn path(&self) -> String {
+        self.config.path.display().to_string()
+    }
+
+    pub fn bind(&self) -> &'static str {
+        self.config.gateway.bind.unwrap_or(BindMode::Loopback).as_str()
+    }
+
+    /// `local`, `remote` or `unset`.
+    pub fn mode(&self) -> &'static str {
+        self.config.gateway.mode.map_or("unset", Mode::as_str)
+    }
+}
+
+fn read(paths: &Paths) -> (Config, Vec<String>) {
+    let text = match std::fs::read_to_string(&paths.config) {
+        Ok(text) => text,
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return (Config::default(), Vec::new()),
+        Err(failed) => return (Config::default(), vec![format!("read {}: {failed}", paths.config.display())]),
+    };
+    let options = jsonc_parser::ParseOptions::default();
+    let parsed =
+        jsonc_parser::cst::CstRootNode::parse(&text, &options).map(|root| root.to_serde_value().unwrap_or_default());
+    let problems = match parsed {
+        Ok(tree) => match serde_path_to_error::deserialize::<_, Config>(tree) {
+            Ok(config) => return (Config { exists: true, ..config }, Vec::new()),
+            Err(wrong) => vec![wrong.to_string()],
+        },
+        Err(wrong) => vec![wrong.to_string()],
+    };
+    (Config { exists: true, ..Config::default() }, problems)
+}
+
+/// The port of the protocol.
+const DEFAULT_PORT: u16 = 18789;
+
+/// Out of the way of the instance that matters.
+const DEV_PORT: u16 = 19001;

@@ -1,0 +1,302 @@
+//! The smaller sections: tools, session, logging, hooks, cron, commands and the rest.
+//!
+//! Shapes and defaults only.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::sys::secret::Secret;
+
+/// `tools.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ToolsConfig {
+    #[serde(flatten)]
+    pub policy: ToolPolicy,
+    pub exec: ExecConfig,
+    pub fs: FsConfig,
+}
+
+/// Which tools an agent has: `profile` gives the base, `allow` replaces it, `alsoAllow` adds, `deny` wins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ToolPolicy {
+    /// `minimal`, `coding`, `messaging` or `full`.
+    pub profile: Option<String>,
+    pub allow: Option<Vec<String>>,
+    pub also_allow: Vec<String>,
+    pub deny: Vec<String>,
+}
+
+/// `tools.exec.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ExecConfig {
+    /// `auto`, `sandbox`, `gateway` or `node`.
+    pub host: Option<String>,
+    /// `deny`, `allowlist`, `ask`, `auto` or `full`.
+    pub mode: Option<String>,
+    /// `deny`, `allowlist` or `full`.
+    pub security: Option<String>,
+    /// `off`, `on-miss` or `always`.
+    pub ask: Option<String>,
+    /// Longest run of one command.
+    #[serde(alias = "timeoutSec")]
+    pub timeout_seconds: Option<u64>,
+    /// Directories put in front of `PATH`.
+    pub path_prepend: Vec<String>,
+    /// Programs that need no approval.
+    pub safe_bins: Vec<String>,
+    /// After this long a command goes on in the background.
+    pub background_ms: Option<u64>,
+}
+
+/// `tools.fs.*`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FsConfig {
+    /// File tools stay inside the workspace.
+    pub workspace_only: bool,
+}
+
+/// `session.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SessionConfig {
+    pub scope: SessionScope,
+    pub dm_scope: DmScope,
+    /// Name of the main conversation; the reference always uses `main`.
+    pub main_key: Option<String>,
+    pub reset: ResetConfig,
+    pub reset_triggers: Option<Vec<String>>,
+    /// Canonical person to channel identities.
+    pub identity_links: BTreeMap<String, Vec<String>>,
+    pub maintenance: MaintenanceConfig,
+}
+
+/// `session.scope`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionScope {
+    #[default]
+    PerSender,
+    Global,
+}
+
+/// `session.dmScope`: which direct messages share a conversation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DmScope {
+    #[default]
+    Main,
+    PerPeer,
+    PerChannelPeer,
+    PerAccountChannelPeer,
+}
+
+/// `session.reset.*`: when a conversation starts over by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ResetConfig {
+    pub mode: Option<ResetMode>,
+    /// Local hour of day, 0 to 23.
+    pub at_hour: Option<u8>,
+    pub idle_minutes: Option<u64>,
+}
+
+/// `session.reset.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResetMode {
+    None,
+    Daily,
+    Idle,
+}
+
+/// `session.maintenance.*`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MaintenanceConfig {
+    pub max_entries: Option<u64>,
+}
+
+/// `logging.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LoggingConfig {
+    /// Of the file.
+    pub level: Option<LogLevel>,
+    pub file: Option<String>,
+    pub console_level: Option<LogLevel>,
+    /// `pretty`, `compact` or `json`.
+    pub console_style: Option<String>,
+    /// The file is rotated before it grows over this.
+    pub max_file_bytes: Option<u64>,
+    /// `off` or `tools`.
+    pub redact_sensitive: Option<String>,
+    /// Additional patterns whose matches are masked.
+    pub redact_patterns: Vec<String>,
+}
+
+/// Levels the way the reference names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Silent,
+    Fatal,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `hooks.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HooksConfig {
+    pub enabled: bool,
+    /// URL path under which hooks are received; `/hooks` unless set.
+    pub path: Option<String>,
+    pub token: Option<Secret>,
+    pub default_session_key: Option<String>,
+    pub allow_request_session_key: bool,
+    pub allowed_session_key_prefixes: Vec<String>,
+    /// `None`: every agent.
+    pub allowed_agent_ids: Option<Vec<String>>,
+    pub presets: Vec<String>,
+    pub mappings: Vec<Value>,
+}
+
+/// `cron.*`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CronConfig {
+    pub enabled: bool,
+    pub skip_missed_jobs: bool,
+    pub max_concurrent_runs: Option<u32>,
+    pub webhook_token: Option<Secret>,
+}
+
+/// `env.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct EnvConfig {
+    /// Used where the process environment has no such variable.
+    pub vars: BTreeMap<String, Secret>,
+}
+
+/// `commands.*`: slash commands in chats.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CommandsConfig {
+    pub text: bool,
+    pub bash: bool,
+    pub config: bool,
+    pub debug: bool,
+    pub restart: bool,
+    pub owner_allow_from: Vec<Value>,
+}
+
+/// `messages.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MessagesConfig {
+    pub response_prefix: Option<String>,
+}
+
+/// `ui.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct UiConfig {
+    pub seam_color: Option<String>,
+    pub assistant: UiAssistant,
+}
+
+/// `ui.assistant.*`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct UiAssistant {
+    pub name: Option<String>,
+    pub avatar: Option<String>,
+}
+
+/// `meta.*`: stamps of whoever wrote the file last. Never needed, never a reason to restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MetaConfig {
+    pub last_touched_version: Option<String>,
+    pub last_touched_at: Option<String>,
+}
+
+/// `secrets.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SecretsConfig {
+    pub providers: BTreeMap<String, SecretProvider>,
+}
+
+/// `secrets.providers.<id>.*`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SecretProvider {
+    /// `env`, `file`, `exec` or `store`.
+    pub source: String,
+    pub path: Option<String>,
+    /// `json` or `singleValue`.
+    pub mode: Option<String>,
+    pub allowlist: Vec<String>,
+}
+
+/// `plugins.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PluginsConfig {
+    pub enabled: Option<bool>,
+    pub allow: Vec<String>,
+    pub deny: Vec<String>,
+    pub entries: BTreeMap<String, PluginEntry>,
+}
+
+/// `plugins.entries.<id>.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PluginEntry {
+    pub enabled: Option<bool>,
+    pub config: Value,
+}
+
+impl LogLevel {
+    /// The nearest level of the `log` crate; `Fatal` has none of its own.
+    pub fn filter(self) -> log::LevelFilter {
+        match self {
+            LogLevel::Silent => log::LevelFilter::Off,
+            LogLevel::Fatal | LogLevel::Error => log::LevelFilter::Error,
+            LogLevel::Warn => log::LevelFilter::Warn,
+            LogLevel::Info => log::LevelFilter::Info,
+            LogLevel::Debug => log::LevelFilter::Debug,
+            LogLevel::Trace => log::LevelFilter::Trace,
+        }
+    }
+}
+
+impl Default for CronConfig {
+    fn default() -> Self {
+        CronConfig { enabled: true, skip_missed_jobs: false, max_concurrent_runs: None, webhook_token: None }
+    }
+}
+
+impl Default for CommandsConfig {
+    fn default() -> Self {
+        CommandsConfig {
+            text: true,
+            bash: false,
+            config: false,
+            debug: false,
+            restart: true,
+            owner_allow_from: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What a run is to the state thread: an order that goes out to a thread, and the events that come back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use serde_json::value::RawValue;
+
+use super::ticket::Ticket;
+use crate::providers::{Message, Part, Sampling, ToolCall, ToolChoice, ToolSpec};
+use crate::store::sessions::SessionRow;
+use crate::sys::abort::Abort;
+use crate::wire::agent::RunUsage;
+
+/// The caller's idempotency key.
+pub type RunId = Arc<str>;
+
+/// One turn to be made: handed to the launcher, which gives it a thread.
+pub struct Order {
+    pub run_id: RunId,
+    pub session_key: Arc<str>,
+    pub agent_id: Arc<str>,
+    pub input: Input,
+    pub abort: Abort,
+    /// The input lies in the inbox and must be taken out with the first write.
+    pub queued: bool,
+}
+
+/// What the user said, and how the run is to be made.
+#[derive(Debug, Clone, Default)]
+pub struct Input {
+    pub text: String,
+    /// Images that came with the text.
+    pub parts: Vec<Part>,
+    /// Earlier messages the caller brought along (OpenAI clients keep their own history).
+    pub history: Vec<Message>,
+    /// Instead of `text`: the results of tools the caller ran itself.
+    pub tool_results: Vec<Message>,
+    /// The stored transcript is no context: the caller's history is all there is.
+    pub stateless: bool,
+    pub extra_system: Option<String>,
+    /// `provider/model`, over the agent's own.
+    pub model: Option<String>,
+    pub thinking: Option<String>,
+    pub sampling: Sampling,
+    /// Tools the caller runs itself.
+    pub client_tools: Vec<ToolSpec>,
+    pub tool_choice: ToolChoice,
+    /// Text that starts with `/` is a command to the gateway.
+    pub commands: bool,
+    /// The caller may do what needs operator.admin.
+    pub admin: bool,
+    /// `operator`, `http`: kept with a session that this message creates.
+    pub created_via: &'static str,
+}
+
+/// Gives runs their threads. Called on the state thread: it must not block.
+pub trait Launch: Send {
+    /// A failure to start a thread is reported as the run's end.
+    fn launch(&self, order: Order);
+}
+
+/// Who asked for a run, and how that is answered.
+pub enum Starter {
+    /// `chat.send`: one answer when the message is safe.
+    Chat(Ticket),
+    /// `agent`: the same, then another when the run ends.
+    Agent(Ticket),
+    /// An HTTP handler that follows the run. The channel is unbounded; [`super::runs::SINK_BYTES`] caps it.
+    Http(Sender<Emission>),
+    /// The gateway itself, after a restart.
+    Inbox,
+}
+
+/// A run that is asked for.
+pub struct NewRun {
+    pub run_id: RunId,
+    pub session_key: Arc<str>,
+    pub agent_id: Arc<str>,
+    pub input: Input,
+    pub starter: Starter,
+    /// The connection of the starter; 0 = none.
+    pub conn: u64,
+    /// Over the configured limit of a run.
+    pub timeout: Option<Duration>,
+    pub received: Instant,
+}
+
+/// What an HTTP handler hears of its run.
+#[derive(Debug)]
+pub enum Emission {
+    Text(String),
+    Done(Arc<Outcome>),
+    /// The run was never made.
+    Refused(crate::wire::error::RpcError),
+}
+
+/// What the thread of a run reports, in order.
+pub enum RunEvent {
+    /// The input is on disk.
+    Accepted(Box<Accepted>),
+    Phase(&'static str),
+    Started,
+    Model {
+        provider: Box<str>,
+        model: Box<str>,
+    },
+    Text(String),
+    Thinking(String),
+    Retrying(Box<Retrying>),
+    Fallback(Box<Fallback>),
+    ToolStarted(Box<ToolStarted>),
+    /// More output of a running tool.
+    ToolOutput(Box<ToolOutput>),
+    ToolEnded(Box<ToolEnded>),
+    /// The transcript grew.
+    Stored(Box<Stored>),
+    /// Tokens of one model call.
+    Usage {
+        output: u64,
+    },
+    Finished(Box<Outcome>),
+}
+
+/// Facts after the first write of a run.
+pub struct Accepted {
+    pub session_id: Arc<str>,
+    pub row: SessionRow,
+    /// The session did not exist before.
+    pub created: bool,
+    pub stored: Option<Stored>,
+}
+
+/// One message as it lies in the transcript.
+pub struct Stored {
+    pub message: Box<RawValue>,
+    pub id: String,
+    pub seq: u64,
+    /// Clients are told of user and assistant messages, not of tool results.
+    pub announce: bool,
+}
+
+pub struct Retrying {
+    pub attempt: u32,
+    pub max: u32,
+    pub delay_ms: u64,
+    pub reason: String,
+}
+
+pub struct Fallback {
+    pub from: String,
+    pub to: String,
+    pub reason: String,
+}
+
+pub struct ToolStarted {
+    pub call_id: String,
+    pub name: String,
+    /// A line for people.
+    pub title: String,
+    pub args: Box<RawValue>,
+}
+
+pub struct ToolOutput {
+    pub call_id: String,
+    pub name: String,
+    pub text: String,
+}
+
+pub struct ToolEnded {
+    pub call_id: String,
+    pub name: String,
+    pub title: String,
+    pub text: String,
+    pub is_error: bool,
+    pub details: Option<Box<RawValue>>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    pub status: Status,
+    /// Everything the assistant said, segments joined by a blank line.
+    pub text: String,
+    pub stop_reason: &'static str,
+    pub failure: Option<Failure>,
+    pub usage: RunUsage,
+    pub provider: String,
+    pub model: String,
+    pub session_id: String,
+    pub started_ms: u64,
+    pub ended_ms: u64,
+    /// Calls of the caller's own tools that it must now make.
+    pub tool_calls: Vec<ToolCall>,
+    /// The session as it stands after the run.
+    pub row: Option<Box<SessionRow>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Status {
+    #[default]
+    Ok,
+    Error,
+    Aborted,
+    TimedOut,
+}
+
+/// What went wrong, for people and for programs.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub message: String,
+    /// `rate_limit`, `auth`, `timeout`, `server_error`, ...
+    pub reason: String,
+    /// HTTP status that fits (400 the request, 502 the upstream, 503 the gateway).
+    pub http_status: u16,
+}
+
+impl RunEvent {
+    pub fn name(&self) -> &'static str {
+        match self {
+            RunEvent::Accepted(_) => "run accepted",
+            RunEvent::Phase(_) => "run phase",
+            RunEvent::Started => "run started",
+            RunEvent::Model { .. } => "run model",
+            RunEvent::Text(_) => "run text",
+            RunEvent::Thinking(_) => "run thinking",
+            RunEvent::Retrying(_) => "run retrying",
+            RunEvent::Fallback(_) => "run fallback",
+            RunEvent::ToolStarted(_) => "run tool started",
+            RunEvent::ToolOutput(_) => "run tool output",
+            RunEvent::ToolEnded(_) => "run tool ended",
+            RunEvent::Stored(_) => "run stored",
+            RunEvent::Usage { .. } => "run usage",
+            RunEvent::Finished(_) => "run finished",
+        }
+    }
+}
+
+/// What lies in the inbox of an input that must wait. Only what `chat.send` and `agent` can carry.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    text: String,
+    #[serde(default)]
+    images: Vec<WaitingImage>,
+    extra_system: Option<String>,
+    model: Option<String>,
+    thinking: Option<String>,
+    commands: bool,
+    admin: bool,
+}
+
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct WaitingImage {
+    mime: String,
+    data: String,
+}
+
+impl Waiting {
+    pub fn of(input: &Input) -> Waiting {
+        let images = input.parts.iter().filter_map(|part| match part {
+            Part::Image { mime, data } => Some(WaitingImage { mime: mime.clone(), data: data.clone() }),
+            Part::Text(_) => None,
+        });
+        Waiting {
+            text: input.text.clone(),
+            images: images.collect(),
+            extra_system: input.extra_system.clone(),
+            model: input.model.clone(),
+            thinking: input.thinking.clone(),
+            commands: input.commands,
+            admin: input.admin,
+        }
+    }
+
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("strings and booleans are always JSON")
+    }
+
+    pub fn into_input(self) -> Input {
+        Input {
+            text: self.text,
+            parts: self.images.into_iter().map(|i| Part::Image { mime: i.mime, data: i.data }).collect(),
+            extra_system: self.extra_system,
+            model: self.model,
+            thinking: self.thinking,
+            commands: self.commands,
+            admin: self.admin,
+            created_via: "operator",
+            ..Input::default()
+        }
+    }
+}

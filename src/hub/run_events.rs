@@ -1,0 +1,553 @@
+//! What a run reports, told to clients: `agent`, `chat`, `session.message` and `sessions.changed`, in the recorded order.
+//!
+//! Text is collected and sent at most every [`PACE`]: the protocol repeats the cumulative text with every delta, so a
+//! frame per token would be quadratic. An HTTP handler that follows the run gets every piece at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::peers::{Peer, Peers};
+use super::rows::session_row;
+use super::run::{Accepted, Emission, Outcome, RunEvent, RunId, Starter, Status, Stored};
+use super::run_start::{agent_result, wait_result};
+use super::runs::{Run, SINK_BYTES};
+use super::timers::Due;
+use super::{Now, State};
+use crate::wire::agent::{AgentData, AgentEvent, TerminalReply, ToolOutput};
+use crate::wire::chat::{AssistantText, ChatEvent, ChatSendTiming, ChatState, ErrorDetail};
+use crate::wire::error::RpcError;
+use crate::wire::event as kinds;
+use crate::wire::session::{SessionMessage, SessionsChanged};
+
+/// Between two frames with text of one run.
+const PACE: Duration = Duration::from_millis(75);
+/// Assistant text of one run at most; over it the run is stopped.
+const TEXT_BYTES: usize = 8 << 20;
+/// Output of a running tool in one frame.
+const TOOL_TEXT: usize = 16 << 10;
+
+impl State {
+    pub(super) fn on_run(&mut self, run_id: &RunId, event: RunEvent, now: Now) {
+        if let RunEvent::Finished(outcome) = event {
+            self.finished(run_id, *outcome, now);
+            return;
+        }
+        let Some(run) = self.runs.get_mut(run_id) else { return };
+        match event {
+            RunEvent::Text(text) => {
+                if let Some(sink) = run.sink() {
+                    let full = run.sink_bytes + text.len() > SINK_BYTES;
+                    // A handler that left aborts its run; until then nobody takes the text.
+                    if full || sink.send(Emission::Text(text.clone())).is_err() {
+                        run.abort.fire();
+                    }
+                    run.sink_bytes += text.len();
+                }
+                let first = run.text.is_empty();
+                run.text.push_str(&text);
+                if run.text.len() > TEXT_BYTES {
+                    run.abort.fire();
+                }
+                if !self.peers.any_reader() {
+                    return;
+                }
+                if first {
+                    self.timing(run_id, "first-assistant-event", now);
+                }
+                self.pace(run_id, now);
+            }
+            RunEvent::Accepted(accepted) => self.run_accepted(run_id, *accepted, now),
+            RunEvent::Stored(stored) => self.stored_message(run_id, &stored, now),
+            RunEvent::Thinking(text) => {
+                run.thinking.push_str(&text);
+                if run.thinking.len() > TEXT_BYTES {
+                    run.thinking.clear();
+                }
+                tell(&self.peers, run_id, run, "thinking", now, everyone, |run| AgentData::Thinking {
+                    text: &run.thinking,
+                    delta: &text,
+                });
+            }
+            RunEvent::Phase(phase) if run.chat => {
+                tell(&self.peers, run_id, run, "run_status", now, everyone, |_| AgentData::Phase { phase });
+                chat(&self.peers, run_id, run, ChatState::Status { phase });
+            }
+            RunEvent::Phase(_) => {}
+            RunEvent::Started => {
+                run.started_ms = now.ms;
+                tell(&self.peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::Start {
+                    phase: "start",
+                    started_at: now.ms,
+                });
+                self.session_changed(run_id, None, Some("start"), now);
+                self.timing(run_id, "agent-run-started", now);
+            }
+            RunEvent::Model { provider, model } => {
+                tell(&self.peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::Model {
+                    phase: "model",
+                    provider: &provider,
+                    model: &model,
+                });
+                run.provider = provider;
+                run.model = model;
+                if run.segments == 1 && run.text.is_empty() {
+                    self.timing(run_id, "model-selected", now);
+                }
+            }
+            RunEvent::Retrying(r) => {
+                let wait = r.delay_ms.div_ceil(1000);
+                let message =
+                    format!("Provider temporarily unavailable. Retrying in {wait}s ({}/{}).", r.attempt, r.max);
+                tell(&self.peers, run_id, run, "run_status", now, everyone, |_| AgentData::Retrying {
+                    phase: "retrying",
+                    message: &message,
+                    retry_attempt: r.attempt,
+                    max_retries: r.max,
+                    delay_ms: r.delay_ms,
+                    attempt: r.attempt + 1,
+                    max_attempts: r.max + 1,
+                    reason: &r.reason,
+                });
+            }
+            RunEvent::Fallback(step) => {
+                tell(&self.peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::FallbackStep {
+                    phase: "fallback_step",
+                    fallback_step_type: "fallback_step",
+                    fallback_step_from_model: &step.from,
+                    fallback_step_to_model: &step.to,
+                    fallback_step_from_failure_reason: &step.reason,
+                });
+            }
+            RunEvent::ToolStarted(tool) => {
+                self.flush_run(run_id, now);
+                let Some(run) = self.runs.get_mut(run_id) else { return };
+                run.new_segment();
+                item(&self.peers, run_id, run, now, &tool.call_id, &tool.name, &tool.title, Item::Started);
+                let conn = run.conn;
+                tell(
+                    &self.peers,
+                    run_id,
+                    run,
+                    "tool",
+                    now,
+                    |peer, key| sees_tools(peer, key, conn),
+                    |_| AgentData::ToolStart {
+                        phase: "start",
+                        name: &tool.name,
+                        tool_call_id: &tool.call_id,
+                        args: &tool.args,
+                    },
+                );
+            }
+            RunEvent::ToolOutput(out) => {
+                let text = crate::wire::frame::cut(&out.text, TOOL_TEXT);
+                let (conn, item_id) = (run.conn, format!("command:{}", out.call_id));
+                tell(
+                    &self.peers,
+                    run_id,
+                    run,
+                    "tool",
+                    now,
+                    |peer, key| sees_tools(peer, key, conn),
+                    |_| AgentData::ToolUpdate {
+                        phase: "update",
+                        name: &out.name,
+                        tool_call_id: &out.call_id,
+                        partial_result: ToolOutput::new(text, None),
+                    },
+                );
+                tell(&self.peers, run_id, run, "command_output", now, everyone, |_| AgentData::CommandDelta {
+                    item_id: &item_id,
+                    phase: "delta",
+                    tool_call_id: &out.call_id,
+                    name: &out.name,
+                    output: text,
+                    status: "running",
+                });
+            }
+            RunEvent::ToolEnded(tool) => {
+                let text = crate::wire::frame::cut(&tool.text, TOOL_TEXT);
+                let conn = run.conn;
+                tell(
+                    &self.peers,
+                    run_id,
+                    run,
+                    "tool",
+                    now,
+                    |peer, key| sees_tools(peer, key, conn),
+                    |_| AgentData::ToolResult {
+                        phase: "result",
+                        name: &tool.name,
+                        tool_call_id: &tool.call_id,
+                        is_error: tool.is_error,
+                        result: ToolOutput::new(text, tool.details.as_deref()),
+                    },
+                );
+                item(&self.peers, run_id, run, now, &tool.call_id, &tool.name, &tool.title, Item::Ended(tool.is_error));
+            }
+            RunEvent::Usage { output } => {
+                tell(&self.peers, run_id, run, "usage", now, everyone, |_| AgentData::Usage { output_tokens: output });
+            }
+            RunEvent::Finished(_) => {}
+        }
+    }
+
+    fn run_accepted(&mut self, run_id: &RunId, accepted: Accepted, now: Now) {
+        self.acknowledge(run_id, now);
+        let Some(run) = self.runs.get_mut(run_id) else { return };
+        run.session_id = Some(accepted.session_id);
+        self.seen.touch(&run.session_key, &run.agent_id, now.ms, accepted.created);
+        self.timing(run_id, "dispatch-started", now);
+        self.session_changed(run_id, Some(("send", &accepted.row)), None, now);
+        if let Some(stored) = accepted.stored {
+            self.stored_message(run_id, &stored, now);
+        }
+    }
+
+    fn stored_message(&mut self, run_id: &RunId, stored: &Stored, _now: Now) {
+        let Some(run) = self.runs.get(run_id) else { return };
+        if !stored.announce || !self.peers.any_reader() {
+            return;
+        }
+        let payload = SessionMessage {
+            session_key: &run.session_key,
+            agent_id: &run.agent_id,
+            message: &stored.message,
+            message_id: &stored.id,
+            message_seq: stored.seq,
+        };
+        let key = &*run.session_key;
+        self.peers
+            .broadcast(&kinds::SESSION_MESSAGE, &payload, None, |peer| peer.sessions || peer.messages.contains(key));
+    }
+
+    /// To those that asked for sessions: a row changed.
+    fn session_changed(
+        &self,
+        run_id: &RunId,
+        reason: Option<(&str, &crate::store::sessions::SessionRow)>,
+        phase: Option<&str>,
+        now: Now,
+    ) {
+        let Some(run) = self.runs.get(run_id) else { return };
+        if !self.peers.iter().any(|peer| peer.sessions) {
+            return;
+        }
+        let row = reason.map(|(_, row)| {
+            let active = self.runs.of_session(&run.session_key).iter().map(|id| id.to_string()).collect();
+            session_row(row, &self.shared.catalogue.get(), super::main_key(&self.shared.config.get()), active)
+        });
+        let payload = SessionsChanged {
+            session_key: &run.session_key,
+            agent_id: &run.agent_id,
+            reason: reason.map(|(reason, _)| reason),
+            phase,
+            run_id: phase.map(|_| &**run_id),
+            ts: now.ms,
+            session: row.as_ref(),
+        };
+        self.peers.broadcast(&kinds::SESSIONS_CHANGED, &payload, None, |peer| peer.sessions);
+    }
+
+    /// Where the time goes, for the client that sent the message.
+    fn timing(&self, run_id: &RunId, phase: &str, now: Now) {
+        let Some(run) = self.runs.get(run_id) else { return };
+        if !run.chat || run.conn == 0 {
+            return;
+        }
+        let ms = (now.at.saturating_duration_since(run.received).as_secs_f64() * 1e6).round() / 1e3;
+        let payload = ChatSendTiming {
+            phase,
+            run_id,
+            session_key: &run.session_key,
+            agent_id: &run.agent_id,
+            ack_to_phase_ms: ms,
+            received_to_phase_ms: ms,
+        };
+        let conn = run.conn;
+        self.peers.broadcast(&kinds::CHAT_SEND_TIMING, &payload, None, |peer| {
+            peer.caller.conn == conn && peer.caller.tracked()
+        });
+    }
+
+    /// Sends the text now, or soon.
+    fn pace(&mut self, run_id: &RunId, now: Now) {
+        let Some(run) = self.runs.get_mut(run_id) else { return };
+        match run.flushed {
+            Some(last) if now.at < last + PACE => {
+                if !std::mem::replace(&mut run.flush_armed, true) {
+                    self.timers.at(last + PACE, Due::Flush(run_id.clone()));
+                }
+            }
+            _ => self.flush_run(run_id, now),
+        }
+    }
+
+    /// Sends what readers have not seen of a run's text.
+    pub(super) fn flush_run(&mut self, run_id: &RunId, now: Now) {
+        let Some(run) = self.runs.get_mut(run_id) else { return };
+        run.flush_armed = false;
+        if run.closed || run.sent >= run.text.len() {
+            return;
+        }
+        run.flushed = Some(now.at);
+        if self.peers.any_reader() {
+            let item_id = format!("{run_id}:{}", run.segments);
+            let (from, segment) = (run.sent, run.segment);
+            tell(&self.peers, run_id, run, "assistant", now, everyone, |run| AgentData::Assistant {
+                text: run.text[segment..].trim_start_matches('\n'),
+                delta: &run.text[from..],
+                item_id: &item_id,
+            });
+            chat(
+                &self.peers,
+                run_id,
+                run,
+                ChatState::Delta { delta_text: &run.text[from..], message: AssistantText::new(&run.text, now.ms) },
+            );
+        }
+        run.sent = run.text.len();
+    }
+
+    /// Tells clients at once that a run is stopped; its thread ends a moment later.
+    pub(super) fn announce_abort(&mut self, run_id: &RunId, now: Now) {
+        let Some(run) = self.runs.get_mut(run_id) else { return };
+        if std::mem::replace(&mut run.closed, true) {
+            return;
+        }
+        chat(
+            &self.peers,
+            run_id,
+            run,
+            ChatState::Aborted {
+                stop_reason: "rpc",
+                message: (!run.text.is_empty()).then(|| AssistantText::new(&run.text, now.ms)),
+            },
+        );
+        tell(&self.peers, run_id, run, "lifecycle", now, everyone, |run| AgentData::End {
+            phase: "end",
+            started_at: run.started_ms,
+            ended_at: now.ms,
+            aborted: true,
+            status: Some("cancelled"),
+            stop_reason: "rpc",
+            liveness_state: "working",
+            terminal_reply: None,
+            execution_settled: false,
+        });
+    }
+
+    pub(super) fn run_out_of_time(&mut self, run_id: &RunId) {
+        if let Some(run) = self.runs.get_mut(run_id) {
+            run.timed_out = true;
+            run.abort.fire();
+        }
+    }
+
+    /// The end of a run: last text, final events, answers, then the next run of its session.
+    pub(super) fn finished(&mut self, run_id: &RunId, mut outcome: Outcome, now: Now) {
+        self.flush_run(run_id, now);
+        let Some(run) = self.runs.get_mut(run_id) else { return };
+        if run.timed_out && outcome.status == Status::Aborted {
+            outcome.status = Status::TimedOut;
+            outcome.stop_reason = "timeout";
+        }
+        if !run.accepted {
+            // It failed before its input was safe: the sender must know that it has to send again.
+            let why = outcome.failure.as_ref().map_or("the run was stopped before it began", |f| f.message.as_str());
+            let error = RpcError::unavailable(why).retryable();
+            match run.starter.take() {
+                Some(Starter::Chat(ticket) | Starter::Agent(ticket)) => ticket.answer(Err(error)),
+                other => run.starter = other,
+            }
+        }
+        final_events(&self.peers, run_id, run, &outcome, now);
+        let row = outcome.row.take();
+        self.timing(run_id, "dispatch-completed", now);
+        let outcome = Arc::new(outcome);
+        let Some((run, waited)) = self.runs.end(run_id, outcome.clone()) else { return };
+        if let Some(sink) = run.sink() {
+            // The handler may have left; its run is over anyway.
+            let _ = sink.send(Emission::Done(outcome.clone()));
+        }
+        for ticket in run.finals {
+            ticket.answer(agent_result(run_id, &outcome));
+        }
+        for ticket in waited {
+            ticket.answer(wait_result(run_id, &outcome));
+        }
+        if let Some(row) = row
+            && self.peers.iter().any(|peer| peer.sessions)
+        {
+            let active = self.runs.of_session(&run.session_key).iter().map(|id| id.to_string()).collect();
+            let row =
+                session_row(&row, &self.shared.catalogue.get(), super::main_key(&self.shared.config.get()), active);
+            let payload = SessionsChanged {
+                session_key: &run.session_key,
+                agent_id: &run.agent_id,
+                reason: None,
+                phase: Some(if outcome.status == Status::Ok { "end" } else { "error" }),
+                run_id: Some(run_id),
+                ts: now.ms,
+                session: Some(&row),
+            };
+            self.peers.broadcast(&kinds::SESSIONS_CHANGED, &payload, None, |peer| peer.sessions);
+        }
+    }
+}
+
+impl Run {
+    /// Text after a tool belongs to another paragraph.
+    fn new_segment(&mut self) {
+        if self.segment < self.text.len() {
+            self.segment = self.text.len();
+            self.segments += 1;
+        }
+    }
+}
+
+fn final_events(peers: &Peers, run_id: &RunId, run: &mut Run, outcome: &Outcome, now: Now) {
+    let aborted = matches!(outcome.status, Status::Aborted | Status::TimedOut);
+    if std::mem::replace(&mut run.closed, true) {
+        // An abort was announced; the thread has now noticed.
+        let started_at = run.started_ms;
+        tell(peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::Error {
+            phase: "error",
+            started_at,
+            ended_at: now.ms,
+            error: "This operation was aborted",
+            error_observation: None,
+        });
+        return;
+    }
+    let observed = outcome.failure.as_ref().map(|f| ErrorDetail {
+        provider: &outcome.provider,
+        model: &outcome.model,
+        failover_reason: &f.reason,
+    });
+    let error = outcome.failure.as_ref().map(|f| f.message.as_str());
+    let started_at = run.started_ms;
+    tell(peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::Finishing {
+        phase: "finishing",
+        stop_reason: error.is_none().then_some(outcome.stop_reason),
+        error,
+        aborted,
+        liveness_state: if error.is_some() { "blocked" } else { "working" },
+        ended_at: now.ms,
+    });
+    match error {
+        Some(error) => {
+            let observation = observed.clone();
+            tell(peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::Error {
+                phase: "error",
+                started_at,
+                ended_at: now.ms,
+                error,
+                error_observation: observation,
+            });
+            chat(peers, run_id, run, ChatState::Error { error_message: error, error_detail: observed });
+        }
+        None => {
+            tell(peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::End {
+                phase: "end",
+                started_at,
+                ended_at: now.ms,
+                aborted,
+                status: aborted.then_some("cancelled"),
+                stop_reason: outcome.stop_reason,
+                liveness_state: "working",
+                terminal_reply: Some(TerminalReply {
+                    disposition: if outcome.text.is_empty() { "silent" } else { "visible" },
+                    text: &outcome.text,
+                }),
+                execution_settled: true,
+            });
+            let message = || (!outcome.text.is_empty()).then(|| AssistantText::new(&outcome.text, now.ms));
+            let state = if aborted {
+                ChatState::Aborted { stop_reason: outcome.stop_reason, message: message() }
+            } else {
+                ChatState::Final { stop_reason: Some(outcome.stop_reason), message: message() }
+            };
+            chat(peers, run_id, run, state);
+        }
+    }
+}
+
+fn everyone(peer: &Peer, session_key: &str) -> bool {
+    peer.follows(session_key)
+}
+
+/// Tool events go to clients that show them and that started the run or follow its session.
+fn sees_tools(peer: &Peer, session_key: &str, starter: u64) -> bool {
+    peer.caller.has_cap("tool-events")
+        && (peer.caller.conn == starter || peer.sessions || peer.messages.contains(session_key))
+}
+
+/// One `agent` event.
+fn tell<'a>(
+    peers: &Peers,
+    run_id: &RunId,
+    run: &'a mut Run,
+    stream: &'static str,
+    now: Now,
+    wanted: impl Fn(&Peer, &str) -> bool,
+    data: impl FnOnce(&'a Run) -> AgentData<'a>,
+) {
+    run.seq += 1;
+    if !peers.any_reader() {
+        return;
+    }
+    let run: &'a Run = run;
+    let payload = AgentEvent {
+        run_id,
+        session_key: &run.session_key,
+        session_id: run.session_id.as_deref(),
+        agent_id: &run.agent_id,
+        stream,
+        data: data(run),
+        seq: run.seq,
+        ts: now.ms,
+        is_heartbeat: false,
+    };
+    send(peers, &kinds::AGENT, &payload, |peer| wanted(peer, &run.session_key));
+}
+
+/// One `chat` event; it carries the run's count as it stands.
+fn chat(peers: &Peers, run_id: &RunId, run: &Run, state: ChatState<'_>) {
+    if !peers.any_reader() {
+        return;
+    }
+    let payload = ChatEvent { run_id, session_key: &run.session_key, agent_id: &run.agent_id, seq: run.seq, state };
+    send(peers, &kinds::CHAT, &payload, |peer| peer.follows(&run.session_key));
+}
+
+fn send(peers: &Peers, kind: &kinds::EventKind, payload: &impl Serialize, wanted: impl Fn(&Peer) -> bool) {
+    peers.broadcast(kind, payload, None, wanted);
+}
+
+enum Item {
+    Started,
+    Ended(bool),
+}
+
+#[allow(clippy::too_many_arguments)] // one call site per phase, all values already at hand
+fn item(peers: &Peers, run_id: &RunId, run: &mut Run, now: Now, call_id: &str, name: &str, title: &str, item: Item) {
+    let item_id = format!("tool:{call_id}");
+    tell(peers, run_id, run, "item", now, everyone, |_| AgentData::Item {
+        item_id: &item_id,
+        tool_call_id: call_id,
+        name,
+        kind: "tool",
+        phase: if matches!(item, Item::Started) { "start" } else { "end" },
+        title,
+        status: match item {
+            Item::Started => "running",
+            Item::Ended(false) => "completed",
+            Item::Ended(true) => "failed",
+        },
+        started_at: matches!(item, Item::Started).then_some(now.ms),
+        ended_at: matches!(item, Item::Ended(_)).then_some(now.ms),
+    });
+}

@@ -1,0 +1,325 @@
+//! Runs: which are asked for, which are made, how they end.
+//!
+//! Runs of one session are made one after the other; sessions do not wait for each other. A run that must wait has its
+//! input on disk before its sender is answered.
+//!
+//! Invariants: a run id is made once, and asked for again answers what became of it; a lane has exactly one current run
+//! while it exists; everything kept of ended runs has a cap.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::run::{Emission, Input, Launch, NewRun, Order, Outcome, RunId, Starter, Status};
+use super::ticket::Ticket;
+use crate::sys::abort::Abort;
+use crate::wire::error::RpcError;
+
+/// Runs on threads at once; more wait. A thread of a run costs about 100 KB.
+pub const RUNNING: usize = 64;
+/// Runs known and not ended, waiting ones included.
+const KNOWN: usize = 1024;
+/// Inputs that may wait for one session.
+const WAITING: usize = 64;
+/// Ended runs remembered for repeated idempotency keys, and the bytes of their texts.
+const ENDED: usize = 512;
+const ENDED_BYTES: usize = 1 << 20;
+/// Text queued for an HTTP handler that does not take it; over it the run is stopped.
+pub const SINK_BYTES: usize = 16 << 20;
+
+/// All runs of the gateway. Owned by the state thread.
+pub struct Runs {
+    active: HashMap<RunId, Run>,
+    lanes: HashMap<Arc<str>, Lane>,
+    /// Lanes whose head waits for a free thread.
+    ready: VecDeque<Arc<str>>,
+    running: usize,
+    ended: VecDeque<(RunId, Arc<Outcome>)>,
+    ended_bytes: usize,
+    waiters: Vec<Waiter>,
+    next_waiter: u64,
+    launcher: Box<dyn Launch>,
+    pub counts: Counts,
+}
+
+/// Since the start of the process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    pub succeeded: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+}
+
+/// One run that has not ended.
+pub struct Run {
+    pub session_key: Arc<str>,
+    pub agent_id: Arc<str>,
+    pub session_id: Option<Arc<str>>,
+    pub conn: u64,
+    pub abort: Abort,
+    pub received: Instant,
+    /// Tells chat from agent runs: only the former have status events.
+    pub chat: bool,
+    /// Its sender was told that it is safe.
+    pub accepted: bool,
+    /// Its end was announced (an abort is announced before the thread has noticed).
+    pub closed: bool,
+    pub timed_out: bool,
+    pub launched: bool,
+    pub started_ms: u64,
+    /// Counts the frames about this run.
+    pub seq: u64,
+    /// All assistant text so far.
+    pub text: String,
+    /// How much of `text` has been sent to readers.
+    pub sent: usize,
+    pub flushed: Option<Instant>,
+    pub flush_armed: bool,
+    pub thinking: String,
+    pub provider: Box<str>,
+    pub model: Box<str>,
+    /// Where the current segment of text began, and its number.
+    pub segment: usize,
+    pub segments: u32,
+    pub starter: Option<Starter>,
+    /// More callers that wait for the end.
+    pub finals: Vec<Ticket>,
+    pub sink_bytes: usize,
+    pub timeout: Option<Duration>,
+    input: Option<Input>,
+    stored_in_inbox: bool,
+}
+
+struct Lane {
+    current: RunId,
+    waiting: VecDeque<RunId>,
+}
+
+struct Waiter {
+    number: u64,
+    run_id: RunId,
+    ticket: Ticket,
+}
+
+/// What became of a request for a run.
+pub enum Begun {
+    /// It got a thread, or will get one when there is a free one.
+    Made,
+    /// It waits behind another run of its session; its input must be stored.
+    Waits,
+    /// The id is known: the run is being made.
+    InFlight(Starter),
+    /// The id is known: the run has ended.
+    Ended(Starter, Arc<Outcome>),
+    Refused(Starter, RpcError),
+}
+
+impl Runs {
+    pub fn new(launcher: Box<dyn Launch>) -> Runs {
+        Runs {
+            active: HashMap::new(),
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            running: 0,
+            ended: VecDeque::new(),
+            ended_bytes: 0,
+            waiters: Vec::new(),
+            next_waiter: 0,
+            launcher,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes a run in. `stored`: its input already lies in the inbox.
+    pub fn begin(&mut self, new: NewRun, stored: bool) -> Begun {
+        if self.active.contains_key(&new.run_id) {
+            return Begun::InFlight(new.starter);
+        }
+        if let Some((_, outcome)) = self.ended.iter().find(|(id, _)| *id == new.run_id) {
+            return Begun::Ended(new.starter, outcome.clone());
+        }
+        let full = self.active.len() >= KNOWN
+            || self.lanes.get(&new.session_key).is_some_and(|lane| lane.waiting.len() >= WAITING);
+        if full {
+            return Begun::Refused(new.starter, RpcError::busy());
+        }
+        let (run_id, key) = (new.run_id.clone(), new.session_key.clone());
+        self.active.insert(run_id.clone(), Run::new(new, stored));
+        match self.lanes.get_mut(&key) {
+            Some(lane) => {
+                lane.waiting.push_back(run_id);
+                Begun::Waits
+            }
+            None => {
+                self.lanes.insert(key.clone(), Lane { current: run_id, waiting: VecDeque::new() });
+                self.ready.push_back(key);
+                self.launch_ready();
+                Begun::Made
+            }
+        }
+    }
+
+    fn launch_ready(&mut self) {
+        while self.running < RUNNING {
+            let Some(key) = self.ready.pop_front() else { return };
+            let Some(lane) = self.lanes.get(&key) else { continue };
+            let run_id = lane.current.clone();
+            let Some(run) = self.active.get_mut(&run_id) else { continue };
+            let Some(input) = run.input.take() else { continue };
+            run.launched = true;
+            self.running += 1;
+            self.launcher.launch(Order {
+                run_id,
+                session_key: run.session_key.clone(),
+                agent_id: run.agent_id.clone(),
+                input,
+                abort: run.abort.clone(),
+                queued: run.stored_in_inbox,
+            });
+        }
+    }
+
+    /// The input of a waiting run is on disk.
+    pub fn stored(&mut self, run_id: &RunId) {
+        if let Some(run) = self.active.get_mut(run_id) {
+            run.stored_in_inbox = true;
+        }
+    }
+
+    /// Forgets a run that ended, remembers its outcome, and lets the next one of its session begin.
+    pub fn end(&mut self, run_id: &RunId, outcome: Arc<Outcome>) -> Option<(Run, Vec<Ticket>)> {
+        let run = self.active.remove(run_id)?;
+        match outcome.status {
+            Status::Ok => self.counts.succeeded += 1,
+            Status::Aborted => self.counts.cancelled += 1,
+            Status::Error | Status::TimedOut => self.counts.failed += 1,
+        }
+        self.running -= usize::from(run.launched);
+        let next = self.lanes.get_mut(&run.session_key).map(|lane| {
+            lane.waiting.retain(|id| id != run_id);
+            (lane.current == *run_id).then(|| lane.waiting.pop_front())
+        });
+        match next {
+            Some(Some(Some(next))) => {
+                if let Some(lane) = self.lanes.get_mut(&run.session_key) {
+                    lane.current = next;
+                    self.ready.push_back(run.session_key.clone());
+                }
+            }
+            Some(Some(None)) => {
+                self.lanes.remove(&run.session_key);
+            }
+            _ => {}
+        }
+        self.ended_bytes += outcome.text.len();
+        self.ended.push_back((run_id.clone(), outcome));
+        while self.ended.len() > ENDED || self.ended_bytes > ENDED_BYTES {
+            let Some((_, oldest)) = self.ended.pop_front() else { break };
+            self.ended_bytes -= oldest.text.len();
+        }
+        let mut waited = Vec::new();
+        for waiter in std::mem::take(&mut self.waiters) {
+            if waiter.run_id == *run_id { waited.push(waiter.ticket) } else { self.waiters.push(waiter) }
+        }
+        self.launch_ready();
+        Some((run, waited))
+    }
+
+    pub fn get(&self, run_id: &str) -> Option<&Run> {
+        self.active.get(run_id)
+    }
+
+    pub fn get_mut(&mut self, run_id: &str) -> Option<&mut Run> {
+        self.active.get_mut(run_id)
+    }
+
+    pub fn outcome(&self, run_id: &str) -> Option<Arc<Outcome>> {
+        self.ended.iter().find(|(id, _)| &**id == run_id).map(|(_, outcome)| outcome.clone())
+    }
+
+    /// Runs of one session, the one being made first.
+    pub fn of_session(&self, key: &str) -> Vec<RunId> {
+        match self.lanes.get(key) {
+            Some(lane) => std::iter::once(&lane.current).chain(&lane.waiting).cloned().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    pub fn sessions(&self) -> impl Iterator<Item = (&Arc<str>, &RunId)> {
+        self.lanes.iter().map(|(key, lane)| (key, &lane.current))
+    }
+
+    pub fn ids(&self) -> Vec<RunId> {
+        self.active.keys().cloned().collect()
+    }
+
+    pub fn active(&self) -> usize {
+        self.active.len()
+    }
+
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Lets a caller wait for the end of a run; the number cancels it.
+    pub fn wait(&mut self, run_id: RunId, ticket: Ticket) -> u64 {
+        self.next_waiter += 1;
+        self.waiters.push(Waiter { number: self.next_waiter, run_id, ticket });
+        self.next_waiter
+    }
+
+    pub fn stop_waiting(&mut self, number: u64) -> Option<(RunId, Ticket)> {
+        let at = self.waiters.iter().position(|w| w.number == number)?;
+        let waiter = self.waiters.swap_remove(at);
+        Some((waiter.run_id, waiter.ticket))
+    }
+}
+
+impl Run {
+    fn new(new: NewRun, stored: bool) -> Run {
+        Run {
+            session_key: new.session_key,
+            agent_id: new.agent_id,
+            session_id: None,
+            conn: new.conn,
+            abort: Abort::new(),
+            received: new.received,
+            chat: !matches!(new.starter, Starter::Agent(_)),
+            accepted: false,
+            closed: false,
+            timed_out: false,
+            launched: false,
+            started_ms: 0,
+            seq: 0,
+            text: String::new(),
+            sent: 0,
+            flushed: None,
+            flush_armed: false,
+            thinking: String::new(),
+            provider: "".into(),
+            model: "".into(),
+            segment: 0,
+            segments: 1,
+            starter: Some(new.starter),
+            finals: Vec::new(),
+            sink_bytes: 0,
+            timeout: new.timeout,
+            input: Some(new.input),
+            stored_in_inbox: stored,
+        }
+    }
+
+    /// The HTTP handler that follows this run.
+    pub fn sink(&self) -> Option<&Sender<Emission>> {
+        match &self.starter {
+            Some(Starter::Http(sink)) => Some(sink),
+            _ => None,
+        }
+    }
+
+    pub fn input(&self) -> Option<&Input> {
+        self.input.as_ref()
+    }
+}

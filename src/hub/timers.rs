@@ -1,0 +1,65 @@
+//! What is due when. No thread sleeps for it: the state thread waits for its inbox until the next one.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Instant;
+
+use super::run::RunId;
+
+/// Something that becomes due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    Tick,
+    Health,
+    /// Text of a run waits to be sent.
+    Flush(RunId),
+    /// A run has used up its time.
+    RunDeadline(RunId),
+    /// A caller of `agent.wait` has waited long enough; the number names the waiter.
+    WaitDeadline(u64),
+    /// The drain budget of a shutdown is spent.
+    DrainOver,
+}
+
+/// Timers by their moment. Stale ones are harmless: whoever handles one looks whether it still matters.
+#[derive(Default)]
+pub struct Timers(BinaryHeap<Reverse<(Instant, Due)>>);
+
+impl Timers {
+    pub fn at(&mut self, when: Instant, due: Due) {
+        self.0.push(Reverse((when, due)));
+    }
+
+    pub fn next(&self) -> Option<Instant> {
+        self.0.peek().map(|Reverse((when, _))| *when)
+    }
+
+    /// Takes one that is due.
+    pub fn pop(&mut self, now: Instant) -> Option<Due> {
+        if self.next()? > now {
+            return None;
+        }
+        self.0.pop().map(|Reverse((_, due))| due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn due_ones_come_in_order_and_never_early() {
+        let (mut timers, now) = (Timers::default(), Instant::now());
+        timers.at(now + Duration::from_secs(2), Due::Health);
+        timers.at(now + Duration::from_secs(1), Due::Tick);
+        assert_eq!(timers.pop(now), None);
+        assert_eq!(timers.next(), Some(now + Duration::from_secs(1)));
+        let later = now + Duration::from_secs(3);
+        assert_eq!(
+            (timers.pop(later), timers.pop(later), timers.pop(later)),
+            (Some(Due::Tick), Some(Due::Health), None)
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! What waits for one WebSocket: unbounded in pieces, bounded in bytes.
+//!
+//! Posting never blocks, so the thread that owns the state can serve a thousand clients and wait for none. Bytes are
+//! counted when they are posted and forgotten when they are written. Over the cap a droppable event is skipped, though
+//! its number counts, and anything else closes the connection as a slow consumer, whose mail is thrown away at once.
+//!
+//! Invariants: numbers leave in order without repetition; the first close wins; after it nothing is queued.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::close::CloseReason;
+
+/// What a piece of mail costs beside its text, so that a flood of empty messages is counted too.
+const OVERHEAD: usize = 64;
+
+/// The posting end. Cheap to clone; every clone posts to the same client.
+#[derive(Clone)]
+pub struct Mailbox(Arc<Shared>);
+
+struct Shared {
+    id: u64,
+    cap: usize,
+    queued: AtomicUsize,
+    /// The last number given. Held while the numbered mail is queued, which is what keeps numbers in order.
+    number: Mutex<u64>,
+    closed: OnceLock<CloseReason>,
+    post: Sender<Mail>,
+    /// The writer's end; also here so that a slow consumer's mail can be thrown away while its writer is stuck.
+    take: Receiver<Mail>,
+}
+
+/// One piece of mail.
+pub(super) enum Mail {
+    Text(Arc<str>),
+    /// One text in three parts; the middle one is the number.
+    Numbered(Arc<str>, u64, Arc<str>),
+    /// A whole control frame from the protocol engine.
+    Control(Vec<u8>),
+    /// The engine's answer to the peer's Close frame, after which nothing may follow.
+    Echo(Vec<u8>),
+    /// TLS has something to say by itself.
+    Flush,
+    /// Our Close frame.
+    Close,
+    /// The reader is done.
+    End,
+}
+
+/// Whether a piece of mail may be lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Essential,
+    Droppable,
+}
+
+impl Mailbox {
+    pub(super) fn new(id: u64, cap: usize) -> Mailbox {
+        let (post, take) = unbounded();
+        Mailbox(Arc::new(Shared {
+            id,
+            cap,
+            queued: AtomicUsize::new(0),
+            number: Mutex::new(0),
+            closed: OnceLock::new(),
+            post,
+            take,
+        }))
+    }
+
+    /// Queues one text message. When it does not fit the connection is closed as a slow consumer.
+    pub fn text(&self, text: impl Into<Arc<str>>) {
+        let text = text.into();
+        self.push(text.len(), Need::Essential, || Mail::Text(text));
+    }
+
+    /// Queues `before`, this connection's next number, `after`, as one text message. One that is not `essential` is
+    /// skipped when it does not fit, but its number is spent, so that the client sees the gap.
+    pub fn numbered(&self, before: Arc<str>, after: Arc<str>, essential: bool) {
+        let mut number = self.0.number.lock().unwrap_or_else(PoisonError::into_inner);
+        *number += 1;
+        let this = *number;
+        let need = if essential { Need::Essential } else { Need::Droppable };
+        self.push(before.len() + after.len() + 20, need, || Mail::Numbered(before, this, after));
+    }
+
+    /// Closes the connection after what is queued. The first reason wins; after it nothing is queued.
+    pub fn close(&self, why: CloseReason) {
+        let slow = why == CloseReason::SlowConsumer;
+        if self.0.closed.set(why).is_err() {
+            return;
+        }
+        if slow {
+            self.discard();
+        }
+        self.post(Mail::Close);
+    }
+
+    /// Bytes that were posted and not written, each piece with a small addition for itself.
+    pub fn queued_bytes(&self) -> usize {
+        self.0.queued.load(Ordering::Relaxed)
+    }
+
+    /// The number of the connection.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Why the connection ended or is about to end.
+    pub fn closed(&self) -> Option<&CloseReason> {
+        self.0.closed.get()
+    }
+
+    /// A mailbox without a socket, with the end from which its mail is taken.
+    pub fn for_tests(id: u64, cap: usize) -> (Mailbox, Outbox) {
+        let mailbox = Mailbox::new(id, cap);
+        (mailbox.clone(), Outbox(mailbox))
+    }
+
+    /// Notes why the connection ended when nothing is to be sent about it, and says which reason counts.
+    pub(super) fn ended(&self, why: CloseReason) -> &CloseReason {
+        self.0.closed.get_or_init(|| why)
+    }
+
+    /// Queues a frame of the engine's.
+    pub(super) fn control(&self, frame: &[u8]) {
+        const CLOSE_FRAME: u8 = 0x88;
+        let echo = frame.first() == Some(&CLOSE_FRAME);
+        let bytes = frame.to_vec();
+        self.push(bytes.len(), Need::Essential, || if echo { Mail::Echo(bytes) } else { Mail::Control(bytes) });
+    }
+
+    /// Queues what is not counted.
+    pub(super) fn post(&self, mail: Mail) {
+        // Cannot fail: both ends of the channel are in here.
+        let _ = self.0.post.send(mail);
+    }
+
+    pub(super) fn mail(&self) -> &Receiver<Mail> {
+        &self.0.take
+    }
+
+    /// Forgets bytes that were written.
+    pub(super) fn forget(&self, bytes: usize) {
+        self.0.queued.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn push(&self, bytes: usize, need: Need, mail: impl FnOnce() -> Mail) {
+        if self.0.closed.get().is_some() {
+            return;
+        }
+        let bytes = bytes + OVERHEAD;
+        let before = self.0.queued.fetch_add(bytes, Ordering::Relaxed);
+        // One message alone always fits: a cap smaller than it would otherwise make every client a slow one.
+        if before > 0 && before + bytes > self.0.cap {
+            self.forget(bytes);
+            if need == Need::Essential {
+                self.close(CloseReason::SlowConsumer);
+            }
+            return;
+        }
+        self.post(mail());
+    }
+
+    fn discard(&self) {
+        let mut bytes = 0;
+        while let Ok(mail) = self.0.take.try_recv() {
+            bytes += mail.cost();
+        }
+        self.forget(bytes);
+    }
+}
+
+impl Mail {
+    /// The bytes this was counted with.
+    pub(super) fn cost(&self) -> usize {
+        match self {
+            Mail::Text(text) => text.len() + OVERHEAD,
+            Mail::Numbered(before, _, after) => before.len() + after.len() + 20 + OVERHEAD,
+            Mail::Control(frame) | Mail::Echo(frame) => frame.len() + OVERHEAD,
+            Mail::Flush | Mail::Close | Mail::End => 0,
+        }
+    }
+}
+
+impl std::fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mailbox").field("id", &self.0.id).field("queued", &self.queued_bytes()).finish()
+    }
+}
+
+/// The taking end of a mailbox without a socket. What is not taken stays counted, like with a client that stalls.
+pub struct Outbox(Mailbox);
+
+/// What a client would have received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Text(String),
+    Close(CloseReason),
+}
+
+impl Outbox {
+    /// The next thing that is there.
+    pub fn take(&self) -> Option<Sent> {
+        self.sent(self.0.mail().try_recv().ok()?)
+    }
+
+    /// The next thing, waiting for it.
+    pub fn wait(&self, within: Duration) -> Option<Sent> {
+        self.sent(self.0.mail().recv_deadline(Instant::now() + within).ok()?)
+    }
+
+    /// Everything that is there.
+    pub fn all(&self) -> Vec<Sent> {
+        std::iter::from_fn(|| self.take()).collect()
+    }
+
+    /// Ends the connection as the client's doing would.
+    pub fn vanish(&self) {
+        self.0.ended(CloseReason::PeerVanished);
+    }
+
+    fn sent(&self, mail: Mail) -> Option<Sent> {
+        self.0.forget(mail.cost());
+        match mail {
+            Mail::Text(text) => Some(Sent::Text(text.to_string())),
+            Mail::Numbered(before, number, after) => Some(Sent::Text(format!("{before}{number}{after}"))),
+            Mail::Close => self.0.closed().cloned().map(Sent::Close),
+            // Only a reader posts these, and here is none.
+            Mail::Control(_) | Mail::Echo(_) | Mail::Flush | Mail::End => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(outbox: &Outbox) -> Vec<String> {
+        let text = |sent| match sent {
+            Sent::Text(text) => text,
+            Sent::Close(why) => format!("close {} {}", why.code(), why.text()),
+        };
+        outbox.all().into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_skipped_event_spends_its_number() {
+        let (mailbox, outbox) = Mailbox::for_tests(1, 300);
+        let event = || mailbox.numbered("seq=".into(), ";".into(), false);
+        (0..4).for_each(|_| event());
+        assert_eq!(texts(&outbox), ["seq=1;", "seq=2;", "seq=3;"]);
+        event();
+        assert_eq!(texts(&outbox), ["seq=5;"]);
+        assert_eq!(mailbox.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn an_essential_text_over_the_cap_closes_and_frees_the_queue() {
+        let (mailbox, outbox) = Mailbox::for_tests(1, 1000);
+        mailbox.text("x".repeat(900));
+        mailbox.text("y".repeat(100));
+        mailbox.text("z");
+        assert_eq!(mailbox.queued_bytes(), 0);
+        assert_eq!(texts(&outbox), ["close 1008 slow consumer"]);
+        assert_eq!(mailbox.closed(), Some(&CloseReason::SlowConsumer));
+    }
+
+    #[test]
+    fn one_message_above_the_cap_still_fits_alone() {
+        let (mailbox, outbox) = Mailbox::for_tests(1, 10);
+        mailbox.text("longer than the cap");
+        assert_eq!(texts(&outbox), ["longer than the cap"]);
+    }
+
+    #[test]
+    fn the_first_close_wins_and_follows_what_was_queued() {
+        let (mailbox, outbox) = Mailbox::for_tests(1, 1000);
+        mailbox.text("a");
+        mailbox.close(CloseReason::policy(1012, "restart"));
+        mailbox.close(CloseReason::SlowConsumer);
+        mailbox.text("b");
+        assert_eq!(texts(&outbox), ["a", "close 1012 restart"]);
+    }
+
+    #[test]
+    fn numbers_from_many_threads_leave_in_order() {
+        let (mailbox, outbox) = Mailbox::for_tests(1, usize::MAX);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..500).for_each(|_| mailbox.numbered("".into(), "".into(), true)));
+            }
+        });
+        let expected: Vec<_> = (1..=2000).map(|n| n.to_string()).collect();
+        assert_eq!(texts(&outbox), expected);
+    }
+}

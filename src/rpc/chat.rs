@@ -1,0 +1,305 @@
+//! `chat.send`, `chat.history`, `chat.abort`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::sessions::stored;
+use crate::auth::Caller;
+use crate::config::Config;
+use crate::hub::rows::session_row;
+use crate::hub::run::{Input, NewRun, Starter};
+use crate::hub::{Now, State, TaskContext, Ticket, main_key};
+use crate::providers::Part;
+use crate::store::transcript::{self, Entry};
+use crate::store::{inbox, sessions};
+use crate::wire::chat::*;
+use crate::wire::error::RpcError;
+use crate::wire::frame::cut;
+use crate::wire::scope::Scope;
+use crate::wire::session;
+
+/// Messages of one page when the caller names no limit.
+const PAGE: u64 = 200;
+/// Bytes of one page: a client on a phone asks for more when it wants more.
+const PAGE_BYTES: usize = 2 << 20;
+/// Bytes of one message in a page before it is cut.
+const PAGE_CHARS: u64 = 500_000;
+
+pub fn send(state: &mut State, who: &Arc<Caller>, params: ChatSendParams, ticket: Ticket, now: Now) {
+    match prepare(state, who, params) {
+        Ok(Sent::Stop { session_key, run_id }) => {
+            state.abort_runs(&session_key, None, now);
+            ticket.answer_with(Ok(ChatSendResult { run_id, status: "ok", server_timing: None }));
+        }
+        Ok(Sent::Run(run)) => {
+            let received = ticket.received;
+            let run = NewRun { starter: Starter::Chat(ticket), received, ..*run };
+            state.begin_run(run, now);
+        }
+        Err(error) => ticket.answer(Err(error)),
+    }
+}
+
+enum Sent {
+    Run(Box<NewRun>),
+    /// `/stop` must not wait behind what it stops.
+    Stop {
+        session_key: String,
+        run_id: String,
+    },
+}
+
+fn prepare(state: &State, who: &Arc<Caller>, params: ChatSendParams) -> Result<Sent, RpcError> {
+    let config = state.shared.config.get();
+    let Some(key) = params.session_key else { return Err(no_target("chat.send")) };
+    let (session_key, agent_id) = target(&config, &key, params.agent_id.as_deref())?;
+    let parts = attachments(&params.attachments, state.shared.boot.attachments())?;
+    let mut text = params.message;
+    let images = fold(parts, &mut text);
+    if text.trim().is_empty() && images.is_empty() {
+        return Err(RpcError::invalid("message or attachment required"));
+    }
+    let commands = params.suppress_command_interpretation != Some(true);
+    if commands && matches!(text.trim(), "/stop" | "/abort") {
+        return Ok(Sent::Stop { session_key, run_id: params.idempotency_key.0 });
+    }
+    let limit = params.timeout_ms.map(|ms| ms.0).filter(|ms| *ms > 0).map(Duration::from_millis);
+    Ok(Sent::Run(Box::new(NewRun {
+        run_id: params.idempotency_key.0.as_str().into(),
+        session_key: session_key.into(),
+        agent_id: agent_id.into(),
+        input: Input {
+            text,
+            parts: images,
+            thinking: params.thinking,
+            commands,
+            admin: who.scopes.allows(Scope::Admin),
+            created_via: "operator",
+            ..Input::default()
+        },
+        starter: Starter::Inbox,
+        conn: who.conn,
+        timeout: Some(limit.unwrap_or_else(|| run_limit(&config))),
+        received: std::time::Instant::now(),
+    })))
+}
+
+/// How long a run may take: `agents.defaults.timeoutSeconds`; the reference's default is 48 hours.
+pub fn run_limit(config: &Config) -> Duration {
+    Duration::from_secs(config.agents.defaults.timeout_seconds.filter(|s| *s > 0).unwrap_or(48 * 3600))
+}
+
+/// The session a message is for, and its agent, which must exist.
+pub fn target(config: &Config, key: &str, agent_id: Option<&str>) -> Result<(String, String), RpcError> {
+    let default = config.default_agent_id().to_string();
+    let wanted = agent_id.map_or(default.clone(), |id| id.trim().to_ascii_lowercase());
+    let key = session::canonical(key, &wanted, main_key(config));
+    let agent = session::agent_of(&key).map_or(default, |(agent, _)| agent.to_string());
+    if !config.agent_ids().contains(&agent.as_str()) {
+        return Err(RpcError::invalid(format!("unknown agent id \"{}\"", cut(&agent, 64))));
+    }
+    if agent_id.is_some() && agent != wanted {
+        return Err(RpcError::invalid(format!(
+            "agentId \"{}\" does not own session \"{}\"",
+            cut(&wanted, 64),
+            cut(&key, 128)
+        )));
+    }
+    Ok((key, agent))
+}
+
+pub fn no_target(method: &str) -> RpcError {
+    #[derive(Serialize)]
+    struct Details<'a> {
+        code: &'static str,
+        method: &'a str,
+    }
+    RpcError::invalid("session mutation target is unavailable")
+        .details(&Details { code: "SESSION_MUTATION_TARGET_REQUIRED", method })
+}
+
+/// Files that came with a message: images for the model to see, text for it to read.
+pub enum File {
+    Image(Part),
+    Text { name: String, text: String },
+}
+
+pub fn attachments(list: &[Attachment], (max_bytes, max_image): (u64, u64)) -> Result<Vec<File>, RpcError> {
+    let mut files = Vec::new();
+    for (at, attachment) in list.iter().enumerate() {
+        let name = attachment.file_name.clone().unwrap_or_else(|| format!("attachment {}", at + 1));
+        let bad = |why: String| RpcError::invalid(format!("attachment \"{}\": {why}", cut(&name, 128)));
+        let content = attachment.content.as_deref().ok_or_else(|| bad("content is missing".into()))?;
+        let (mime, data) = match content.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
+            Some((mime, data)) => (mime.to_string(), data),
+            None => (attachment.mime_type.clone().unwrap_or_default(), content),
+        };
+        let image = mime.starts_with("image/");
+        let limit = if image { max_image } else { max_bytes };
+        // The size is judged before anything is decoded.
+        if (data.len() as u64) / 4 * 3 > limit {
+            return Err(bad(format!("larger than the limit of {limit} bytes")));
+        }
+        let bytes = STANDARD.decode(data.trim()).map_err(|_| bad("content is not base64".into()))?;
+        if image {
+            files.push(File::Image(Part::Image { mime, data: data.trim().to_string() }));
+            continue;
+        }
+        let text = String::from_utf8(bytes).map_err(|_| {
+            bad(format!("{} is neither an image nor text", if mime.is_empty() { "this file" } else { &mime }))
+        })?;
+        files.push(File::Text { name, text });
+    }
+    Ok(files)
+}
+
+/// Puts text files behind the message; what remains are images.
+pub fn fold(files: Vec<File>, text: &mut String) -> Vec<Part> {
+    let mut images = Vec::new();
+    for file in files {
+        match file {
+            File::Image(part) => images.push(part),
+            File::Text { name, text: content } => {
+                text.push_str(&format!("\n\n[File: {name}]\n{content}"));
+            }
+        }
+    }
+    images
+}
+
+pub fn abort(
+    state: &mut State,
+    _: &Arc<Caller>,
+    params: ChatAbortParams,
+    now: Now,
+) -> Result<ChatAbortResult, RpcError> {
+    let config = state.shared.config.get();
+    let (key, _) = target(&config, &params.session_key, params.agent_id.as_deref())?;
+    let ids = state.abort_runs(&key, params.run_id.as_deref(), now);
+    Ok(ChatAbortResult { ok: true, aborted: !ids.is_empty(), run_ids: ids.iter().map(|id| id.to_string()).collect() })
+}
+
+pub fn history(
+    context: &TaskContext,
+    _: &Arc<Caller>,
+    params: ChatHistoryParams,
+) -> Result<ChatHistoryResult, RpcError> {
+    let asked = context.hub.ask("chat.history", {
+        let (key, agent) = (params.session_key.0.clone(), params.agent_id.clone());
+        move |state, _| {
+            let config = state.shared.config.get();
+            let key = target(&config, &key, agent.as_deref())?.0;
+            let runs = state.runs.of_session(&key);
+            let in_flight = runs.first().and_then(|id| {
+                let run = state.runs.get(id).filter(|run| run.launched && !run.closed)?;
+                Some(InFlightRun { run_id: id.to_string(), text: run.text.clone() })
+            });
+            Ok((state.shared.clone(), key, runs.iter().map(|id| id.to_string()).collect::<Vec<_>>(), in_flight))
+        }
+    });
+    let (shared, key, runs, in_flight_run) =
+        asked.map_err(|gone| RpcError::unavailable(gone.to_string()).retryable())??;
+    let limit = params.limit.map_or(PAGE, |n| n.0);
+    let offset = params.offset.map_or(0, |n| n.0);
+    let max_chars = usize::try_from(params.max_chars.map_or(PAGE_CHARS, |n| n.0)).unwrap_or(usize::MAX);
+    let found = context
+        .store
+        .read("read a session's messages", |conn| {
+            let Some(row) = sessions::get(conn, &key)? else { return Ok(None) };
+            let total = transcript::count(conn, &row.session_id)?;
+            let before = total.saturating_sub(offset) + 1;
+            let entries = transcript::page(conn, &row.session_id, Some(before), limit as usize, PAGE_BYTES)?;
+            let waiting = inbox::list(conn, 0, 64, PAGE_BYTES)?;
+            Ok(Some((row, total, entries, waiting)))
+        })
+        .map_err(stored)?;
+    let (catalogue, config) = (shared.catalogue.get(), shared.config.get());
+    let mut result = ChatHistoryResult {
+        session_key: key.clone(),
+        session_id: None,
+        messages: Vec::new(),
+        pending_inputs: PendingInputs::default(),
+        next_offset: None,
+        has_more: false,
+        total_messages: 0,
+        defaults: catalogue.defaults(),
+        session_info: None,
+        in_flight_run,
+        thinking_level: "off".into(),
+    };
+    let Some((row, total, entries, waiting)) = found else { return Ok(result) };
+    let taken = entries.len() as u64;
+    result.has_more = entries.first().is_some_and(|first| first.seq > 1);
+    result.next_offset = result.has_more.then_some(offset + taken);
+    result.total_messages = total;
+    result.messages = entries.iter().filter_map(|entry| message(entry, max_chars)).collect();
+    result.pending_inputs.items = waiting
+        .into_iter()
+        .filter(|row| row.session_key == key)
+        .map(|row| PendingInput {
+            text: waiting_text(&row.payload),
+            run_id: row.run_id,
+            created_at: u64::try_from(row.created_at_ms).unwrap_or(0),
+        })
+        .collect();
+    result.pending_inputs.total = result.pending_inputs.items.len() as u64;
+    if let Some(level) = &row.thinking_level {
+        result.thinking_level.clone_from(level);
+    }
+    result.session_id = Some(row.session_id.clone());
+    result.session_info = Some(session_row(&row, &catalogue, main_key(&config), runs));
+    Ok(result)
+}
+
+fn waiting_text(payload: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Text {
+        text: String,
+    }
+    serde_json::from_str::<Text>(payload).map_or_else(|_| String::new(), |t| t.text)
+}
+
+/// A stored message with what the gateway knows of it under `__openclaw`. Messages over `max_chars` become a notice.
+fn message(entry: &Entry, max_chars: usize) -> Option<Box<RawValue>> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Known<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run_id: Option<&'a str>,
+        id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<&'a str>,
+        record_timestamp_ms: i64,
+        seq: u64,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        truncated: bool,
+    }
+    if entry.role == transcript::COMPACTION {
+        return None;
+    }
+    let truncated = entry.message.len() > max_chars;
+    let known = serde_json::to_string(&Known {
+        run_id: entry.run_id.as_deref(),
+        id: &entry.id,
+        idempotency_key: entry.idempotency_key.as_deref(),
+        record_timestamp_ms: entry.ts_ms,
+        seq: entry.seq,
+        truncated,
+    })
+    .ok()?;
+    let text = match truncated {
+        true => format!(
+            r#"{{"role":"{}","content":[{{"type":"text","text":"[this message of {} bytes is too long for one page]"}}],"timestamp":{},"__openclaw":{known}}}"#,
+            entry.role,
+            entry.message.len(),
+            entry.ts_ms
+        ),
+        false => format!(r#"{},"__openclaw":{known}}}"#, entry.message.trim_end().strip_suffix('}')?),
+    };
+    RawValue::from_string(text).ok()
+}

@@ -1,0 +1,227 @@
+//! The method table. Dispatch, scope checks, hello-ok's list and the documentation come from its rows.
+
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::{agent, channels, chat, health, logs, models, sessions};
+use crate::auth::Caller;
+use crate::hub::event::Job;
+use crate::hub::{Now, State, TaskContext, Ticket};
+use crate::wire::decode;
+use crate::wire::error::RpcError;
+use crate::wire::frame::Payload;
+use crate::wire::scope::Scope;
+
+/// What a caller needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Any admitted connection, nodes included.
+    Any,
+    Scope(Scope),
+    /// It depends on the params.
+    Dynamic,
+}
+
+/// One row.
+pub struct Method {
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub need: Need,
+    /// Version of the reference that has it.
+    pub since: &'static str,
+    /// Changes settings: at most 30 calls in 60 s per client.
+    pub write: bool,
+    /// Names of the params and the result, as in the published schema.
+    pub shape: fn() -> (&'static str, &'static str),
+    prepare: fn(&'static str, Option<&RawValue>) -> Result<Prepared, RpcError>,
+}
+
+/// A call that is ready to be made.
+pub struct Prepared {
+    /// The scope it needs, now that the params are known.
+    pub need: Option<Scope>,
+    pub job: Job,
+}
+
+impl Method {
+    /// Decodes params; done on the connection's thread, so that bad ones cost the others nothing.
+    pub fn prepare(&self, params: Option<&RawValue>) -> Result<Prepared, RpcError> {
+        (self.prepare)(self.name, params)
+    }
+}
+
+macro_rules! methods {
+    ($( $(#[doc = $doc:literal])+ $name:literal: $need:ident $(($by:path))?, $since:literal, $kind:ident $handler:path $(, $flag:ident)*; )*) => {
+        /// Every method this gateway has, by name.
+        pub static METHODS: &[Method] = &[ $( Method {
+            name: $name,
+            doc: concat!($($doc),+),
+            need: methods!(@need $need),
+            since: $since,
+            write: methods!(@write $($flag)*),
+            shape: || methods!(@shape $kind)($handler),
+            prepare: |name, raw| methods!(@prepare $kind)(name, raw, methods!(@scope $need $($by)?), $handler),
+        } ),* ];
+    };
+    (@need Any) => { Need::Any };
+    (@need By) => { Need::Dynamic };
+    (@need $scope:ident) => { Need::Scope(Scope::$scope) };
+    (@scope Any) => { |_| None };
+    (@scope By $by:path) => { |params| Some($by(params)) };
+    (@scope $scope:ident) => { |_| Some(Scope::$scope) };
+    (@write) => { false };
+    (@write write) => { true };
+    (@shape state) => { state_shape };
+    (@shape ticket) => { ticket_shape };
+    (@shape task) => { task_shape };
+    (@prepare state) => { on_state };
+    (@prepare ticket) => { on_ticket };
+    (@prepare task) => { on_task };
+}
+
+methods! {
+    /// Starts an agent turn; answers when the message is safe, and again when the run has ended.
+    "agent": By(agent::scope), "<=2026.7", ticket agent::start;
+    /// Waits for the end of a run.
+    "agent.wait": Write, "<=2026.7", ticket agent::wait;
+    /// The messengers and their accounts, with what is known of each.
+    "channels.status": Read, "<=2026.7", state channels::status;
+    /// Stops the runs of a session, or one of them.
+    "chat.abort": Write, "<=2026.7", state chat::abort;
+    /// The messages of a session, newest page first, with the run in flight.
+    "chat.history": Read, "<=2026.7", task chat::history;
+    /// Says something in a session and starts the turn that answers it.
+    "chat.send": Write, "<=2026.7", ticket chat::send;
+    /// Whether the gateway is well.
+    "health": Any, "<=2026.7", state health::health;
+    /// The end of the log file, or what came after a cursor.
+    "logs.tail": Read, "<=2026.7", task logs::tail;
+    /// The models that can be chosen.
+    "models.list": Read, "<=2026.7", state models::list;
+    /// Sessions, latest first.
+    "sessions.list": Read, "<=2026.7", task sessions::list;
+    /// Follows the messages of one session.
+    "sessions.messages.subscribe": Read, "<=2026.7", state sessions::messages_subscribe;
+    /// Stops following the messages of one session.
+    "sessions.messages.unsubscribe": Read, "<=2026.7", state sessions::messages_unsubscribe;
+    /// Follows the list of sessions.
+    "sessions.subscribe": Read, "<=2026.7", state sessions::subscribe;
+    /// The gateway's state for people: sessions, runs, memory, warnings.
+    "status": Read, "<=2026.7", task health::status;
+    /// Who is connected.
+    "system-presence": Read, "<=2026.7", state health::presence;
+}
+
+/// Finds a row by name.
+pub fn find(name: &str) -> Option<&'static Method> {
+    METHODS.binary_search_by(|method| method.name.cmp(name)).ok().map(|at| &METHODS[at])
+}
+
+/// Names for `features.methods`.
+pub fn advertised() -> &'static [&'static str] {
+    static NAMES: OnceLock<Vec<&'static str>> = OnceLock::new();
+    NAMES.get_or_init(|| METHODS.iter().map(|method| method.name).collect())
+}
+
+type OnState<P, R> = fn(&mut State, &Arc<Caller>, P, Now) -> Result<R, RpcError>;
+type OnTicket<P> = fn(&mut State, &Arc<Caller>, P, Ticket, Now);
+type OnTask<P, R> = fn(&TaskContext, &Arc<Caller>, P) -> Result<R, RpcError>;
+type Raw<'a> = Option<&'a RawValue>;
+
+fn on_state<P: DeserializeOwned + Send + 'static, R: Serialize + 'static>(
+    name: &'static str,
+    raw: Raw,
+    need: impl Fn(&P) -> Option<Scope>,
+    handler: OnState<P, R>,
+) -> Result<Prepared, RpcError> {
+    let params: P = decode::params(name, raw)?;
+    let job = |params| Job::State(Box::new(move |state, who, now| Payload::of(&handler(state, who, params, now)?)));
+    Ok(Prepared { need: need(&params), job: job(params) })
+}
+
+fn on_ticket<P: DeserializeOwned + Send + 'static>(
+    name: &'static str,
+    raw: Raw,
+    need: impl Fn(&P) -> Option<Scope>,
+    handler: OnTicket<P>,
+) -> Result<Prepared, RpcError> {
+    let params: P = decode::params(name, raw)?;
+    let job = |params| Job::Ticket(Box::new(move |state, who, ticket, now| handler(state, who, params, ticket, now)));
+    Ok(Prepared { need: need(&params), job: job(params) })
+}
+
+fn on_task<P: DeserializeOwned + Send + 'static, R: Serialize + 'static>(
+    name: &'static str,
+    raw: Raw,
+    need: impl Fn(&P) -> Option<Scope>,
+    handler: OnTask<P, R>,
+) -> Result<Prepared, RpcError> {
+    let params: P = decode::params(name, raw)?;
+    let job = |params| Job::Task(Box::new(move |context, who| Payload::of(&handler(context, who, params)?)));
+    Ok(Prepared { need: need(&params), job: job(params) })
+}
+
+fn short<T>() -> &'static str {
+    let name = std::any::type_name::<T>().split('<').next().unwrap_or("");
+    name.rsplit("::").next().unwrap_or(name)
+}
+
+fn state_shape<P, R>(_: OnState<P, R>) -> (&'static str, &'static str) {
+    (short::<P>(), short::<R>())
+}
+
+fn ticket_shape<P>(_: OnTicket<P>) -> (&'static str, &'static str) {
+    (short::<P>(), "")
+}
+
+fn task_shape<P, R>(_: OnTask<P, R>) -> (&'static str, &'static str) {
+    (short::<P>(), short::<R>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::absent::ABSENT;
+    use super::*;
+
+    /// Name, scope and release of the reference's methods (2026.9.6).
+    const REFERENCE: &str = include_str!("../../tests/golden/methods.tsv");
+
+    #[test]
+    fn rows_are_sorted_unique_and_documented() {
+        assert!(METHODS.windows(2).all(|w| w[0].name < w[1].name), "METHODS must stay sorted");
+        for method in METHODS {
+            assert!(method.doc.trim().ends_with('.'), "{} wants a sentence", method.name);
+            assert!((method.shape)().0.ends_with("Params"), "{}", method.name);
+        }
+    }
+
+    #[test]
+    fn rows_agree_with_the_reference_and_the_rest_has_a_reason() {
+        let mut known = 0;
+        for line in REFERENCE.lines().skip(1) {
+            let mut columns = line.split('\t');
+            let (name, scope, since) =
+                (columns.next().expect("name"), columns.next().expect("scope"), columns.next().expect("since"));
+            let absent = ABSENT.iter().any(|(pattern, _)| match pattern.strip_suffix('*') {
+                Some(prefix) => name.starts_with(prefix),
+                None => *pattern == name,
+            });
+            let Some(method) = find(name) else {
+                assert!(absent, "{name}: neither built nor listed as absent");
+                continue;
+            };
+            known += 1;
+            assert_eq!(method.since, since, "{name}");
+            match method.need {
+                Need::Scope(need) => assert_eq!(need.name(), scope, "{name}"),
+                Need::Dynamic => assert!(scope.starts_with("dynamic"), "{name}"),
+                Need::Any => assert!(name == "health", "{name}"),
+            }
+        }
+        assert_eq!(known, METHODS.len(), "a method of ours is not the reference's");
+        assert!(ABSENT.iter().all(|(_, reason)| reason.ends_with('.')));
+    }
+}

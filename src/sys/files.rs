@@ -1,0 +1,119 @@
+//! Writing files so that a power cut leaves the old or the new content, never half of one.
+//!
+//! Everything written here is private to the user (0600, directories 0700), whatever the umask says. Reading is not
+//! wrapped: `std::fs` is good at it, except for [`read_capped`], because files that people edit can be anything.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use super::random;
+
+/// Replaces `path` with `bytes`: temporary file beside it, sync, rename, sync of the directory. Mode 0600.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let temp = dir.join(format!(".{}.{}.tmp", name.to_string_lossy(), random::hex::<6>()));
+    let written = write_new(&temp, bytes).and_then(|()| fs::rename(&temp, path));
+    if written.is_err() {
+        // The write has failed already; a leftover would only be litter.
+        let _ = fs::remove_file(&temp);
+    }
+    written.and_then(|()| sync_dir(dir))
+}
+
+/// Makes a directory and its parents; the last one is 0700 afterwards, even when it was there before.
+pub fn private_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    restrict(path, 0o700)
+}
+
+/// Reads a whole file; `InvalidData` when it is longer than `cap` bytes.
+pub fn read_capped(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(cap.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > cap {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("file is larger than {cap} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    restrict(path, 0o600)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes a rename durable. Windows has no such call and needs none.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+/// Sets permission bits exactly; a directory given by an operator on a file system without modes stays as it is.
+#[cfg(unix)]
+fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let now = fs::metadata(path)?.permissions().mode() & 0o777;
+    if now == mode {
+        return Ok(());
+    }
+    match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(not(unix))]
+fn restrict(_path: &Path, _mode: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_replaces_the_whole_file_and_leaves_nothing_else() {
+        let dir = crate::sys::scratch::dir("files");
+        let path = dir.join("a.json");
+        write_atomic(&path, b"a longer first text").unwrap();
+        write_atomic(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_write_into_a_missing_directory_fails_and_says_so() {
+        let dir = crate::sys::scratch::dir("files-missing");
+        let failed = write_atomic(&dir.join("no/such/file"), b"x").unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_and_directories_are_private_whatever_they_were() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = crate::sys::scratch::dir("files-mode").join("state");
+        fs::create_dir_all(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        private_dir(&dir).unwrap();
+        write_atomic(&dir.join("f"), b"x").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&dir), mode(&dir.join("f"))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn a_file_over_the_cap_is_refused() {
+        let path = crate::sys::scratch::dir("files-cap").join("f");
+        fs::write(&path, b"12345").unwrap();
+        assert_eq!(read_capped(&path, 5).unwrap(), b"12345");
+        assert_eq!(read_capped(&path, 4).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}

@@ -1,0 +1,245 @@
+//! `chat.send`, `chat.history`, `chat.abort` and the `chat` event.
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::decode::{Int, Name, Text, Whole};
+use super::session::SessionRow;
+
+/// Longest session key, in characters.
+pub const SESSION_KEY_LIMIT: usize = 512;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChatSendParams {
+    /// Optional here so that its absence gets the protocol's own answer.
+    pub session_key: Option<Text<SESSION_KEY_LIMIT>>,
+    pub agent_id: Option<Name>,
+    pub session_id: Option<Name>,
+    pub message: String,
+    pub thinking: Option<String>,
+    pub queue_mode: Option<QueueMode>,
+    pub deliver: Option<bool>,
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
+    /// Milliseconds; 0 = no limit of its own.
+    pub timeout_ms: Option<Whole>,
+    pub suppress_command_interpretation: Option<bool>,
+    /// Becomes the run's id.
+    pub idempotency_key: Name,
+    // Fields of the reference's larger product: accepted, without effect on this gateway's runs.
+    pub intent: Option<IgnoredAny>,
+    pub fast_mode: Option<IgnoredAny>,
+    pub fast_auto_on_seconds: Option<IgnoredAny>,
+    pub originating_channel: Option<IgnoredAny>,
+    pub originating_to: Option<IgnoredAny>,
+    pub originating_account_id: Option<IgnoredAny>,
+    pub originating_thread_id: Option<IgnoredAny>,
+    pub reply_to_id: Option<IgnoredAny>,
+    pub tool_bindings: Option<IgnoredAny>,
+    pub system_input_provenance: Option<IgnoredAny>,
+    pub system_provenance_receipt: Option<IgnoredAny>,
+    pub expected_leaf_entry_id: Option<IgnoredAny>,
+    pub expected_session_routing_contract: Option<IgnoredAny>,
+    pub expected_permission_mode: Option<IgnoredAny>,
+    pub expected_tool_overrides: Option<IgnoredAny>,
+    pub expected_session_settings: Option<IgnoredAny>,
+    pub client_context: Option<IgnoredAny>,
+}
+
+/// What happens to a message that arrives while its session is busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueMode {
+    Steer,
+    Followup,
+    Collect,
+    Interrupt,
+}
+
+/// A file that comes with a message; `content` is base64 or a data URL.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attachment {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub mime_type: Option<String>,
+    pub file_name: Option<String>,
+    pub content: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatSendResult {
+    pub run_id: String,
+    /// `started`, `in_flight`, `ok`, `error`, `timeout`.
+    pub status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_timing: Option<ServerTiming>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerTiming {
+    pub received_to_ack_ms: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChatHistoryParams {
+    pub session_key: Text<SESSION_KEY_LIMIT>,
+    pub agent_id: Option<Name>,
+    pub cursor: Option<String>,
+    pub limit: Option<Int<1, 1000>>,
+    pub offset: Option<Whole>,
+    pub pending_before: Option<Int<1, { u64::MAX }>>,
+    pub input_run_ids: Option<Vec<Text<256>>>,
+    pub message_id: Option<Name>,
+    pub session_id: Option<Name>,
+    pub max_chars: Option<Int<1, 500_000>>,
+}
+
+/// Rows are the stored messages with `__openclaw` added, oldest first.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatHistoryResult {
+    pub session_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    pub messages: Vec<Box<RawValue>>,
+    pub pending_inputs: PendingInputs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_offset: Option<u64>,
+    pub has_more: bool,
+    pub total_messages: u64,
+    pub defaults: super::session::SessionListDefaults,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_info: Option<SessionRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight_run: Option<InFlightRun>,
+    pub thinking_level: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct PendingInputs {
+    pub items: Vec<PendingInput>,
+    pub total: u64,
+}
+
+/// An accepted message whose run has not started.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingInput {
+    pub run_id: String,
+    pub text: String,
+    pub created_at: u64,
+}
+
+/// The run a client may adopt after it reloaded.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InFlightRun {
+    pub run_id: String,
+    /// What the assistant said so far.
+    pub text: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChatAbortParams {
+    pub session_key: Text<SESSION_KEY_LIMIT>,
+    pub agent_id: Option<Name>,
+    pub run_id: Option<Name>,
+    pub preserve_side_runs: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatAbortResult {
+    pub ok: bool,
+    pub aborted: bool,
+    pub run_ids: Vec<String>,
+}
+
+/// Payload of the `chat` event. `seq` is the run's own count, not the frame's.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatEvent<'a> {
+    pub run_id: &'a str,
+    pub session_key: &'a str,
+    pub agent_id: &'a str,
+    pub seq: u64,
+    #[serde(flatten)]
+    pub state: ChatState<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum ChatState<'a> {
+    Status {
+        phase: &'a str,
+    },
+    Delta {
+        delta_text: &'a str,
+        message: AssistantText<'a>,
+    },
+    Final {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stop_reason: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<AssistantText<'a>>,
+    },
+    Aborted {
+        stop_reason: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<AssistantText<'a>>,
+    },
+    Error {
+        error_message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error_detail: Option<ErrorDetail<'a>>,
+    },
+}
+
+/// What failed, for clients that explain it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorDetail<'a> {
+    pub provider: &'a str,
+    pub model: &'a str,
+    pub failover_reason: &'a str,
+}
+
+/// `{role:"assistant",content:[{type:"text",text}],timestamp}`, the cumulative text of a run.
+#[derive(Debug, Serialize)]
+pub struct AssistantText<'a> {
+    pub role: &'static str,
+    pub content: [TextBlock<'a>; 1],
+    pub timestamp: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct TextBlock<'a> {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub text: &'a str,
+}
+
+impl<'a> AssistantText<'a> {
+    pub fn new(text: &'a str, timestamp: u64) -> AssistantText<'a> {
+        AssistantText { role: "assistant", content: [TextBlock { kind: "text", text }], timestamp }
+    }
+}
+
+/// Payload of `chat.send_timing`, to the sender of a message. Milliseconds with fractions.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatSendTiming<'a> {
+    pub phase: &'a str,
+    pub run_id: &'a str,
+    pub session_key: &'a str,
+    pub agent_id: &'a str,
+    pub ack_to_phase_ms: f64,
+    pub received_to_phase_ms: f64,
+}

@@ -1,0 +1,101 @@
+//! The table of events: who may receive one, whether a slow client may miss it, whether hello-ok names it.
+//!
+//! From the rows come `features.events`, the scope filter of broadcasts and the drop policy. There is no second list.
+
+use super::scope::{Scope, Scopes};
+
+/// Who receives a broadcast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// Every connection, nodes included.
+    Everyone,
+    /// Operators whose scopes allow this.
+    Scope(Scope),
+    /// Sent to one connection, outside the numbering.
+    Direct,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct EventKind {
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub guard: Guard,
+    /// A client that does not keep up loses it (its number still counts); others close that client.
+    pub droppable: bool,
+    pub advertised: bool,
+}
+
+impl EventKind {
+    /// Whether a connection with these scopes and this role receives a broadcast of this kind.
+    pub fn reaches(&self, operator: bool, scopes: Scopes) -> bool {
+        match self.guard {
+            Guard::Everyone => true,
+            Guard::Scope(scope) => operator && scopes.allows(scope),
+            Guard::Direct => false,
+        }
+    }
+}
+
+macro_rules! events {
+    ($( $(#[doc = $doc:literal])+ $id:ident = $name:literal: $guard:ident $(($scope:ident))?, $drop:ident, $advertised:ident; )*) => {
+        $( $(#[doc = $doc])+ pub static $id: EventKind = EventKind {
+            name: $name,
+            doc: concat!($($doc),+),
+            guard: Guard::$guard $((Scope::$scope))?,
+            droppable: events!(@drop $drop),
+            advertised: events!(@advertised $advertised),
+        }; )*
+        /// Every event this gateway emits, in the order hello-ok lists them.
+        pub static EVENTS: &[&EventKind] = &[ $( &$id ),* ];
+    };
+    (@drop droppable) => { true };
+    (@drop essential) => { false };
+    (@advertised listed) => { true };
+    (@advertised unlisted) => { false };
+}
+
+events! {
+    /// The nonce a client signs, first frame of every connection.
+    CONNECT_CHALLENGE = "connect.challenge": Direct, essential, listed;
+    /// One step of an agent run: lifecycle, assistant text, tools, usage.
+    AGENT = "agent": Scope(Read), droppable, listed;
+    /// The state of a chat turn: status, delta, final, aborted, error.
+    CHAT = "chat": Scope(Read), essential, listed;
+    /// Times of the phases of a `chat.send`, to its sender.
+    CHAT_SEND_TIMING = "chat.send_timing": Scope(Read), droppable, unlisted;
+    /// A transcript grew.
+    SESSION_MESSAGE = "session.message": Scope(Read), essential, listed;
+    /// A session row changed.
+    SESSIONS_CHANGED = "sessions.changed": Scope(Read), droppable, listed;
+    /// Who is connected.
+    PRESENCE = "presence": Scope(Read), droppable, listed;
+    /// The gateway is alive.
+    TICK = "tick": Everyone, droppable, listed;
+    /// The gateway stops or restarts.
+    SHUTDOWN = "shutdown": Everyone, essential, listed;
+    /// Whether the gateway is well.
+    HEALTH = "health": Everyone, droppable, listed;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_documented() {
+        let mut names: Vec<_> = EVENTS.iter().map(|e| e.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|w| w[0] != w[1]));
+        assert!(EVENTS.iter().all(|e| e.doc.trim().ends_with('.')));
+    }
+
+    #[test]
+    fn guards_follow_roles_and_scopes() {
+        let read = Scopes::of(&[Scope::Read]);
+        assert!(AGENT.reaches(true, read) && !AGENT.reaches(true, Scopes::NONE));
+        assert!(!AGENT.reaches(false, Scopes::operator_default()), "a node never sees operator events");
+        assert!(TICK.reaches(false, Scopes::NONE));
+        assert!(!CONNECT_CHALLENGE.reaches(true, Scopes::operator_default()));
+    }
+}

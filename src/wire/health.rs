@@ -1,0 +1,205 @@
+//! `health` and `status`: whether the gateway is well, in the shapes of the reference.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HealthParams {
+    /// Look again instead of reporting what is known.
+    pub probe: Option<bool>,
+    pub include_sensitive: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StatusParams {
+    pub include_channel_summary: Option<bool>,
+}
+
+/// Payload of `health`, of the event of that name and of the snapshot in hello-ok.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthSnapshot {
+    pub ok: bool,
+    pub ts: u64,
+    pub duration_ms: u64,
+    pub plugins: HealthPlugins,
+    pub config_reload: ConfigReload,
+    pub channels: BTreeMap<String, HealthChannel>,
+    pub channel_order: Vec<String>,
+    pub channel_labels: BTreeMap<String, String>,
+    /// 0: heartbeats are off.
+    pub heartbeat_seconds: u64,
+    pub default_agent_id: String,
+    pub agents: Vec<HealthAgent>,
+    pub sessions: HealthSessions,
+    pub model_runtime: ModelRuntime,
+    pub event_loop: EventLoop,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct HealthPlugins {
+    pub loaded: Vec<String>,
+    pub errors: Vec<String>,
+    pub unavailable: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigReload {
+    pub hot_reload_status: &'static str,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct HealthChannel {
+    pub configured: bool,
+    pub running: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthAgent {
+    pub agent_id: String,
+    pub is_default: bool,
+    pub heartbeat: HealthHeartbeat,
+    pub sessions: HealthSessions,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthHeartbeat {
+    pub enabled: bool,
+    pub every: String,
+    pub every_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct HealthSessions {
+    pub path: String,
+    pub count: u64,
+    pub recent: Vec<RecentSession>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecentSession {
+    pub key: String,
+    pub updated_at: u64,
+    /// Milliseconds since the last change.
+    pub age: u64,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelRuntime {
+    pub degraded: bool,
+    pub pending_agents: Vec<String>,
+}
+
+/// How long turns of the state thread took since the last look. The reference reports its event loop here; ours is the
+/// state thread, and the words stay.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventLoop {
+    pub degraded: bool,
+    pub degraded_since_ms: Option<u64>,
+    pub reasons: Vec<&'static str>,
+    pub interval_ms: f64,
+    #[serde(rename = "delayP99Ms")]
+    pub delay_p99_ms: f64,
+    pub delay_max_ms: f64,
+    pub utilization: f64,
+    pub cpu_core_ratio: f64,
+}
+
+/// Payload of `status`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusResult {
+    pub runtime_version: &'static str,
+    pub heartbeat: StatusHeartbeat,
+    pub channel_summary: Vec<String>,
+    pub queued_system_events: Vec<String>,
+    pub degraded_secret_owners: Vec<String>,
+    pub degraded_plugins: Vec<String>,
+    pub tasks: StatusTasks,
+    pub sessions: StatusSessions,
+    pub model_runtime: ModelRuntime,
+    pub event_loop: EventLoop,
+    pub process_memory: ProcessMemory,
+    pub pid: u32,
+    pub uptime_ms: u64,
+    pub connections: u64,
+    /// What the configuration warned of at start.
+    pub config_warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusHeartbeat {
+    pub default_agent_id: String,
+    pub agents: Vec<StatusHeartbeatAgent>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusHeartbeatAgent {
+    pub agent_id: String,
+    pub enabled: bool,
+    pub every: String,
+    pub every_ms: Option<u64>,
+}
+
+/// Runs, counted as the reference counts its tasks.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusTasks {
+    pub total: u64,
+    pub active: u64,
+    pub terminal: u64,
+    pub failures: u64,
+    pub by_status: TasksByStatus,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TasksByStatus {
+    pub queued: u64,
+    pub running: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusSessions {
+    pub paths: Vec<String>,
+    pub count: u64,
+    pub defaults: StatusDefaults,
+    pub recent: Vec<RecentSession>,
+    pub by_agent: Vec<StatusAgentSessions>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusDefaults {
+    pub model: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusAgentSessions {
+    pub agent_id: String,
+    #[serde(flatten)]
+    pub sessions: HealthSessions,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessMemory {
+    pub rss_bytes: u64,
+}

@@ -1,0 +1,66 @@
+//! `models.list`.
+
+use serde::{Deserialize, Serialize};
+
+use super::decode::Name;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModelsListParams {
+    pub agent_id: Option<Name>,
+    /// Older clients send it; rows are always detailed.
+    pub include_details: Option<bool>,
+    pub include_provider_capabilities: Option<bool>,
+    pub prepared_only: Option<bool>,
+    pub refresh: Option<bool>,
+    pub view: Option<ModelsView>,
+    pub session_key: Option<Name>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelsView {
+    Default,
+    Configured,
+    ProviderConfig,
+    All,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ModelsListResult {
+    pub models: Vec<ModelChoice>,
+}
+
+/// One row of the catalogue.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelChoice {
+    pub id: String,
+    pub name: String,
+    pub provider: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_window: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub local: bool,
+    pub input: Vec<&'static str>,
+    pub reasoning: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<&'static str>,
+    pub thinking_levels: Vec<ThinkingLevel>,
+    pub thinking_default: &'static str,
+    pub available: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable_reason: Option<&'static str>,
+}
+
+#[derive(Debug, Clone, Serialize, PartialEq)]
+pub struct ThinkingLevel {
+    pub id: &'static str,
+    pub label: &'static str,
+}
+
+/// Levels of a model: `off` alone, or the usual ladder of a reasoning model.
+pub fn thinking_levels(reasoning: bool) -> Vec<ThinkingLevel> {
+    let ladder: &[&'static str] = if reasoning { &["off", "minimal", "low", "medium", "high"] } else { &["off"] };
+    ladder.iter().map(|id| ThinkingLevel { id, label: id }).collect()
+}

@@ -1,0 +1,135 @@
+//! What a caller may do: the operator scopes and how one implies another (gateway/operator-scopes of the reference).
+
+use serde::{Serialize, Serializer};
+
+/// One operator scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u16)]
+pub enum Scope {
+    Read = 1,
+    Write = 2,
+    Admin = 4,
+    Approvals = 8,
+    Questions = 16,
+    Pairing = 32,
+    Talk = 64,
+    TalkSecrets = 128,
+    SessionsRead = 256,
+    SessionsWrite = 512,
+}
+
+/// Every scope with the name it has on the wire.
+pub const NAMES: &[(Scope, &str)] = &[
+    (Scope::Admin, "operator.admin"),
+    (Scope::Read, "operator.read"),
+    (Scope::Write, "operator.write"),
+    (Scope::Approvals, "operator.approvals"),
+    (Scope::Questions, "operator.questions"),
+    (Scope::Pairing, "operator.pairing"),
+    (Scope::Talk, "operator.talk"),
+    (Scope::TalkSecrets, "operator.talk.secrets"),
+    (Scope::SessionsRead, "operator.sessions.read"),
+    (Scope::SessionsWrite, "operator.sessions.write"),
+];
+
+impl Scope {
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(scope, _)| *scope == self).map_or("operator.admin", |(_, name)| name)
+    }
+
+    pub fn parse(name: &str) -> Option<Scope> {
+        NAMES.iter().find(|(_, known)| *known == name).map(|(scope, _)| *scope)
+    }
+}
+
+/// A set of scopes. Empty means none, never all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scopes(u16);
+
+impl Scopes {
+    pub const NONE: Scopes = Scopes(0);
+
+    pub fn of(scopes: &[Scope]) -> Scopes {
+        Scopes(scopes.iter().fold(0, |sum, scope| sum | *scope as u16))
+    }
+
+    /// Names that are not scopes are left out: they grant nothing.
+    pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Scopes {
+        Scopes(names.into_iter().filter_map(Scope::parse).fold(0, |sum, scope| sum | scope as u16))
+    }
+
+    /// The full set a shared secret stands for over HTTP.
+    pub fn operator_default() -> Scopes {
+        Scopes::of(&[
+            Scope::Admin,
+            Scope::Read,
+            Scope::Write,
+            Scope::Approvals,
+            Scope::Questions,
+            Scope::Pairing,
+            Scope::TalkSecrets,
+        ])
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the set holds `scope` itself, without what others imply.
+    pub fn holds(self, scope: Scope) -> bool {
+        self.0 & scope as u16 != 0
+    }
+
+    /// Whether a caller with this set may do what needs `scope`: admin satisfies everything, write implies read, talk
+    /// and both session scopes, read implies reading sessions.
+    pub fn allows(self, scope: Scope) -> bool {
+        use Scope::*;
+        let enough: &[Scope] = match scope {
+            Read | Talk => &[Write],
+            SessionsRead => &[SessionsRead, SessionsWrite, Read, Write],
+            SessionsWrite => &[SessionsWrite, Write],
+            _ => &[],
+        };
+        self.holds(Admin) || self.holds(scope) || enough.iter().any(|held| self.holds(*held))
+    }
+
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        NAMES.iter().filter(move |(scope, _)| self.holds(*scope)).map(|(_, name)| *name)
+    }
+}
+
+impl Serialize for Scopes {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.names())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_scope_implies_others_as_documented() {
+        use Scope::*;
+        let table = [
+            (&[Admin][..], &[Read, Write, Admin, Approvals, Questions, Pairing, Talk, SessionsWrite][..]),
+            (&[Write], &[Read, Write, Talk, SessionsRead, SessionsWrite]),
+            (&[Read], &[Read, SessionsRead]),
+            (&[SessionsWrite], &[SessionsRead, SessionsWrite]),
+            (&[], &[]),
+        ];
+        for (held, expected) in table {
+            let set = Scopes::of(held);
+            for (scope, name) in NAMES {
+                let wanted = expected.contains(scope) || held.contains(&Admin);
+                assert_eq!(set.allows(*scope), wanted, "{held:?} and {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_grants_nothing() {
+        assert!(Scopes::parse(["operator.everything", ""]).is_empty());
+        assert_eq!(Scopes::parse(["operator.read"]).names().collect::<Vec<_>>(), ["operator.read"]);
+    }
+}
