@@ -43,6 +43,27 @@ fn a_message_is_answered_with_its_events_in_order() {
 }
 
 #[test]
+fn the_recorded_steps_of_a_message_come_in_their_order_and_shape() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    let id = client.request("chat.send", json!({ "sessionKey": SESSION, "message": "hi", "idempotencyKey": "run-1" }));
+    let frames = client.frames_until("the final", |frame| chat_state(frame) == Some("final"));
+    plays(include_str!("golden/chat_plain.jsonl"), &id, &frames);
+}
+
+#[test]
+fn the_recorded_steps_of_the_agent_method_come_in_their_order_and_shape() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    let id = client.request("agent", json!({ "message": "hi", "sessionKey": SESSION, "idempotencyKey": "run-1" }));
+    let frames = client
+        .frames_until("the second answer", |frame| frame["id"] == id.as_str() && frame["payload"]["status"] == "ok");
+    plays(include_str!("golden/agent_two_stage.jsonl"), &id, &frames);
+}
+
+#[test]
 fn the_history_keeps_what_was_said() {
     let upstream = Upstream::friendly();
     let gateway = Gateway::on(&upstream);
@@ -329,6 +350,39 @@ fn a_conversation_over_http_and_one_over_the_socket_do_not_mix() {
     let history = client.ok("chat.history", json!({ "sessionKey": SESSION }));
     assert_eq!(roles(&history), ["user", "assistant"]);
     wait::until("both sessions are listed", || (client.ok("sessions.list", json!({}))["count"] == 2).then_some(()));
+}
+
+/// The recorded steps stand among the frames in the recorded order, each with at least the recorded fields.
+#[track_caller]
+fn plays(recording: &str, id: &str, frames: &[Value]) {
+    let told: Vec<(String, &Value)> =
+        frames.iter().filter_map(|frame| Some((name(frame, id)?, &frame["payload"]))).collect();
+    let mut rest = told.iter();
+    for line in recording.lines() {
+        let row: Value = serde_json::from_str(line).expect("a recording is JSON lines");
+        let found = rest.find(|(name, _)| row["step"] == name.as_str());
+        let Some((name, payload)) = found else {
+            let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+            panic!("{} is missing or out of order in {names:#?}", row["step"]);
+        };
+        let got = json!({ "step": name, "shape": golden::shape(payload) });
+        golden::has(&got, &row);
+    }
+}
+
+/// What a recording calls this frame; `None` for frames it leaves out.
+fn name(frame: &Value, id: &str) -> Option<String> {
+    let payload = &frame["payload"];
+    match frame["event"].as_str() {
+        Some("chat") => {
+            let state = payload["state"].as_str()?;
+            Some(payload["phase"].as_str().map_or(format!("chat {state}"), |phase| format!("chat {state} {phase}")))
+        }
+        Some("agent") => Some(format!("agent {}", step(payload))),
+        Some(_) => None,
+        None if frame["id"] == id => Some(format!("res {}", payload["status"].as_str()?)),
+        None => None,
+    }
 }
 
 /// Stream and phase of an agent event.

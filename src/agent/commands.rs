@@ -26,13 +26,55 @@ struct Row {
 /// All commands, in the order `/help` shows them. `/stop` is handled before a run begins.
 static COMMANDS: &[Row] = &[
     Row { name: "help", alias: "commands", usage: "/help", doc: "List the commands.", admin: false, run: help },
-    Row { name: "status", alias: "", usage: "/status", doc: "Show the gateway and this session.", admin: false, run: |t, _| status_text(t) },
-    Row { name: "model", alias: "models", usage: "/model [provider/model|default]", doc: "Show the models, or choose one for this session.", admin: false, run: model },
-    Row { name: "think", alias: "thinking", usage: "/think [off|minimal|low|medium|high]", doc: "Show or set how much the model thinks in this session.", admin: false, run: think },
+    Row {
+        name: "status",
+        alias: "",
+        usage: "/status",
+        doc: "Show the gateway and this session.",
+        admin: false,
+        run: |t, _| status_text(t),
+    },
+    Row {
+        name: "model",
+        alias: "models",
+        usage: "/model [provider/model|default]",
+        doc: "Show the models, or choose one for this session.",
+        admin: false,
+        run: model,
+    },
+    Row {
+        name: "think",
+        alias: "thinking",
+        usage: "/think [off|minimal|low|medium|high]",
+        doc: "Show or set how much the model thinks in this session.",
+        admin: false,
+        run: think,
+    },
     Row { name: "tools", alias: "", usage: "/tools", doc: "List the tools of this agent.", admin: false, run: tools },
-    Row { name: "whoami", alias: "id", usage: "/whoami", doc: "Show the session and the agent.", admin: false, run: whoami },
-    Row { name: "new", alias: "reset", usage: "/new", doc: "Start this session over; the old transcript is kept.", admin: true, run: reset },
-    Row { name: "stop", alias: "abort", usage: "/stop", doc: "Stop what is running in this session.", admin: false, run: |_, _| "Nothing is running in this session.".into() },
+    Row {
+        name: "whoami",
+        alias: "id",
+        usage: "/whoami",
+        doc: "Show the session and the agent.",
+        admin: false,
+        run: whoami,
+    },
+    Row {
+        name: "new",
+        alias: "reset",
+        usage: "/new",
+        doc: "Start this session over; the old transcript is kept.",
+        admin: true,
+        run: reset,
+    },
+    Row {
+        name: "stop",
+        alias: "abort",
+        usage: "/stop",
+        doc: "Stop what is running in this session.",
+        admin: false,
+        run: |_, _| "Nothing is running in this session.".into(),
+    },
 ];
 
 /// Reads a command; text that only looks like one (`/etc/hosts is odd`) is none.
@@ -66,7 +108,8 @@ fn help(_: &Turning<'_>, _: &str) -> String {
 /// What `/status` and the tool `session_status` show.
 pub fn status_text(turning: &Turning<'_>) -> String {
     let (order, boot) = (turning.order(), &turning.engine().shared.boot);
-    let row = turning.engine().store.read("read the session", |conn| sessions::get(conn, &order.session_key)).ok().flatten();
+    let row =
+        turning.engine().store.read("read the session", |conn| sessions::get(conn, &order.session_key)).ok().flatten();
     let model = turning.models(row.as_ref()).map_or_else(|e| e.to_string(), |models| models[0].to_string());
     let up = std::time::Duration::from_millis(boot.uptime_ms());
     let mut text = format!(
@@ -119,9 +162,10 @@ fn model(turning: &Turning<'_>, argument: &str) -> String {
         },
     };
     let shown = chosen.clone();
-    let saved = turning.engine().store.write("choose a model", move |conn| {
-        sessions::patch(conn, &key, |row| row.model_override = chosen)
-    });
+    let saved = turning
+        .engine()
+        .store
+        .write("choose a model", move |conn| sessions::patch(conn, &key, |row| row.model_override = chosen));
     match (saved, shown) {
         (Err(error), _) => error.to_string(),
         (Ok(_), Some(model)) => format!("This session now uses {model}."),
@@ -139,7 +183,11 @@ fn think(turning: &Turning<'_>, argument: &str) -> String {
     }
     let level = argument.to_ascii_lowercase();
     if !LEVELS.contains(&level.as_str()) {
-        return format!("There is no level \"{}\". Levels: {}.", crate::wire::frame::cut(&level, 32), LEVELS.join(", "));
+        return format!(
+            "There is no level \"{}\". Levels: {}.",
+            crate::wire::frame::cut(&level, 32),
+            LEVELS.join(", ")
+        );
     }
     let shown = level.clone();
     match turning.engine().store.write("set the thinking level", move |conn| {
@@ -167,9 +215,10 @@ fn whoami(turning: &Turning<'_>, _: &str) -> String {
 fn reset(turning: &Turning<'_>, _: &str) -> String {
     let key = turning.order().session_key.clone();
     let now = i64::try_from(clock::now_ms()).unwrap_or(i64::MAX);
-    let done = turning.engine().store.write("start a session over", move |conn| {
-        sessions::reset(conn, &key, &sessions::fresh_session_id(), now)
-    });
+    let done = turning
+        .engine()
+        .store
+        .write("start a session over", move |conn| sessions::reset(conn, &key, &sessions::fresh_session_id(), now));
     match done {
         Ok(_) => "A new session begins.".into(),
         Err(error) => error.to_string(),
@@ -182,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_command_is_a_known_word_at_the_start() {
-        for (text, name) in [("/status", "status"), (" /STATUS now", "status"), ("/models", "model"), ("/reset", "new")] {
+        for (text, name) in [("/status", "status"), (" /STATUS now", "status"), ("/models", "model"), ("/reset", "new")]
+        {
             assert_eq!(parse(text).map(|c| c.row.name), Some(name), "{text}");
         }
         assert_eq!(parse("/model  openai/gpt ").map(|c| c.argument), Some("openai/gpt".into()));
@@ -193,7 +243,8 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut words: Vec<_> = COMMANDS.iter().flat_map(|row| [row.name, row.alias]).filter(|w| !w.is_empty()).collect();
+        let mut words: Vec<_> =
+            COMMANDS.iter().flat_map(|row| [row.name, row.alias]).filter(|w| !w.is_empty()).collect();
         let count = words.len();
         words.sort_unstable();
         words.dedup();

@@ -194,7 +194,8 @@ fn close_calls(messages: &mut Vec<Message>, next: &Message) {
     }
     let Some(at) = messages.iter().rposition(|m| matches!(m, Message::Assistant { .. })) else { return };
     let Message::Assistant { tool_calls, .. } = &messages[at] else { return };
-    let answered = |id: &str| messages[at + 1..].iter().any(|m| matches!(m, Message::ToolResult { call_id, .. } if call_id == id));
+    let answered =
+        |id: &str| messages[at + 1..].iter().any(|m| matches!(m, Message::ToolResult { call_id, .. } if call_id == id));
     let open: Vec<ToolCall> = tool_calls.iter().filter(|call| !answered(&call.id)).cloned().collect();
     // Results belong directly behind their calls.
     let mut place = at + 1;
@@ -294,7 +295,12 @@ mod tests {
             [
                 Message::User(vec![Part::Text("look".into()), image]),
                 Message::Assistant { text: "I look.".into(), tool_calls: vec![call("c1")] },
-                Message::ToolResult { call_id: "c1".into(), name: "exec".into(), content: vec![Part::Text("ok".into())], is_error: false },
+                Message::ToolResult {
+                    call_id: "c1".into(),
+                    name: "exec".into(),
+                    content: vec![Part::Text("ok".into())],
+                    is_error: false
+                },
                 Message::Assistant { text: "Done.".into(), tool_calls: vec![] },
             ]
         );
@@ -316,7 +322,11 @@ mod tests {
 
     #[test]
     fn commands_and_broken_rows_are_no_context() {
-        let entries = [entry(COMMAND, user("/status", &[], "k", 1)), entry("user", "{".into()), entry("user", user("hi", &[], "k", 1))];
+        let entries = [
+            entry(COMMAND, user("/status", &[], "k", 1)),
+            entry("user", "{".into()),
+            entry("user", user("hi", &[], "k", 1)),
+        ];
         assert_eq!(context(&entries), [Message::User(vec![Part::Text("hi".into())])]);
     }
 

@@ -69,7 +69,11 @@ impl Engine {
         let run_id = order.run_id.clone();
         let outcome = catch_unwind(AssertUnwindSafe(|| turn::Turning::new(self, order).make())).unwrap_or_else(|_| {
             log::error!("a run failed inside the gateway; it was answered with an error");
-            Outcome::failed("internal error: the run failed inside the gateway; see the log".into(), "server_error", 500)
+            Outcome::failed(
+                "internal error: the run failed inside the gateway; see the log".into(),
+                "server_error",
+                500,
+            )
         });
         self.report(&run_id, RunEvent::Finished(Box::new(outcome)));
     }

@@ -16,7 +16,9 @@ use super::tools::{self, Tool, ToolContext, ToolLimits};
 use super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
 use super::{Engine, commands};
 use crate::config::{Config, ToolPolicy};
-use crate::hub::run::{Fallback, Failure, Order, Outcome, Retrying, RunEvent, Status, ToolEnded, ToolOutput, ToolStarted};
+use crate::hub::run::{
+    Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status, ToolEnded, ToolOutput, ToolStarted,
+};
 use crate::providers::chain;
 use crate::providers::registry::{ModelRef, Registry};
 use crate::providers::{Delta, Finish, Message, Part, ProviderError, StopReason, ToolCall, ToolSpec, Turn, Usage};
@@ -50,7 +52,9 @@ pub struct Turning<'a> {
 
 /// How a run's conversation with the model came out.
 enum Ended {
-    Answered { stop: StopReason },
+    Answered {
+        stop: StopReason,
+    },
     /// The caller must run these.
     ClientCalls(Vec<ToolCall>),
     Failed(ProviderError),
@@ -182,7 +186,11 @@ impl<'a> Turning<'a> {
     }
 
     /// Prompt, conversation and tools for the first model call.
-    fn turn(&self, row: Option<&sessions::SessionRow>, model: &ModelRef) -> Result<(Turn, Vec<&'static Tool>), StoreError> {
+    fn turn(
+        &self,
+        row: Option<&sessions::SessionRow>,
+        model: &ModelRef,
+    ) -> Result<(Turn, Vec<&'static Tool>), StoreError> {
         let input = &self.order.input;
         let offered = tools::permitted(&self.policy());
         let mut messages = match row {
@@ -233,7 +241,9 @@ impl<'a> Turning<'a> {
     fn stored_conversation(&self, row: &sessions::SessionRow, model: &ModelRef) -> Result<Vec<Message>, StoreError> {
         let budget = match self.context_tokens(model) {
             0 => CONTEXT_BYTES,
-            tokens => usize::try_from(tokens * BYTES_PER_TOKEN / 4 * 3).unwrap_or(CONTEXT_BYTES_MAX).min(CONTEXT_BYTES_MAX),
+            tokens => {
+                usize::try_from(tokens * BYTES_PER_TOKEN / 4 * 3).unwrap_or(CONTEXT_BYTES_MAX).min(CONTEXT_BYTES_MAX)
+            }
         };
         let entries = self
             .engine
@@ -260,7 +270,8 @@ impl<'a> Turning<'a> {
         let policy = Policy::chain(global, None, agent, None);
         // Approvals are not built: what would have to ask is denied instead of being run unasked.
         let exec = &self.config.tools.exec;
-        let unasked = |word: &Option<String>| word.as_deref().is_none_or(|w| matches!(w, "full" | "auto" | "off" | "gateway"));
+        let unasked =
+            |word: &Option<String>| word.as_deref().is_none_or(|w| matches!(w, "full" | "auto" | "off" | "gateway"));
         match unasked(&exec.mode) && unasked(&exec.security) && unasked(&exec.ask) && unasked(&exec.host) {
             true => policy,
             false => policy.and(Layer { origin: "tools.exec".into(), deny: vec!["exec".into()], ..Layer::default() }),
@@ -306,7 +317,13 @@ impl<'a> Turning<'a> {
     }
 
     /// Asks the model until it has no more tool calls.
-    fn converse(&mut self, turn: &mut Turn, models: &[ModelRef], offered: &[&'static Tool], session_id: Option<&str>) -> Ended {
+    fn converse(
+        &mut self,
+        turn: &mut Turn,
+        models: &[ModelRef],
+        offered: &[&'static Tool],
+        session_id: Option<&str>,
+    ) -> Ended {
         self.report(RunEvent::Phase("starting_model"));
         for _ in 0..ROUNDS {
             let (said, calls, finish) = match self.ask(turn, models) {
@@ -329,7 +346,11 @@ impl<'a> Turning<'a> {
                     return Ended::Failed(ProviderError::Aborted);
                 }
                 if let Message::ToolResult { call_id, name, content, is_error } = &result {
-                    self.note(session_id, "toolResult", messages::tool_result(call_id, name, content, *is_error, clock::now_ms()));
+                    self.note(
+                        session_id,
+                        "toolResult",
+                        messages::tool_result(call_id, name, content, *is_error, clock::now_ms()),
+                    );
                 }
                 turn.messages.push(result);
             }
@@ -339,7 +360,9 @@ impl<'a> Turning<'a> {
                 self.push_text("\n\n");
             }
         }
-        Ended::Failed(ProviderError::Garbled { what: format!("the model called tools {ROUNDS} times without answering") })
+        Ended::Failed(ProviderError::Garbled {
+            what: format!("the model called tools {ROUNDS} times without answering"),
+        })
     }
 
     /// One model call; text is reported as it comes.
@@ -353,7 +376,10 @@ impl<'a> Turning<'a> {
         let mut each = |delta| {
             if !std::mem::replace(&mut announced, true) {
                 let model = current.borrow();
-                report(RunEvent::Model { provider: model.provider.as_str().into(), model: model.model.as_str().into() });
+                report(RunEvent::Model {
+                    provider: model.provider.as_str().into(),
+                    model: model.model.as_str().into(),
+                });
             }
             match delta {
                 Delta::Text(piece) => {
@@ -643,7 +669,9 @@ fn title(call: &ToolCall) -> String {
     let about = serde_json::from_str::<About>(&call.arguments).ok();
     let subject = about.and_then(|a| a.command.or(a.path).or(a.pattern));
     match subject {
-        Some(subject) => format!("{} {}", call.name, crate::wire::frame::cut(subject.lines().next().unwrap_or(""), 120)),
+        Some(subject) => {
+            format!("{} {}", call.name, crate::wire::frame::cut(subject.lines().next().unwrap_or(""), 120))
+        }
         None => call.name.clone(),
     }
 }
