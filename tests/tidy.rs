@@ -308,7 +308,8 @@ fn product_part(source: &str) -> &str {
 }
 
 fn is_test_file(file: &Path) -> bool {
-    file.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests.rs" | "tests")))
+    let below = file.strip_prefix(root()).expect("it is below the root");
+    below.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests.rs" | "tests")))
 }
 
 /// The top-level module a source file belongs to; `lib.rs` is the map and belongs to none.
