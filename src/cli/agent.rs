@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Map, Value, json};
 
 use super::args::Agent;
@@ -14,6 +13,7 @@ use super::failure::{Failure, Kind};
 use super::output::{Shell, clean_lines, list_at, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
+use crate::sys::random;
 
 /// Runs the turn and prints what the agent said; fails when the turn did.
 pub fn run(shell: &mut Shell, args: &Agent) -> Result<(), Failure> {
@@ -25,7 +25,7 @@ pub fn run(shell: &mut Shell, args: &Agent) -> Result<(), Failure> {
     let settings = Settings::load(shell)?;
     let seconds = args.timeout.unwrap_or(TURN_SECONDS);
     let wait = if seconds == 0 { u64::MAX } else { seconds.saturating_add(GRACE_SECONDS) };
-    let calls = Calls::new(shell, &settings, args.wanted(), Some(wait.saturating_mul(1000)), Duration::ZERO)?;
+    let calls = Calls::new(&settings, args.wanted(), Some(wait.saturating_mul(1000)), Duration::ZERO)?;
     let mut client = calls.connect(Identity::cli(&[scope(message)]))?;
     let answer = calls.ask_final(&mut client, "agent", params, &mut |_| false)?;
     client.close();
@@ -68,7 +68,7 @@ fn params(args: &Agent, message: &str) -> Result<Value, Failure> {
     if let Some(seconds) = args.timeout {
         params.insert("timeout".into(), seconds.into());
     }
-    params.insert("idempotencyKey".into(), fresh_key()?.into());
+    params.insert("idempotencyKey".into(), random::uuid().into());
     Ok(json!(params))
 }
 
@@ -76,15 +76,6 @@ fn params(args: &Agent, message: &str) -> Result<Value, Failure> {
 fn scope(message: &str) -> &'static str {
     let word = message.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     if matches!(word.as_str(), "/new" | "/reset") { "operator.admin" } else { "operator.write" }
-}
-
-/// Names this turn; 128 random bits never meet twice.
-fn fresh_key() -> Result<String, Failure> {
-    let mut bytes = [0u8; 16];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Failure::new(Kind::Internal, "the operating system gives no random numbers"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn print(shell: &mut Shell, answer: &Value) -> Result<(), Failure> {

@@ -247,7 +247,7 @@ talks_to_a_gateway! {
         /// how long the model may think: off, minimal, low, medium or high
         #[argh(option, arg_name = "level")]
         pub thinking: Option<String>,
-        /// how long to wait for the turn, in seconds (600); 0 waits for ever
+        /// how long the turn may take, in seconds (600); 0 sets no limit
         #[argh(option, arg_name = "seconds")]
         pub timeout: Option<u64>,
         /// also send the answer to the session's channel

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::args::Wanted;
 use super::failure::{Failure, Kind};
-use super::output::{Shell, clean};
+use super::output::clean;
 use super::settings::Settings;
 use super::target::Target;
 use crate::client::{Client, ClientError, Deadlines, Event, Identity, RpcFailure};
@@ -24,14 +24,13 @@ pub struct Calls {
 impl Calls {
     /// Chooses the gateway and starts the clock.
     pub fn new(
-        shell: &Shell,
         settings: &Settings,
         wanted: Wanted,
         timeout_ms: Option<u64>,
         usual: Duration,
     ) -> Result<Calls, Failure> {
         let whole = timeout(timeout_ms, usual)?;
-        let target = Target::choose(&wanted, settings, &shell.env)?;
+        let target = Target::choose(&wanted, settings, &settings.vars)?;
         Ok(Calls { target, until: Instant::now() + whole, whole })
     }
 

@@ -18,7 +18,7 @@ use crate::client::Identity;
 pub fn status(shell: &mut Shell, args: &ChannelsStatus) -> Result<(), Failure> {
     let settings = Settings::load(shell)?;
     let usual = if args.probe { USUAL_PROBE } else { USUAL };
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, usual)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, usual)?;
     let who = Identity::backend("channels.status", &["operator.read"]);
     let params = json!({"probe": args.probe, "timeoutMs": calls.budget_ms().min(PROBE_MS_MAX)});
     match calls.once(who, "channels.status", params) {

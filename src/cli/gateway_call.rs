@@ -10,15 +10,17 @@ use super::failure::Failure;
 use super::output::Shell;
 use super::settings::Settings;
 use crate::client::Identity;
-use crate::wire::scope::{NAMES, Scopes};
+use crate::rpc;
+use crate::rpc::table::Need;
+use crate::wire::scope::{NAMES, Scope, Scopes};
 
 /// Prints the payload of the answer. Without `--expect-final` the first answer of a two-stage method is the answer.
 pub fn run(shell: &mut Shell, args: &GatewayCall) -> Result<(), Failure> {
+    let method = args.method.trim();
     let params = params(args.params.as_deref())?;
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
-    let mut client = calls.connect(Identity::cli(&everything()))?;
-    let method = args.method.trim();
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
+    let mut client = calls.connect(Identity::cli(&scopes(method)))?;
     let result = if args.expect_final {
         calls.ask_final(&mut client, method, params, &mut |_| false)?
     } else {
@@ -42,10 +44,16 @@ fn params(text: Option<&str>) -> Result<Value, Failure> {
     }
 }
 
-/// The methods are the gateway's affair, so is what each needs: a caller who does not know asks for all an operator has.
-fn everything() -> Vec<&'static str> {
-    let default = Scopes::operator_default();
-    NAMES.iter().filter(|(scope, _)| default.holds(*scope)).map(|(_, name)| *name).collect()
+/// The least that will do. What a method of another gateway needs is not known here: then everything an operator has.
+fn scopes(method: &str) -> Vec<&'static str> {
+    match rpc::find(method).map(|row| row.need) {
+        Some(Need::Any) => vec![Scope::Read.name()],
+        Some(Need::Scope(scope)) => vec![scope.name()],
+        Some(Need::Dynamic) | None => {
+            let all = Scopes::operator_default();
+            NAMES.iter().filter(|(scope, _)| all.holds(*scope)).map(|(_, name)| *name).collect()
+        }
+    }
 }
 
 /// The protocol's customary patience.

@@ -14,7 +14,7 @@ use crate::client::Identity;
 /// Prints `OK` with the time it took, or fails.
 pub fn run(shell: &mut Shell, args: &GatewayHealth) -> Result<(), Failure> {
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
     let begun = Instant::now();
     let health = calls.once(Identity::cli(&["operator.read"]), "health", json!({}))?;
     if args.json {

@@ -18,10 +18,11 @@ use crate::client::{ClientError, Identity};
 /// Prints the findings; fails only when nothing can be reached.
 pub fn run(shell: &mut Shell, args: &GatewayProbe) -> Result<(), Failure> {
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
     let finding = match probe::look(&calls, Identity::probe()) {
-        Ok(mut seen) => {
-            let asked = METHODS.map(|method| (method, seen.client.request_within(method, json!({}), calls.left())));
+        Ok((seen, mut client)) => {
+            let asked = METHODS.map(|method| (method, client.request_within(method, json!({}), calls.left())));
+            client.close();
             Ok((seen, asked))
         }
         Err(failed) => Err(failed),

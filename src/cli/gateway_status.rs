@@ -23,8 +23,8 @@ pub fn run(shell: &mut Shell, args: &GatewayStatus) -> Result<(), Failure> {
         return Err(Failure::usage("--require-rpc cannot be combined with --no-probe"));
     }
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
-    let probed = (!args.no_probe).then(|| probe::look(&calls, Identity::probe()));
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
+    let probed = (!args.no_probe).then(|| connect(&calls));
     let read = args.require_rpc.then(|| read_status(&calls));
     let services = service_files(settings.config.paths.as_ref().map(|paths| paths.home.as_path()), args.deep);
     let report = Report { settings, calls, probed, read, services };
@@ -48,12 +48,18 @@ struct Report {
     services: Vec<PathBuf>,
 }
 
+/// Only the handshake.
+fn connect(calls: &Calls) -> Result<Seen, ClientError> {
+    let (seen, client) = probe::look(calls, Identity::probe())?;
+    client.close();
+    Ok(seen)
+}
+
 fn read_status(calls: &Calls) -> Result<(Value, &'static str), ClientError> {
-    let mut seen = probe::look(calls, Identity::backend("status", &["operator.read"]))?;
-    let status = seen.client.request_within("status", json!({"includeChannelSummary": false}), calls.left())?;
-    let capability = seen.capability();
-    seen.client.close();
-    Ok((status, capability))
+    let (seen, mut client) = probe::look(calls, Identity::backend("status", &["operator.read"]))?;
+    let status = client.request_within("status", json!({"includeChannelSummary": false}), calls.left())?;
+    client.close();
+    Ok((status, seen.capability()))
 }
 
 impl Report {

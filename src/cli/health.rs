@@ -14,7 +14,7 @@ use crate::client::Identity;
 /// Prints the report; fails when the gateway says it is not well.
 pub fn run(shell: &mut Shell, args: &Health) -> Result<(), Failure> {
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
     let params = if args.verbose { json!({"probe": true}) } else { json!({}) };
     let health = calls.once(Identity::cli(&["operator.read"]), "health", params)?;
     let well = health.get("ok") == Some(&Value::Bool(true));

@@ -1,8 +1,12 @@
 //! `openclaw logs`: the end of the gateway's log, and what is added to it.
 //!
 //! Follows by asking again with the cursor of the last answer, over one connection for as long as it lives. A lost
-//! connection is tried again with growing pauses; a refusal is final.
+//! connection is tried again with growing pauses; a refusal is final. When nothing listens on this host, the file the
+//! gateway last wrote is shown instead, unless following.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +18,7 @@ use super::calls::{Calls, explain, timeout};
 use super::failure::{Failure, Kind};
 use super::output::{Shell, clean, list_at, number_at, text_at};
 use super::settings::Settings;
+use super::target::Source;
 use crate::client::{Client, ClientError, Identity};
 
 /// Prints the lines; with `--follow` until the reader leaves.
@@ -28,7 +33,7 @@ pub fn run(shell: &mut Shell, args: &Logs) -> Result<(), Failure> {
     let mut tail = Tail { client: None, cursor: None, limit, max_bytes };
     let mut failures = 0;
     loop {
-        let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+        let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
         match tail.more(&calls) {
             Ok(page) => {
                 if failures > 0 {
@@ -45,7 +50,11 @@ pub fn run(shell: &mut Shell, args: &Logs) -> Result<(), Failure> {
             Err(failed) => {
                 tail.client = None;
                 let failure = explain(&failed, "logs.tail", &calls.target);
-                if !args.follow || failure.kind != Kind::Unreachable || failures == RETRIES {
+                let nobody = failure.kind == Kind::Unreachable;
+                if nobody && !args.follow && calls.target.source == Source::Local {
+                    return from_file(shell, &mut view, &settings, &tail, failure);
+                }
+                if !args.follow || !nobody || failures == RETRIES {
                     return Err(failure);
                 }
                 failures += 1;
@@ -88,6 +97,37 @@ impl Tail {
         self.client = Some(client);
         Ok(page)
     }
+}
+
+/// Without a gateway on this host, what it last wrote is the best there is. Never while following: an old file would
+/// look like a quiet gateway.
+fn from_file(
+    shell: &mut Shell,
+    view: &mut View,
+    settings: &Settings,
+    tail: &Tail,
+    failure: Failure,
+) -> Result<(), Failure> {
+    let Some(path) = settings.log_file() else { return Err(failure) };
+    let Ok((lines, size)) = last_lines(&path, tail.limit, tail.max_bytes) else { return Err(failure) };
+    let first = failure.message.lines().next().unwrap_or_default();
+    view.notice(shell, &format!("[logs] {first}; reading {}", path.display()))?;
+    let page = json!({"file": path.display().to_string(), "cursor": size, "size": size, "lines": lines});
+    view.page(shell, &page)
+}
+
+fn last_lines(path: &Path, limit: u64, max_bytes: u64) -> io::Result<(Vec<String>, u64)> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let from = size.saturating_sub(max_bytes);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(max_bytes).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    // The first line is only a rest when reading began inside the file.
+    let lines: Vec<&str> = text.lines().skip(usize::from(from > 0)).collect();
+    let skip = lines.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok((lines[skip..].iter().map(|line| (*line).to_owned()).collect(), size))
 }
 
 /// How pages become output.

@@ -14,7 +14,7 @@ use crate::client::Identity;
 /// Prints the catalogue.
 pub fn list(shell: &mut Shell, args: &ModelsList) -> Result<(), Failure> {
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
     let view = if args.all { "all" } else { "default" };
     let who = Identity::backend("models.list", &["operator.read"]);
     let mut result = calls.once(who, "models.list", json!({"view": view, "includeDetails": true}))?;

@@ -31,8 +31,9 @@ impl Shell<'_> {
         writeln!(self.out, "{}", text.as_ref()).map_err(Failure::from)
     }
 
-    /// One line about the result.
+    /// One line about the result. What was said before it is seen before it.
     pub fn note(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
+        self.out.flush()?;
         writeln!(self.err, "{}", text.as_ref()).map_err(Failure::from)
     }
 
@@ -74,6 +75,7 @@ impl Shell<'_> {
             }
             writeln!(self.out, "{:#}", json!({"ok": false, "error": error}))?;
         }
+        self.out.flush()?;
         let bad = self.mark(false, "error:");
         writeln!(self.err, "{bad} {}", failure.message)?;
         match &failure.hint {
@@ -100,9 +102,11 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     head.chain(rows.iter().map(|row| print(row.iter().map(String::as_str).collect()))).collect()
 }
 
-/// Takes control characters out of text from elsewhere: a log line must not move the cursor. Tabs stay.
+/// Takes control characters out of text from elsewhere: a log line must not move the cursor. Tabs stay, a line break
+/// becomes a blank.
 pub fn clean(text: &str) -> String {
-    text.chars().filter(|c| *c == '\t' || !c.is_control()).collect()
+    let blank = |c| if c == '\n' { ' ' } else { c };
+    text.chars().map(blank).filter(|c| *c == '\t' || !c.is_control()).collect()
 }
 
 /// Like [`clean`], for text of several lines.
@@ -172,7 +176,7 @@ mod tests {
 
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
-        assert_eq!(clean("a\x1b[31mb\u{9b}c\td\r"), "a[31mbc\td");
+        assert_eq!(clean("a\x1b[31mb\u{9b}c\td\r\ne"), "a[31mbc\td e");
         assert_eq!(clean_lines("a\r\nb\x07"), "a\nb");
     }
 

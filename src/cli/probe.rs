@@ -17,24 +17,22 @@ pub struct Seen {
     pub connection: Option<String>,
     pub role: Option<String>,
     pub scopes: Vec<String>,
-    /// Still open, for those who want to ask more.
-    pub client: Client,
 }
 
-/// Connects as `who`.
-pub fn look(calls: &Calls, who: Identity) -> Result<Seen, ClientError> {
+/// Connects as `who`. The connection is still open, for those who want to ask more.
+pub fn look(calls: &Calls, who: Identity) -> Result<(Seen, Client), ClientError> {
     let begun = Instant::now();
     let client = calls.try_connect(who)?;
     let latency = begun.elapsed();
     let hello = client.hello();
-    Ok(Seen {
+    let seen = Seen {
         latency,
         version: hello.and_then(|hello| hello.version()).map(str::to_owned),
         connection: hello.and_then(|hello| hello.0.pointer("/server/connId")?.as_str().map(str::to_owned)),
         role: hello.and_then(|hello| hello.role()).map(str::to_owned),
         scopes: hello.map(|hello| hello.scopes().into_iter().map(str::to_owned).collect()).unwrap_or_default(),
-        client,
-    })
+    };
+    Ok((seen, client))
 }
 
 impl Seen {

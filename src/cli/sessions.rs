@@ -18,7 +18,7 @@ pub fn list(shell: &mut Shell, args: &SessionsList) -> Result<(), Failure> {
         return Err(Failure::usage("--active must be at least 1"));
     }
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
     let mut params = Map::new();
     if let Some(minutes) = args.active {
         params.insert("activeMinutes".into(), minutes.into());

@@ -3,12 +3,15 @@
 //! A command that only talks to a gateway must stay usable while the configuration is broken: then everything unset is
 //! at its default and the problems are kept for those commands that report them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::output::Shell;
+use super::output::{Shell, clean};
 use crate::config::{BindMode, Config, Mode};
+use crate::sys::log_dir::{log_dir, log_file_name};
 use crate::sys::paths::Paths;
+use crate::sys::{Env, clock};
 
 /// The configuration as the command line sees it.
 pub struct Settings {
@@ -19,6 +22,8 @@ pub struct Settings {
     pub port_source: &'static str,
     /// Why the file cannot be used; empty when it can.
     pub problems: Vec<String>,
+    /// The environment with what the instance's own variables file adds.
+    pub vars: Env,
 }
 
 impl Settings {
@@ -30,7 +35,8 @@ impl Settings {
         let mut settings = Settings::of(Config { path: paths.config.clone(), ..config }, base);
         settings.config.paths = Some(Arc::new(paths));
         settings.problems = problems;
-        if let Some(port) = shell.env.get("OPENCLAW_GATEWAY_PORT").and_then(|text| text.parse().ok()) {
+        settings.vars = settings.vars.with_missing(shell.env.iter().map(|(name, value)| (name.into(), value.into())));
+        if let Some(port) = settings.vars.get("OPENCLAW_GATEWAY_PORT").and_then(|text| text.parse().ok()) {
             (settings.port, settings.port_source) = (port, "env");
         }
         Ok(settings)
@@ -42,7 +48,8 @@ impl Settings {
             Some(port) => (port, "config"),
             None => (base, "default"),
         };
-        Settings { config, port, port_source, problems: Vec::new() }
+        let vars = config.vars.clone();
+        Settings { config, port, port_source, problems: Vec::new(), vars }
     }
 
     /// The control socket of this host's gateway; every bind mode serves the loopback address as well.
@@ -61,6 +68,27 @@ impl Settings {
     /// The configuration file's path, for messages.
     pub fn path(&self) -> String {
         self.config.path.display().to_string()
+    }
+
+    /// The path with the first thing that is wrong there, for failures that may be its consequence.
+    pub fn described_path(&self) -> String {
+        match self.problems.first() {
+            Some(problem) => format!("{} (invalid: {})", self.path(), clean(problem)),
+            None => self.path(),
+        }
+    }
+
+    /// The file today's gateway of this instance logs to.
+    pub fn log_file(&self) -> Option<PathBuf> {
+        let paths = self.config.paths.as_ref()?;
+        let set = self.config.logging.file.as_deref().map(str::trim).filter(|file| !file.is_empty());
+        Some(match set {
+            Some(file) => paths.expand(file),
+            None => {
+                let name = log_file_name(paths.profile.as_deref(), &clock::local_date(clock::now_ms()));
+                log_dir(paths, &self.vars).join(name)
+            }
+        })
     }
 
     pub fn bind(&self) -> &'static str {

@@ -18,7 +18,7 @@ use crate::client::{ClientError, Identity};
 /// Prints the report.
 pub fn run(shell: &mut Shell, args: &Status) -> Result<(), Failure> {
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
     let report = Report::collect(settings, calls);
     if args.json {
         return shell.json(&report.json());
@@ -43,17 +43,19 @@ struct Report {
 
 impl Report {
     fn collect(settings: Settings, calls: Calls) -> Report {
-        let mut seen = probe::look(&calls, Identity::backend("status", &["operator.read"]));
+        let looked = probe::look(&calls, Identity::backend("status", &["operator.read"]));
         let (mut status, mut health, mut refusals) = (Value::Null, Value::Null, Vec::new());
-        if let Ok(seen) = &mut seen {
+        let seen = looked.map(|(seen, mut client)| {
             let questions = [("status", json!({}), &mut status), ("health", json!({}), &mut health)];
             for (method, params, answer) in questions {
-                match seen.client.request_within(method, params, calls.left()) {
+                match client.request_within(method, params, calls.left()) {
                     Ok(payload) => *answer = payload,
                     Err(failed) => refusals.push(super::calls::story(&failed, method)),
                 }
             }
-        }
+            client.close();
+            seen
+        });
         Report { settings, calls, seen, status, health, refusals }
     }
 

@@ -14,7 +14,7 @@ use crate::client::Identity;
 /// Prints the gateway's list as JSON, with and without `--json`: that is what scripts have always read.
 pub fn presence(shell: &mut Shell, args: &SystemPresence) -> Result<(), Failure> {
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(shell, &settings, args.wanted(), args.timeout, USUAL)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
     let list = calls.once(Identity::cli(&["operator.read"]), "system-presence", json!({}))?;
     shell.json(&list)
 }

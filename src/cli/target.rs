@@ -109,7 +109,7 @@ impl Target {
             source,
             token,
             password,
-            config: settings.path(),
+            config: settings.described_path(),
             bind: settings.bind(),
         })
     }
