@@ -15,7 +15,8 @@ use super::tools::policy::{Layer, Policy};
 use super::tools::{self, Tool, ToolContext, ToolLimits};
 use super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
 use super::{Engine, commands};
-use crate::config::{Config, ToolPolicy};
+use crate::config::Config;
+use crate::config::sections::ToolPolicy;
 use crate::hub::run::{
     Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status, ToolEnded, ToolOutput, ToolStarted,
 };

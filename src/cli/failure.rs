@@ -29,6 +29,8 @@ pub enum Kind {
     Refused,
     /// This program or this machine failed.
     Internal,
+    /// A part of the gateway ended by itself: the supervisor should start it again (EX_SOFTWARE).
+    Broken,
     /// The reader of our output went away: that is not a failure.
     Hangup,
     /// The report was printed in full and says no: nothing is left to print.
@@ -73,6 +75,7 @@ impl Failure {
             Kind::Unreachable | Kind::Refused | Kind::Internal | Kind::Told => 1,
             Kind::Usage => 2,
             Kind::Config => 78,
+            Kind::Broken => 70,
         }
     }
 

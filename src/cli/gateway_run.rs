@@ -7,30 +7,11 @@ use super::failure::{Failure, Kind};
 use super::output::Shell;
 use super::{PROGRAM, RunGateway};
 use crate::config::{AuthMode, BindMode};
+use crate::gateway::{self, StartError};
 use crate::sys::Env;
-use crate::sys::paths::Selector;
 use crate::sys::secret::Secret;
 
-/// What the command line says about the gateway to run. `None` leaves it to environment and configuration.
-#[derive(Debug, Clone, Default)]
-pub struct GatewayOptions {
-    /// The instance: its profile chooses state directory and configuration.
-    pub selector: Selector,
-    pub port: Option<u16>,
-    pub bind: Option<BindMode>,
-    pub auth: Option<AuthMode>,
-    pub token: Option<Secret>,
-    pub password: Option<Secret>,
-    /// End whoever listens on the port first.
-    pub force: bool,
-    /// Start without `gateway.mode: "local"`.
-    pub allow_unconfigured: bool,
-    /// Create a development configuration and workspace where missing.
-    pub dev: bool,
-    pub verbose: bool,
-    /// One of the reference's level words.
-    pub log_level: Option<String>,
-}
+pub use crate::gateway::Options as GatewayOptions;
 
 /// Runs the gateway until it ends.
 pub fn run(shell: &mut Shell, args: &GatewayRun, run_gateway: RunGateway) -> Result<(), Failure> {
@@ -39,8 +20,16 @@ pub fn run(shell: &mut Shell, args: &GatewayRun, run_gateway: RunGateway) -> Res
 }
 
 /// The gateway of this program.
-pub fn start(_options: &GatewayOptions, _env: &Env) -> Result<(), Failure> {
-    Err(Failure::new(Kind::Internal, "this build has no gateway yet"))
+pub fn start(options: &GatewayOptions, env: &Env) -> Result<(), Failure> {
+    gateway::run(options, env).map_err(|error| {
+        let text = error.to_string();
+        match error {
+            StartError::Usage(_) => Failure::usage(text),
+            StartError::Config(_) => Failure::config(text),
+            StartError::Failed(_) => Failure::new(Kind::Internal, text),
+            StartError::Broken(_) => Failure::new(Kind::Broken, text),
+        }
+    })
 }
 
 fn options(shell: &Shell, args: &GatewayRun) -> Result<GatewayOptions, Failure> {

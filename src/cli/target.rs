@@ -72,6 +72,7 @@ impl Target {
         let (env_token, env_password) = from_env();
         let here = || {
             let token = config.auth.token.clone().or(env_token.clone()).or(remote.token.clone());
+            let token = token.or_else(|| settings.own_token());
             let password = config.auth.password.clone().or(env_password.clone()).or(remote.password.clone());
             (token, password)
         };

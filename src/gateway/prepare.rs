@@ -1,0 +1,130 @@
+//! What is settled before anything is opened: configuration, who may come in, which port.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::{Options, StartError};
+use crate::auth;
+use crate::config::resolve::{self, AuthFlags, Listen, Refusal, RefusalKind, Source};
+use crate::config::{AuthMode, Config, load};
+use crate::sys::paths::Paths;
+use crate::sys::secret::Secret;
+use crate::sys::{Env, files, host, random};
+
+/// Everything the start needs to know.
+pub struct Prepared {
+    pub paths: Paths,
+    pub config: Config,
+    pub listen: Listen,
+    pub port: u16,
+    pub policy: auth::Policy,
+    /// Said once logging has begun.
+    pub warnings: Vec<String>,
+}
+
+/// Where the token of a gateway lives that nobody gave one: in the state directory, readable by its owner only.
+pub fn token_file(paths: &Paths) -> PathBuf {
+    paths.state_dir.join("gateway.token")
+}
+
+/// Reads the configuration and the environment; decides, and refuses what must not run.
+pub fn prepare(options: &Options, env: &Env) -> Result<Prepared, StartError> {
+    let paths = Paths::resolve(env, &options.selector).map_err(|e| StartError::Config(e.to_string()))?;
+    if options.dev {
+        make_dev_config(&paths)?;
+    }
+    let config = load(&paths, env).map_err(|e| StartError::Config(e.to_string()))?;
+    resolve::may_start(&config, options.allow_unconfigured).map_err(refused)?;
+    let port_flag = options.port.map(|port| port.to_string());
+    let (port, _) = resolve::port(port_flag.as_deref(), &config).map_err(refused)?;
+    let (mode, _) = resolve::bind_mode(options.bind.map(|mode| mode.as_str()), &config).map_err(refused)?;
+    let known = resolve::Addresses { tailnet: host::tailnet_ipv4(), container: false };
+    let listen = resolve::listen(mode, config.gateway.custom_bind_host.as_deref(), &known).map_err(refused)?;
+    let flags = AuthFlags {
+        mode: options.auth.map(|mode| mode.as_str().to_string()),
+        token: options.token.clone(),
+        password: options.password.clone(),
+    };
+    let mut decided = resolve::auth(&flags, &config).map_err(refused)?;
+    resolve::may_bind(&listen, port, &decided).map_err(refused)?;
+    let mut warnings = std::mem::take(&mut decided.warnings);
+    let (mode, secret) = match decided.mode {
+        AuthMode::None => {
+            warnings.push("gateway.auth.mode is none: every program on this host may use the gateway".into());
+            (auth::Mode::None, Secret::default())
+        }
+        AuthMode::Password => (auth::Mode::Password, decided.password.clone().unwrap_or_default()),
+        AuthMode::Token if decided.needs_token() => {
+            let (token, file) = own_token(&paths)?;
+            warnings.push(format!("no gateway token is configured; the one in {} is used", file.display()));
+            (auth::Mode::Token, token)
+        }
+        AuthMode::Token => (auth::Mode::Token, decided.token.clone().unwrap_or_default()),
+        AuthMode::TrustedProxy => {
+            return Err(StartError::Config(
+                "gateway.auth.mode trusted-proxy is not built yet; use token or password behind the proxy".into(),
+            ));
+        }
+    };
+    if matches!(decided.source(), Source::Env(_)) && listen.is_loopback() {
+        log::debug!("the gateway's secret comes from the environment");
+    }
+    if !listen.is_loopback() {
+        warnings.push(format!(
+            "listening beyond this host ({}): whoever reaches port {port} may try to come in",
+            listen.host()
+        ));
+    }
+    let policy = auth::Policy {
+        mode,
+        secret,
+        trusted_proxies: config.gateway.trusted_proxies.clone(),
+        origins: auth::OriginRules {
+            allowed: resolve::control_ui_origins(&config, &listen, port),
+            trust_host_header: config.gateway.control_ui.dangerously_allow_host_header_origin_fallback,
+        },
+    };
+    warnings.extend(config.warnings.iter().cloned());
+    Ok(Prepared { paths, config, listen, port, policy, warnings })
+}
+
+fn refused(refusal: Refusal) -> StartError {
+    match refusal.kind {
+        RefusalKind::Usage => StartError::Usage(refusal.message),
+        RefusalKind::Config => StartError::Config(refusal.message),
+    }
+}
+
+/// The token made at the first start without one, kept so that clients need not learn a new one each time.
+fn own_token(paths: &Paths) -> Result<(Secret, PathBuf), StartError> {
+    let file = token_file(paths);
+    let failed = |what: &str, error: std::io::Error| StartError::Failed(format!("{what} {}: {error}", file.display()));
+    match std::fs::read_to_string(&file) {
+        Ok(text) if text.trim().len() >= 24 => return Ok((Secret::new(text.trim()), file)),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed("read the token", error)),
+    }
+    let token = random::token::<32>();
+    files::private_dir(&paths.state_dir).map_err(|e| failed("make the directory of", e))?;
+    files::write_atomic(&file, format!("{token}\n").as_bytes()).map_err(|e| failed("write the token", e))?;
+    Ok((Secret::new(token), file))
+}
+
+/// `--dev`: a configuration that works, where there is none. Never overwrites.
+fn make_dev_config(paths: &Paths) -> Result<(), StartError> {
+    if paths.config.exists() {
+        return Ok(());
+    }
+    let text = "{\n  // Made by `openclaw gateway --dev`.\n  gateway: { mode: \"local\", bind: \"loopback\" },\n}\n";
+    let failed = |error: std::io::Error| StartError::Failed(format!("write {}: {error}", paths.config.display()));
+    if let Some(dir) = paths.config.parent() {
+        files::private_dir(dir).map_err(failed)?;
+    }
+    files::write_atomic(&paths.config, text.as_bytes()).map_err(failed)
+}
+
+/// `127.0.0.1:18789`, `[::1]:18789`.
+pub fn address(host: IpAddr, port: u16) -> String {
+    std::net::SocketAddr::new(host, port).to_string()
+}

@@ -1,0 +1,359 @@
+//! The life of the process: start, serve, stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, after, bounded, never, select, tick, unbounded};
+
+use super::facts::{Knowledge, Sources};
+use super::log_file::{self, LogFile};
+use super::prepare::{Prepared, address, prepare};
+use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, bind, models};
+use crate::agent::{Engine, Launcher};
+use crate::auth::Attempts;
+use crate::hub::health::Seen;
+use crate::hub::run::{NewRun, Starter, Waiting};
+use crate::hub::{Boot, Event, Hub, Now, Parts, Pool, Shared, State, Stop, TaskContext};
+use crate::net::{Limits, Server, TlsConfig};
+use crate::providers::discover;
+use crate::routes::Site;
+use crate::rpc::{self, Desk};
+use crate::store::sessions::{self, ListFilter};
+use crate::store::{StateLock, Store, StoreError, inbox};
+use crate::sys::signals::{self, Signal};
+use crate::sys::swap::Swap;
+use crate::sys::{Env, clock, host, random};
+use crate::wire::presence::PresenceEntry;
+
+/// A state thread keeps its maps on the heap; its stack holds one handler at a time.
+const STATE_STACK: usize = 512 << 10;
+/// Under this much memory one client may not make us hold 25 MiB (MB).
+const SMALL_HOST: u64 = 256;
+/// An accepted message older than this is not answered after a restart: its sender has moved on (milliseconds).
+const INBOX_TTL: i64 = 10 * 60 * 1000;
+/// A message whose run killed the process so often is not tried again.
+const INBOX_ATTEMPTS: u32 = 3;
+
+/// Runs the gateway until it is told to stop.
+pub fn run(options: &Options, env: &Env) -> Result<(), StartError> {
+    let started = Instant::now();
+    let prepared = prepare(options, env)?;
+    let log = log_file::start(&log_file::Wanted {
+        paths: &prepared.paths,
+        config: &prepared.config,
+        verbose: options.verbose,
+        level: options.log_level.as_deref(),
+    });
+    log::info!("loading configuration… {}", prepared.config.path.display());
+    for warning in &prepared.warnings {
+        log::warn!("{warning}");
+    }
+    log::info!("resolving authentication… {}", prepared.policy.mode.as_str());
+    log::info!("starting...");
+    let (told, signals) = unbounded();
+    signals::start_into(told, |signal| signal).map_err(|e| StartError::Failed(format!("watch signals: {e}")))?;
+    if options.force && prepared.port != 0 {
+        bind::force(prepared.port)?;
+    }
+    let lock = lock(&prepared)?;
+    let gateway = Gateway::open(prepared, log, started)?;
+    let result = gateway.serve(&signals);
+    drop(lock);
+    result
+}
+
+/// The state directory belongs to one gateway at a time.
+fn lock(prepared: &Prepared) -> Result<StateLock, StartError> {
+    let begun = Instant::now();
+    loop {
+        match StateLock::take(&prepared.paths.state_dir) {
+            Ok(lock) => return Ok(lock),
+            Err(StoreError::Locked { pid, .. }) => {
+                if prepared.port != 0 && bind::is_gateway(prepared.port) {
+                    return Err(StartError::Config(bind::already(prepared.port)));
+                }
+                if begun.elapsed() >= LOCK_WAIT {
+                    let pid = pid.map_or_else(|| "unknown".to_string(), |pid| pid.to_string());
+                    let ms = LOCK_WAIT.as_millis();
+                    return Err(StartError::Config(format!(
+                        "gateway already running (pid {pid}); lock timeout after {ms}ms"
+                    )));
+                }
+                // The other one may be about to end; nothing tells us when it has.
+                let _ = never::<()>().recv_timeout(Duration::from_millis(100));
+            }
+            Err(error) => return Err(StartError::Failed(error.to_string())),
+        }
+    }
+}
+
+/// Everything that runs.
+struct Gateway {
+    server: Server,
+    hub: Hub,
+    store: Store,
+    /// Closed when the state thread has ended.
+    state_ended: Receiver<()>,
+    url: String,
+    engine: Arc<Engine>,
+    knowledge: Arc<Knowledge>,
+    ready: Arc<AtomicBool>,
+    started: Instant,
+}
+
+impl Gateway {
+    fn open(prepared: Prepared, log: LogFile, started: Instant) -> Result<Gateway, StartError> {
+        let listeners = bind::bind(&prepared)?;
+        let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(prepared.port, |a| a.port());
+        let tls = tls(&prepared)?;
+        let url = format!("{}://{}", if tls.is_some() { "wss" } else { "ws" }, address(prepared.listen.host(), port));
+        let store = Store::open(&prepared.paths.database()).map_err(of_store)?;
+        let seen = seen(&store).map_err(of_store)?;
+        let limits = limits();
+        let knowledge = Arc::new(Knowledge::default());
+        let registry = models::registry(&prepared.config, Vec::new(), knowledge.clone());
+        let shared = Arc::new(Shared {
+            boot: boot(&prepared, port, &limits, started),
+            catalogue: Swap::new(models::catalogue(&prepared.config, &registry)),
+            policy: Swap::new(prepared.policy),
+            config: Swap::new(prepared.config),
+            attempts: Attempts::default(),
+        });
+        let (hub, inbox) = Hub::new();
+        let engine = Arc::new(Engine {
+            hub: hub.clone(),
+            store: store.clone(),
+            shared: shared.clone(),
+            registry: Swap::new(registry),
+        });
+        let state_ended = spawn_state(
+            Parts {
+                shared: shared.clone(),
+                hub: hub.clone(),
+                store: store.clone(),
+                launcher: Box::new(Launcher(engine.clone())),
+                seen,
+                advertised: rpc::advertised(),
+            },
+            inbox,
+        )?;
+        let pool = Pool::default();
+        let tail = log.clone();
+        pool.open(TaskContext { hub: hub.clone(), store: store.clone(), log_file: Box::new(move || tail.current()) });
+        knowledge.fill(Sources {
+            hub: hub.clone(),
+            shared: shared.clone(),
+            store: store.clone(),
+            log,
+            url: url.clone(),
+        });
+        let ready = Arc::new(AtomicBool::new(false));
+        let site = Site { desk: Desk { hub: hub.clone(), pool, shared }, ready: ready.clone() };
+        let server = Server::start(listeners, Arc::new(site), limits, tls)
+            .map_err(|e| StartError::Failed(format!("start serving: {e}")))?;
+        Ok(Gateway { server, hub, store, state_ended, url, engine, knowledge, ready, started })
+    }
+
+    /// From ready to the end.
+    fn serve(self, signals: &Receiver<Signal>) -> Result<(), StartError> {
+        self.take_up_inbox();
+        self.ready.store(true, Ordering::Relaxed);
+        log::info!("listening on {} (pid {}, {} ms)", self.url, std::process::id(), self.started.elapsed().as_millis());
+        log::info!("ready");
+        self.look_around();
+        loop {
+            select! {
+                recv(signals) -> signal => match signal {
+                    Ok(Signal::Stop(name)) => return self.stop(name, "gateway stopping", None),
+                    Ok(Signal::Restart(name)) => {
+                        // The supervisor starts it again; in the foreground its user does.
+                        return self.stop(name, "gateway restarting", Some(1500));
+                    }
+                    Ok(_) => {}
+                    Err(_) => return self.stop("signals", "gateway stopping", None),
+                },
+                recv(self.state_ended) -> _ => return Err(StartError::Broken("the state thread")),
+            }
+        }
+    }
+
+    /// Messages that were accepted before the last end and never begun.
+    fn take_up_inbox(&self) {
+        let rows = match self.store.read("read the inbox", |conn| inbox::list(conn, 0, 256, 16 << 20)) {
+            Ok(rows) => rows,
+            Err(error) => {
+                log::error!("{error}");
+                return;
+            }
+        };
+        let now = i64::try_from(clock::now_ms()).unwrap_or(i64::MAX);
+        for row in rows {
+            let run_id = row.run_id.clone();
+            let waiting = serde_json::from_str::<Waiting>(&row.payload).ok();
+            let old = now.saturating_sub(row.created_at_ms) > INBOX_TTL || row.attempts >= INBOX_ATTEMPTS;
+            let (Some(waiting), false) = (waiting, old) else {
+                log::warn!(
+                    "a message of session {} was accepted before the last end and is too old to be answered",
+                    row.session_key
+                );
+                self.store.submit("drop an old message", move |conn| inbox::remove(conn, &run_id), complain);
+                continue;
+            };
+            self.store.submit("count an attempt", move |conn| inbox::bump_attempts(conn, &run_id), complain);
+            let run = NewRun {
+                run_id: row.run_id.as_str().into(),
+                session_key: row.session_key.into(),
+                agent_id: row.agent_id.into(),
+                input: waiting.into_input(),
+                starter: Starter::Inbox,
+                conn: 0,
+                timeout: None,
+                received: Instant::now(),
+            };
+            // The state thread was started a moment ago.
+            let _ = self.hub.tell("inbox", move |state, now| state.begin_run(run, now));
+        }
+    }
+
+    /// With nothing but the embedded model: is there a model server on this host?
+    fn look_around(&self) {
+        if !self.engine.registry.get().only_builtin() {
+            return;
+        }
+        let (engine, knowledge) = (self.engine.clone(), self.knowledge.clone());
+        let looked = std::thread::Builder::new().name("discover".into()).stack_size(STATE_STACK).spawn(move || {
+            let found = discover::local(discover::PROBES);
+            let config = engine.shared.config.get();
+            if found.is_empty() {
+                log::info!(
+                    "no model provider is configured: builtin/local answers (it knows this gateway, nothing else)"
+                );
+                return;
+            }
+            let names: Vec<String> = found.iter().map(|s| format!("{} ({})", s.id, s.base_url)).collect();
+            log::info!("found a local model server: {}", names.join(", "));
+            let registry = models::registry(&config, found, knowledge);
+            engine.shared.catalogue.set(models::catalogue(&config, &registry));
+            engine.registry.set(registry);
+        });
+        if let Err(error) = looked {
+            log::warn!("look for a local model server: {error}");
+        }
+    }
+
+    fn stop(self, signal: &str, reason: &'static str, restart_expected_ms: Option<u64>) -> Result<(), StartError> {
+        let begun = Instant::now();
+        log::info!("received {signal}; shutting down");
+        self.server.stop_accepting();
+        let stop = Stop { reason, restart_expected_ms, drain: DRAIN };
+        if self.hub.post(Event::Stop(stop)).is_ok() {
+            let limit = after(DRAIN + Duration::from_secs(5));
+            select! {
+                recv(self.state_ended) -> _ => {}
+                recv(limit) -> _ => log::error!("the state thread did not end in time"),
+            }
+        }
+        self.server.close_idle_http();
+        let limit = Instant::now() + FAREWELL;
+        let look = tick(Duration::from_millis(5));
+        while self.server.connections() > 0 && Instant::now() < limit {
+            // Closing frames and last answers are on their way.
+            let _ = look.recv();
+        }
+        self.server.kick_all();
+        if !self.store.close(STORE_CLOSE) {
+            log::error!("the database did not close in time");
+        }
+        log::info!(target: "shutdown", "completed cleanly in {}ms", begun.elapsed().as_millis());
+        Ok(())
+    }
+}
+
+fn complain<T>(result: Result<T, StoreError>) {
+    if let Err(error) = result {
+        log::error!("{error}");
+    }
+}
+
+fn of_store(error: StoreError) -> StartError {
+    match error {
+        StoreError::NewerSchema { .. } | StoreError::Foreign { .. } => StartError::Config(error.to_string()),
+        error => StartError::Failed(error.to_string()),
+    }
+}
+
+fn spawn_state(parts: Parts, inbox: Receiver<Event>) -> Result<Receiver<()>, StartError> {
+    let (alive, ended) = bounded(0);
+    std::thread::Builder::new()
+        .name("state".into())
+        .stack_size(STATE_STACK)
+        .spawn(move || {
+            let now = Now { at: Instant::now(), ms: clock::now_ms() };
+            State::new(parts, now).run(&inbox);
+            drop(alive);
+        })
+        .map_err(|e| StartError::Failed(format!("start the state thread: {e}")))?;
+    Ok(ended)
+}
+
+fn tls(prepared: &Prepared) -> Result<Option<TlsConfig>, StartError> {
+    let tls = &prepared.config.gateway.tls;
+    if !tls.enabled {
+        return Ok(None);
+    }
+    let (Some(cert), Some(key)) = (&tls.cert_path, &tls.key_path) else {
+        return Err(StartError::Config(
+            "gateway.tls is enabled: set gateway.tls.certPath and gateway.tls.keyPath".into(),
+        ));
+    };
+    let (cert, key) = (prepared.config.expand(cert), prepared.config.expand(key));
+    TlsConfig::from_files(&cert, &key).map(Some).map_err(|e| StartError::Config(format!("gateway.tls: {e}")))
+}
+
+fn limits() -> Limits {
+    let own = Limits::default();
+    if host::memory_mb() >= SMALL_HOST {
+        return own;
+    }
+    Limits { max_payload: 4 << 20, max_buffered: 8 << 20, connections: 256, per_address: 128, ..own }
+}
+
+fn seen(store: &Store) -> Result<Seen, StoreError> {
+    let (rows, count) = store
+        .read("count sessions", |conn| sessions::list(conn, &ListFilter { limit: 40, ..ListFilter::default() }))?;
+    let recent = rows.into_iter().map(|row| (row.key, row.agent_id, u64::try_from(row.updated_at_ms).unwrap_or(0)));
+    Ok(Seen { count, recent: recent.collect() })
+}
+
+fn boot(prepared: &Prepared, port: u16, limits: &Limits, started: Instant) -> Boot {
+    let (boot_id, now) = (random::uuid(), clock::now_ms());
+    let version = env!("CARGO_PKG_VERSION");
+    let (name, ip) = (host::hostname(), host::primary_ipv4().map(|ip| ip.to_string()));
+    let shown = ip.as_ref().map_or_else(|| name.clone(), |ip| format!("{name} ({ip})"));
+    Boot {
+        version,
+        build_id: format!("{version}-rust"),
+        own: PresenceEntry {
+            text: Some(format!("Gateway: {shown} · app {version} · mode gateway · reason self")),
+            host: Some(name),
+            ip,
+            version: Some(version.into()),
+            platform: Some(host::platform_release()),
+            device_family: Some(host::device_family().into()),
+            mode: Some("gateway".into()),
+            reason: Some("self".into()),
+            instance_id: Some(boot_id.clone()),
+            ts: now,
+            ..PresenceEntry::default()
+        },
+        boot_id,
+        started,
+        started_ms: now,
+        port,
+        state_dir: prepared.paths.state_dir.display().to_string(),
+        database: prepared.paths.database().display().to_string(),
+        max_payload: limits.max_payload as u64,
+        max_buffered: limits.max_buffered as u64,
+    }
+}
