@@ -23,7 +23,7 @@ const ID_LEN: usize = 64;
 
 /// `agents.*`.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(from = "Written")]
+#[serde(try_from = "Written")]
 pub struct AgentsConfig {
     pub defaults: AgentDefaults,
     /// Configured agents in file order; empty means the one agent `main`.
@@ -250,22 +250,24 @@ pub fn normal_id(id: &str) -> String {
     if cut.is_empty() { MAIN_AGENT.to_owned() } else { cut.to_owned() }
 }
 
-impl From<Written> for AgentsConfig {
-    fn from(written: Written) -> AgentsConfig {
-        let mut list: Vec<AgentEntry> = Vec::new();
-        // The loader has checked every entry against the key table; an entry that still does not decode is dropped by
-        // the map here and reported there.
-        let from_map = written.entries.into_iter().filter_map(|(id, entry)| {
-            let mut entry: AgentEntry = serde_json::from_value(entry).ok()?;
+impl TryFrom<Written> for AgentsConfig {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<AgentsConfig, String> {
+        let mut entries = written.list;
+        for (id, entry) in written.entries {
+            let mut entry: AgentEntry =
+                serde_json::from_value(entry).map_err(|error| format!("agents.entries.{id}: {error}"))?;
             entry.id = id;
-            Some(entry)
-        });
-        for mut entry in written.list.into_iter().chain(from_map) {
+            entries.push(entry);
+        }
+        let mut list: Vec<AgentEntry> = Vec::new();
+        for mut entry in entries {
             entry.id = normal_id(&entry.id);
             list.retain(|other| other.id != entry.id);
             list.push(entry);
         }
-        AgentsConfig { defaults: written.defaults, list }
+        Ok(AgentsConfig { defaults: written.defaults, list })
     }
 }
 

@@ -9,8 +9,17 @@
 //! this gateway does not act on becomes a warning, never silence.
 
 pub mod agents;
+pub mod check;
+pub mod diff;
 pub mod gateway;
+pub mod include;
+pub mod json5;
+pub mod keys;
+pub mod load;
 pub mod models;
+pub mod redact;
+pub mod resolve;
+pub mod secrets;
 pub mod sections;
 
 use std::collections::BTreeMap;
@@ -25,6 +34,7 @@ use crate::sys::paths::Paths;
 
 pub use agents::{AgentDefaults, AgentEntry, AgentsConfig, ModelChoice};
 pub use gateway::{AuthMode, BindMode, GatewayConfig, Mode};
+pub use load::{LoadError, load};
 pub use models::{ModelApi, ModelConfig, ModelsConfig, ProviderConfig};
 pub use sections::{
     CommandsConfig, CronConfig, EnvConfig, HooksConfig, LoggingConfig, MessagesConfig, MetaConfig, PluginsConfig,
@@ -65,12 +75,18 @@ pub struct Config {
     /// The file as it is on disk, secrets and all.
     #[serde(skip)]
     pub raw: Arc<str>,
-    /// The whole tree after includes and substitution, secrets and all; redact it before showing it.
+    /// The whole tree after includes and substitution, secrets and all; see [`redact`] before showing it.
     #[serde(skip)]
     pub tree: Arc<Value>,
     /// Sentences for the log and for `doctor`, in file order.
     #[serde(skip)]
     pub warnings: Vec<String>,
+    /// Keys that are known and have no effect here, topmost first.
+    #[serde(skip)]
+    pub ignored: Vec<String>,
+    /// Every file that was read, the main one first; what a watcher has to look at.
+    #[serde(skip)]
+    pub files: Vec<PathBuf>,
     /// Secrets that were named but could not be had; their owners behave as unconfigured.
     #[serde(skip)]
     pub unresolved: Vec<Unresolved>,

@@ -24,6 +24,7 @@ pub fn offer() {
 }
 
 /// The argument vector to really start for `argv`.
+#[cfg(unix)]
 pub(super) fn wrapped(argv: &[String]) -> Vec<String> {
     if !cfg!(target_os = "linux") || UNDERSTOOD.get().is_none() {
         return argv.to_vec();
@@ -71,5 +72,58 @@ mod tests {
     fn the_stub_refuses_an_incomplete_call() {
         assert_eq!(exec_stub(&[]).kind(), io::ErrorKind::InvalidInput);
         assert_eq!(exec_stub(&["1".to_owned()]).kind(), io::ErrorKind::InvalidInput);
+    }
+
+    /// Plays `main` for the test below: it is started by it, in a process of its own.
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[ignore = "started by the_command_of_the_stub_dies_with_its_parent"]
+    fn played_main() {
+        let Ok(args) = std::env::var("STUB_ARGS") else { return };
+        let args: Vec<String> = args.split(' ').map(str::to_owned).collect();
+        match args.split_first() {
+            // The gateway: starts a command through the stub and is killed.
+            Some((role, script)) if role == "parent" => {
+                let own = std::env::current_exe().unwrap();
+                let mut stub = std::process::Command::new(own);
+                stub.args(["--exact", "--ignored", "--nocapture", PLAYED]);
+                stub.env("STUB_ARGS", format!("{} {}", std::process::id(), script.join(" ")));
+                let mut stub = stub.spawn().unwrap();
+                println!("\nstub {} end", stub.id());
+                let _ = stub.wait();
+            }
+            // The stub itself.
+            _ => panic!("{}", exec_stub(&args)),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    const PLAYED: &str = "sys::child::stub::tests::played_main";
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_command_of_the_stub_dies_with_its_parent() {
+        use std::io::{BufRead, BufReader};
+        use std::process::{Command, Stdio};
+        use std::time::{Duration, Instant};
+
+        let mut parent = Command::new(std::env::current_exe().unwrap());
+        parent.args(["--exact", "--ignored", "--nocapture", PLAYED]).env("STUB_ARGS", "parent sleep 60");
+        let mut parent = parent.stdout(Stdio::piped()).spawn().unwrap();
+        // Kept to the end: both processes write to it.
+        let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let pid = lines.find_map(|line| Some(line.strip_prefix("stub ")?.strip_suffix(" end")?.to_owned())).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let command = || std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let wait_for = |done: &dyn Fn() -> bool| {
+            while !done() {
+                assert!(Instant::now() < deadline, "still waiting for pid {pid}: {:?}", command());
+                std::thread::yield_now();
+            }
+        };
+        wait_for(&|| command().starts_with("sleep"));
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        wait_for(&|| !command().starts_with("sleep"));
     }
 }

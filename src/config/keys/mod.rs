@@ -1,0 +1,203 @@
+//! The settings this gateway acts on: one row each, and everything else is derived from the rows.
+//!
+//! A row is path, type, default, what a change needs, and one sentence. In a path `*` stands for any key of a map and `[]`
+//! for any item of a list. Validation, error texts, the nearest-key hint, redaction, reload classes and the manual come
+//! from here. [`reference`] holds the names of all keys the reference product knows, so that a configuration written for
+//! it is understood as such.
+//!
+//! Invariants (tested): sorted by path, unique, every row documented, no path is a prefix of a leaf of another type.
+
+mod table;
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+pub use table::KEYS;
+
+/// One setting.
+#[derive(Debug)]
+pub struct Key {
+    pub path: &'static str,
+    pub kind: Kind,
+    /// As it would be written in the manual; empty when unset is the default.
+    pub default: &'static str,
+    pub reload: Reload,
+    pub doc: &'static str,
+}
+
+/// What a setting accepts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    Bool,
+    /// Whole number, both ends included.
+    Int(i64, i64),
+    /// Any finite number from here on.
+    Number(f64),
+    Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A list of texts.
+    Texts,
+    /// A text that is never shown, or a reference to one.
+    Secret,
+    /// A text, or an object whose keys have rows of their own.
+    TextOrSection,
+    /// A text, or `false`.
+    TextOrFalse,
+    /// Whatever is below belongs to somebody else.
+    Any,
+}
+
+/// What a change of a setting needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reload {
+    /// Nothing: a running gateway does not use it.
+    Nothing,
+    /// Taken over by the running gateway.
+    Hot,
+    /// A restart.
+    Restart,
+}
+
+/// The rows as a tree, by path segment.
+#[derive(Debug, Default)]
+pub struct Names {
+    pub children: BTreeMap<&'static str, Names>,
+    pub key: Option<&'static Key>,
+    /// Anything may stand below.
+    pub open: bool,
+    /// A secret here may be written as a reference.
+    pub secret: bool,
+    /// A key that must be written here.
+    pub required: Option<&'static str>,
+}
+
+/// Keys without which what is around them means nothing.
+const REQUIRED: &[&str] = &["agents.list[].id", "models.providers.*.models[].id", "secrets.providers.*.source"];
+
+/// Our rows as a tree.
+pub fn ours() -> &'static Names {
+    static TREE: OnceLock<Names> = OnceLock::new();
+    TREE.get_or_init(|| {
+        let mut root = Names::default();
+        for key in KEYS {
+            let mut at = &mut root;
+            for segment in segments(key.path) {
+                if REQUIRED.contains(&key.path) && key.path.ends_with(&format!(".{segment}")) {
+                    at.required = Some(segment);
+                }
+                at = at.children.entry(segment).or_default();
+            }
+            at.key = Some(key);
+            at.open = key.kind == Kind::Any;
+            at.secret = key.kind == Kind::Secret;
+            if key.kind == Kind::Texts {
+                at.children.entry("[]").or_default();
+            }
+        }
+        root
+    })
+}
+
+/// All keys of the reference as a tree. One name per line, indented under its parent; `~` marks what is open below, `!`
+/// a secret.
+pub fn reference() -> &'static Names {
+    static TREE: OnceLock<Names> = OnceLock::new();
+    TREE.get_or_init(|| {
+        let mut root = Names::default();
+        fill(&mut root, &mut include_str!("../reference_keys.txt").lines().peekable(), 0);
+        root
+    })
+}
+
+fn fill(parent: &mut Names, lines: &mut std::iter::Peekable<std::str::Lines<'static>>, depth: usize) {
+    while let Some(line) = lines.next_if(|line| line.bytes().take_while(|b| *b == b' ').count() == depth) {
+        let name = line.trim();
+        let mut node = Names { open: name.ends_with('~'), secret: name.ends_with('!'), ..Names::default() };
+        fill(&mut node, lines, depth + 1);
+        parent.children.insert(name.trim_end_matches(['~', '!']), node);
+    }
+}
+
+impl Names {
+    /// What stands below under a name: the name itself, else the wildcard of a map.
+    pub fn child(&self, name: &str) -> Option<&Names> {
+        // A wildcard is a pattern, not a name anybody may write.
+        self.children.get(name).filter(|_| name != "[]").or_else(|| self.children.get("*"))
+    }
+
+    /// What the items of a list are.
+    pub fn item(&self) -> Option<&Names> {
+        self.children.get("[]")
+    }
+
+    /// Names that may stand here, without wildcards.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.children.keys().copied().filter(|name| !matches!(*name, "*" | "[]"))
+    }
+}
+
+/// The row of a written path such as `agents.list[0].model` or `models.providers.x.apiKey`; the nearest row above it when
+/// the path itself has none.
+pub fn find(path: &str) -> Option<&'static Key> {
+    let mut at = ours();
+    let mut best = None;
+    for segment in split(path) {
+        let next = match segment {
+            Segment::Name(name) => at.child(name),
+            Segment::Index(_) => at.item(),
+        };
+        let Some(next) = next else { break };
+        at = next;
+        best = at.key.or(best);
+    }
+    best
+}
+
+/// A step of a written path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Segment<'a> {
+    Name(&'a str),
+    Index(usize),
+}
+
+/// Takes a written path apart: `a.b[2].c`. `["a.b"]` quotes a name with dots in it.
+pub fn split(path: &str) -> Vec<Segment<'_>> {
+    let mut out = Vec::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        if let Some((name, after)) = rest.strip_prefix("[\"").and_then(|quoted| quoted.split_once("\"]")) {
+            out.push(Segment::Name(name));
+            rest = after.strip_prefix('.').unwrap_or(after);
+            continue;
+        }
+        if let Some((index, after)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+            out.push(index.parse().map_or(Segment::Name(index), Segment::Index));
+            rest = after.strip_prefix('.').unwrap_or(after);
+            continue;
+        }
+        let end = rest.find(['.', '[']).filter(|end| *end > 0).unwrap_or(rest.len());
+        out.push(Segment::Name(&rest[..end]));
+        rest = &rest[end..];
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+    }
+    out
+}
+
+/// The path of something below `parent`.
+pub fn join(parent: &str, name: &str) -> String {
+    let name =
+        if name.is_empty() || name.contains(['.', '[', ']', '"']) { format!("[\"{name}\"]") } else { name.to_owned() };
+    if parent.is_empty() || name.starts_with('[') { format!("{parent}{name}") } else { format!("{parent}.{name}") }
+}
+
+/// Segments of a row's path: `a.list[].b` is `a`, `list`, `[]`, `b`.
+fn segments(path: &'static str) -> impl Iterator<Item = &'static str> {
+    path.split('.').flat_map(|part| match part.strip_suffix("[]") {
+        Some(name) => vec![name, "[]"],
+        None => vec![part],
+    })
+}
+
+#[cfg(test)]
+mod tests;
