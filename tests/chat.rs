@@ -1,16 +1,15 @@
-//! Conversations: runs, their events and their order, what is kept, what happens when something breaks.
+//! Conversations: runs, their events and their order, what is kept, what happens when the gateway dies.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::talk::{SESSION, chat_state, payloads, roles, say, send};
 use crate::support::upstream::{USAGE, pieces};
-use crate::support::{Answer, Gateway, Upstream, Ws, golden, raw, wait, ws};
+use crate::support::{Answer, Gateway, Upstream, Ws, golden, wait, ws};
 
 /// The promise is 100 ms from the request to the end of the run; the rest is for a debug build on a busy machine.
 const ABORT: Duration = Duration::from_secs(1);
-
-const SESSION: &str = "agent:main:main";
 
 #[test]
 fn a_message_is_answered_with_its_events_in_order() {
@@ -39,8 +38,29 @@ fn a_message_is_answered_with_its_events_in_order() {
     in_order(&steps, &["lifecycle start", "lifecycle model", "assistant", "lifecycle finishing", "lifecycle end"]);
     let seqs: Vec<u64> = payloads(&frames, "agent").iter().filter_map(|agent| agent["seq"].as_u64()).collect();
     assert!(seqs.is_sorted(), "the run counts its events: {seqs:?}");
-    let whole = payloads(&frames, "agent").into_iter().filter(|agent| agent["stream"] == "assistant").next_back();
+    let whole = payloads(&frames, "agent").into_iter().rfind(|agent| agent["stream"] == "assistant");
     assert_eq!(whole.expect("assistant events")["data"]["text"], "Hello from upstream.");
+}
+
+#[test]
+fn the_recorded_steps_of_a_message_come_in_their_order_and_shape() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    let id = client.request("chat.send", json!({ "sessionKey": SESSION, "message": "hi", "idempotencyKey": "run-1" }));
+    let frames = client.frames_until("the final", |frame| chat_state(frame) == Some("final"));
+    plays(include_str!("golden/chat_plain.jsonl"), &id, &frames);
+}
+
+#[test]
+fn the_recorded_steps_of_the_agent_method_come_in_their_order_and_shape() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    let id = client.request("agent", json!({ "message": "hi", "sessionKey": SESSION, "idempotencyKey": "run-1" }));
+    let frames = client
+        .frames_until("the second answer", |frame| frame["id"] == id.as_str() && frame["payload"]["status"] == "ok");
+    plays(include_str!("golden/agent_two_stage.jsonl"), &id, &frames);
 }
 
 #[test]
@@ -269,199 +289,6 @@ fn a_run_can_be_waited_for() {
 }
 
 #[test]
-fn a_tool_runs_between_two_calls_of_the_model() {
-    let upstream = Upstream::script([
-        Answer::Call { name: "exec", arguments: json!({ "command": "echo tool-output-42" }) },
-        Answer::say("The tool said 42."),
-    ]);
-    let gateway = Gateway::on(&upstream);
-    let mut client = Ws::open(gateway.addr());
-    let mut params = ws::backend(&["operator.admin"]);
-    params["caps"] = json!(["tool-events"]);
-    client.hello(params);
-    send(&mut client, SESSION, "use a tool", "run-1");
-    let frames = client.frames_until("the final", |frame| chat_state(frame) == Some("final"));
-    let tools: Vec<&str> = payloads(&frames, "agent")
-        .into_iter()
-        .filter(|agent| agent["stream"] == "tool")
-        .filter_map(|agent| agent["data"]["phase"].as_str())
-        .collect();
-    assert_eq!((tools.first(), tools.last()), (Some(&"start"), Some(&"result")), "{tools:?}");
-    let asked = upstream.wait_asked(2);
-    let offered = asked[0].body["tools"].to_string();
-    for tool in ["read", "write", "edit", "exec", "session_status"] {
-        assert!(offered.contains(&format!("\"name\":\"{tool}\"")), "{tool} is offered");
-    }
-    let sent_back = asked[1].body["messages"].as_array().expect("messages").last().expect("a message").to_string();
-    assert!(sent_back.contains("tool-output-42") && sent_back.contains("\"role\":\"tool\""), "{sent_back}");
-    let history = client.ok("chat.history", json!({ "sessionKey": SESSION }));
-    assert_eq!(roles(&history), ["user", "assistant", "toolResult", "assistant"]);
-    golden::has(&history["messages"][2], &json!({ "toolName": "exec", "isError": false }));
-}
-
-#[test]
-fn files_are_written_edited_and_read_in_the_workspace() {
-    let upstream = Upstream::script([
-        Answer::Call { name: "write", arguments: json!({ "path": "notes/day.txt", "content": "old line\n" }) },
-        Answer::Call {
-            name: "edit",
-            arguments: json!({ "path": "notes/day.txt", "oldText": "old", "newText": "new" }),
-        },
-        Answer::Call { name: "read", arguments: json!({ "path": "notes/day.txt" }) },
-        Answer::say("done"),
-    ]);
-    let gateway = Gateway::on(&upstream);
-    let mut client = gateway.operator();
-    say(&mut client, SESSION, "keep a note", "run-1");
-    let text = std::fs::read_to_string(gateway.workspace().join("notes/day.txt")).expect("the file is there");
-    assert_eq!(text, "new line\n");
-    let asked = upstream.wait_asked(4);
-    let read = asked[3].body["messages"].as_array().expect("messages").last().expect("a message").to_string();
-    assert!(read.contains("new line"), "{read}");
-}
-
-#[test]
-fn a_denied_tool_is_not_offered_and_not_run() {
-    let upstream = Upstream::script([
-        Answer::Call { name: "exec", arguments: json!({ "command": "touch forbidden" }) },
-        Answer::say("I could not."),
-    ]);
-    let gateway = Gateway::start(upstream.config_and(json!({ "tools": { "deny": ["exec"] } })));
-    let mut client = gateway.operator();
-    say(&mut client, SESSION, "try", "run-1");
-    let asked = upstream.wait_asked(2);
-    assert!(!asked[0].body["tools"].to_string().contains("\"name\":\"exec\""));
-    assert!(!gateway.workspace().join("forbidden").exists());
-    assert!(asked[1].body["messages"].to_string().contains("exec"), "the model is told");
-}
-
-#[test]
-fn a_command_that_runs_too_long_or_says_too_much_is_cut() {
-    let upstream = Upstream::script([
-        Answer::Call { name: "exec", arguments: json!({ "command": "sleep 600", "timeout": 1 }) },
-        Answer::Call { name: "exec", arguments: json!({ "command": "yes | head -c 20000000" }) },
-        Answer::say("done"),
-    ]);
-    let gateway = Gateway::on(&upstream);
-    let mut client = gateway.operator();
-    say(&mut client, SESSION, "go", "run-1");
-    let asked = upstream.wait_asked(3);
-    let last =
-        |index: usize| asked[index].body["messages"].as_array().expect("messages").last().expect("one").to_string();
-    assert!(last(1).contains("time"), "{}", last(1));
-    assert!(last(2).len() < 1_000_000, "{} bytes came back", last(2).len());
-}
-
-#[test]
-fn a_busy_upstream_is_asked_again() {
-    let upstream = Upstream::script([
-        Answer::Refuse(429, "slow down"),
-        Answer::Refuse(503, "not now"),
-        Answer::say("third time lucky"),
-    ]);
-    let gateway = Gateway::on(&upstream);
-    let mut client = gateway.operator();
-    send(&mut client, SESSION, "hello", "run-1");
-    let frames = client.frames_until("the final", |frame| chat_state(frame) == Some("final"));
-    let retries = payloads(&frames, "agent")
-        .into_iter()
-        .filter(|agent| agent["stream"] == "run_status" && agent["data"]["phase"] == "retrying")
-        .count();
-    assert_eq!(retries, 2, "each retry is told");
-    assert_eq!(upstream.asked().len(), 3);
-}
-
-#[test]
-fn a_refusal_that_will_not_change_is_told_at_once() {
-    let upstream = Upstream::script([Answer::Refuse(400, "stub bad request")]);
-    let gateway = Gateway::on(&upstream);
-    let mut client = gateway.operator();
-    send(&mut client, SESSION, "hello", "run-1");
-    let error = client.event_where("chat", |chat| chat["state"] == "error");
-    golden::has(&error["payload"], &json!({ "runId": "run-1", "state": "error" }));
-    assert!(!error["payload"]["errorMessage"].as_str().expect("a message").is_empty());
-    assert_eq!(upstream.asked().len(), 1);
-}
-
-#[test]
-fn the_agent_methods_second_answer_is_an_error_when_the_model_fails() {
-    let upstream = Upstream::script([Answer::Refuse(400, "stub bad request")]);
-    let gateway = Gateway::on(&upstream);
-    let mut client = gateway.operator();
-    let id = client.request("agent", json!({ "message": "hi", "sessionKey": SESSION, "idempotencyKey": "run-1" }));
-    golden::has(&client.response(&id).expect("accepted"), &json!({ "status": "accepted" }));
-    let error = client.response(&id).expect_err("the failure");
-    assert_eq!(error["code"], "UNAVAILABLE", "{error:#}");
-    assert!(!error["message"].as_str().expect("a message").is_empty());
-}
-
-#[test]
-fn the_next_model_is_asked_when_the_first_one_fails() {
-    let broken = Upstream::script([Answer::Refuse(400, "no such model")]);
-    let sound = Upstream::script([Answer::say("the second one answers")]);
-    let config = json!({
-        "agents": { "defaults": { "model": { "primary": "broken/stub-model", "fallbacks": ["sound/stub-model"] } } },
-        "models": { "providers": {
-            "broken": broken.provider("openai-completions"),
-            "sound": sound.provider("openai-completions"),
-        } },
-    });
-    let gateway = Gateway::start(config);
-    let mut client = gateway.operator();
-    send(&mut client, SESSION, "hello", "run-1");
-    let frames = client.frames_until("the final", |frame| chat_state(frame) == Some("final"));
-    let text = &payloads(&frames, "chat").pop().expect("the final")["message"]["content"][0]["text"];
-    assert_eq!(text, "the second one answers");
-    let history = client.ok("chat.history", json!({ "sessionKey": SESSION }));
-    golden::has(&history["messages"][1], &json!({ "provider": "sound" }));
-}
-
-#[test]
-fn an_upstream_that_dies_in_the_middle_is_not_asked_again() {
-    for answer in [Answer::Die(pieces("half an ")), Answer::Rubbish] {
-        let upstream = Upstream::script([answer, Answer::say("whole again")]);
-        let gateway = Gateway::on(&upstream);
-        let mut client = gateway.operator();
-        send(&mut client, SESSION, "hello", "run-1");
-        let error = client.event_where("chat", |chat| chat["state"] == "error");
-        assert!(!error["payload"]["errorMessage"].as_str().expect("a message").is_empty());
-        assert_eq!(upstream.asked().len(), 1);
-        say(&mut client, SESSION, "again", "run-2");
-    }
-}
-
-#[test]
-fn a_run_ends_at_its_own_deadline_when_the_upstream_stalls() {
-    for answer in [Answer::Silent, Answer::Stall(pieces("a beginning "))] {
-        let upstream = Upstream::script([answer]);
-        let gateway = Gateway::on(&upstream);
-        let mut client = gateway.operator();
-        let params = json!({ "message": "hi", "sessionKey": SESSION, "idempotencyKey": "run-1", "timeout": 1 });
-        let id = client.request("agent", params);
-        client.response(&id).expect("accepted");
-        let end = client.response(&id);
-        let text = format!("{end:?}");
-        assert!(text.contains("time"), "the end says that time ran out: {text}");
-        upstream.left(0, ABORT).expect("the upstream call is given up");
-    }
-}
-
-#[test]
-fn nobody_at_the_upstreams_address_is_a_clear_error() {
-    let gone = Upstream::friendly();
-    let mut config = gone.config();
-    // A port of our own that nobody listens on.
-    let port = crate::support::gateway::free_port();
-    config["models"]["providers"]["stub"]["baseUrl"] = json!(format!("http://127.0.0.1:{port}/v1"));
-    let gateway = Gateway::start(config);
-    let mut client = gateway.operator();
-    send(&mut client, SESSION, "hello", "run-1");
-    let error = client.event_where("chat", |chat| chat["state"] == "error");
-    let message = error["payload"]["errorMessage"].as_str().expect("a message").to_owned();
-    assert!(message.contains("refused") || message.contains("connect"), "{message}");
-}
-
-#[test]
 fn a_killed_gateway_remembers_the_message_it_acknowledged() {
     let upstream = Upstream::script([Answer::Stall(pieces("half ")), Answer::say("whole")]);
     let gateway = Gateway::on(&upstream);
@@ -512,142 +339,50 @@ fn readers_watch_and_strangers_hear_nothing() {
 }
 
 #[test]
-fn anthropic_speaks_too() {
-    let upstream = Upstream::script([
-        Answer::Call { name: "exec", arguments: json!({ "command": "echo tool-output-42" }) },
-        Answer::say("The tool said 42."),
-    ]);
-    let config = json!({
-        "agents": { "defaults": { "model": { "primary": "claude/stub-model" } } },
-        "models": { "providers": { "claude": upstream.provider("anthropic-messages") } },
-    });
-    let gateway = Gateway::start(config);
-    let mut client = gateway.operator();
-    say(&mut client, SESSION, "use a tool", "run-1");
-    let asked = upstream.wait_asked(2);
-    assert!(asked[0].path.ends_with("/v1/messages"), "{}", asked[0].path);
-    let key = asked[0].headers.iter().find(|(name, _)| name == "x-api-key").map(|(_, value)| value.as_str());
-    assert_eq!(key, Some("sk-upstream-canary-5fb1"));
-    assert!(asked[1].body["messages"].to_string().contains("tool-output-42"));
-    let history = client.ok("chat.history", json!({ "sessionKey": SESSION }));
-    assert_eq!(roles(&history), ["user", "assistant", "toolResult", "assistant"]);
-    golden::has(&history["messages"][3], &json!({ "api": "anthropic-messages", "usage": { "output": USAGE.1 } }));
-}
-
-#[test]
-fn without_a_provider_the_built_in_model_answers_from_live_data() {
-    let gateway = Gateway::start(json!({}));
-    let mut client = gateway.operator();
-    let models = client.ok("models.list", json!({}));
-    assert!(models["models"].to_string().contains("local"), "{models:#}");
-    send(&mut client, SESSION, "How many sessions are there, and how do I add a real provider?", "run-1");
-    let end = client.event_where("chat", |chat| chat["state"] == "final");
-    let text = end["payload"]["message"]["content"][0]["text"].as_str().expect("an answer").to_owned();
-    assert!(text.contains("provider"), "{text}");
-    let mut streamed = client.take_backlog();
-    streamed.retain(|frame| chat_state(frame) == Some("delta"));
-    assert!(!streamed.is_empty(), "it streams like any other model");
-    let reply = gateway.post("/v1/chat/completions", &json!({ "messages": [{ "role": "user", "content": "status" }] }));
-    assert_eq!(reply.status, 200, "{}", reply.text());
-}
-
-#[test]
-fn the_models_list_names_the_configured_ones() {
-    let upstream = Upstream::friendly();
-    let gateway = Gateway::on(&upstream);
-    let models = gateway.operator().ok("models.list", json!({}));
-    let row = models["models"].as_array().expect("models").iter().find(|model| model["id"] == "stub-model");
-    golden::has(
-        row.expect("the configured model"),
-        &json!({
-            "id": "stub-model", "name": "Stub Model", "provider": "stub", "contextWindow": 128000,
-            "reasoning": false, "available": true,
-        }),
-    );
-}
-
-#[test]
-fn the_command_line_holds_a_conversation() {
-    let upstream = Upstream::friendly();
-    let gateway = Gateway::on(&upstream);
-    let port = gateway.port.to_string();
-    let env = [("OPENCLAW_GATEWAY_PORT", port.as_str())];
-    let run = |args: &[&str]| {
-        let output = crate::support::gateway::run(gateway.home(), args, &env);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "openclaw {args:?}: {output:?}");
-        text
-    };
-    assert!(run(&["agent", "--message", "hello", "--session-key", "cli"]).contains("Hello from upstream."));
-    for args in [
-        &["gateway", "call", "health", "--params", "{}", "--json"][..],
-        &["gateway", "health", "--json"],
-        &["gateway", "status", "--json", "--require-rpc"],
-        &["health", "--json"],
-        &["status", "--json"],
-        &["sessions", "--json"],
-        &["models", "list", "--json"],
-        &["channels", "status", "--json"],
-        &["agent", "--message", "hello again", "--json"],
-    ] {
-        let text = run(args);
-        let parsed: Result<Value, _> = serde_json::from_str(&text);
-        assert!(parsed.is_ok(), "openclaw {args:?} printed more than JSON: {text}");
-    }
-    assert!(run(&["sessions"]).contains("agent:main:cli"));
-    assert!(run(&["gateway", "status"]).contains("Connectivity probe: ok"));
-    assert!(!run(&["logs"]).is_empty());
-}
-
-#[test]
-fn the_command_line_says_when_nobody_answers() {
-    let home = crate::support::scratch::Scratch::new();
-    let port = crate::support::gateway::free_port().to_string();
-    let env = [("OPENCLAW_GATEWAY_PORT", port.as_str()), ("OPENCLAW_GATEWAY_TOKEN", "x-0123456789abcdef0123456789")];
-    let output = crate::support::gateway::run(home.path(), &["gateway", "health", "--timeout", "2000"], &env);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(output.stdout.is_empty(), "diagnostics go to stderr: {output:?}");
-    assert!(!output.stderr.is_empty());
-}
-
-#[test]
 fn a_conversation_over_http_and_one_over_the_socket_do_not_mix() {
     let upstream = Upstream::friendly();
     let gateway = Gateway::on(&upstream);
     let mut client = gateway.operator();
     say(&mut client, SESSION, "over the socket", "run-1");
     let body = json!({ "messages": [{ "role": "user", "content": "over http" }] });
-    let reply = raw::post(
-        gateway.addr(),
-        "/v1/chat/completions",
-        &[("Authorization", &crate::support::gateway::bearer())],
-        &body,
-    );
+    let reply = gateway.post("/v1/chat/completions", &body);
     assert_eq!(reply.status, 200);
     let history = client.ok("chat.history", json!({ "sessionKey": SESSION }));
     assert_eq!(roles(&history), ["user", "assistant"]);
     wait::until("both sessions are listed", || (client.ok("sessions.list", json!({}))["count"] == 2).then_some(()));
 }
 
-/// Sends a message and gives the acknowledgement.
+/// The recorded steps stand among the frames in the recorded order, each with at least the recorded fields.
 #[track_caller]
-fn send(client: &mut Ws, session: &str, message: &str, run: &str) -> Value {
-    client.ok("chat.send", json!({ "sessionKey": session, "message": message, "idempotencyKey": run }))
+fn plays(recording: &str, id: &str, frames: &[Value]) {
+    let told: Vec<(String, &Value)> =
+        frames.iter().filter_map(|frame| Some((name(frame, id)?, &frame["payload"]))).collect();
+    let mut rest = told.iter();
+    for line in recording.lines() {
+        let row: Value = serde_json::from_str(line).expect("a recording is JSON lines");
+        let found = rest.find(|(name, _)| row["step"] == name.as_str());
+        let Some((name, payload)) = found else {
+            let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+            panic!("{} is missing or out of order in {names:#?}", row["step"]);
+        };
+        let got = json!({ "step": name, "shape": golden::shape(payload) });
+        golden::has(&got, &row);
+    }
 }
 
-/// Sends a message and waits for its final event.
-#[track_caller]
-fn say(client: &mut Ws, session: &str, message: &str, run: &str) {
-    send(client, session, message, run);
-    client.event_where("chat", |chat| chat["state"] == "final" && chat["runId"] == run);
-}
-
-fn chat_state(frame: &Value) -> Option<&str> {
-    (frame["event"] == "chat").then(|| frame["payload"]["state"].as_str()).flatten()
-}
-
-fn payloads<'a>(frames: &'a [Value], event: &str) -> Vec<&'a Value> {
-    frames.iter().filter(|frame| frame["event"] == event).map(|frame| &frame["payload"]).collect()
+/// What a recording calls this frame; `None` for frames it leaves out.
+fn name(frame: &Value, id: &str) -> Option<String> {
+    let payload = &frame["payload"];
+    match frame["event"].as_str() {
+        Some("chat") => {
+            let state = payload["state"].as_str()?;
+            Some(payload["phase"].as_str().map_or(format!("chat {state}"), |phase| format!("chat {state} {phase}")))
+        }
+        Some("agent") => Some(format!("agent {}", step(payload))),
+        Some(_) => None,
+        None if frame["id"] == id => Some(format!("res {}", payload["status"].as_str()?)),
+        None => None,
+    }
 }
 
 /// Stream and phase of an agent event.
@@ -663,10 +398,6 @@ fn in_order(steps: &[String], wanted: &[&str]) {
     for step in wanted {
         assert!(rest.any(|found| found == step), "{step} is missing or out of order in {steps:#?}");
     }
-}
-
-fn roles(history: &Value) -> Vec<&str> {
-    history["messages"].as_array().expect("messages").iter().filter_map(|message| message["role"].as_str()).collect()
 }
 
 fn last_user(body: &Value) -> String {

@@ -461,7 +461,7 @@ fn a_full_disk_is_told_and_survived() {
     let refused = refused.expect("what cannot be stored is not acknowledged");
     let text = refused.to_string();
     assert!(text.contains("disk") || text.contains("store") || text.contains("write"), "{text}");
-    assert_eq!(client.ok("health", json!({})).get("ok").is_some(), true, "it still answers");
+    client.ok("health", json!({}));
     assert_eq!(gateway.get("/healthz").status, 200);
     let home = gateway.kill();
     let gateway = Gateway::with(upstream.config()).home(home).start();

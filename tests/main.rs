@@ -6,8 +6,12 @@
 mod support;
 
 mod chat;
+mod command_line;
 mod gateway_start;
+mod hostile;
 mod http;
 mod liars;
+mod models;
 mod protocol;
 mod tidy;
+mod tools;

@@ -15,8 +15,7 @@ use super::tools::policy::{Layer, Policy};
 use super::tools::{self, Tool, ToolContext, ToolLimits};
 use super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
 use super::{Engine, commands};
-use crate::config::Config;
-use crate::config::sections::ToolPolicy;
+use crate::config::{Config, ToolPolicy};
 use crate::hub::run::{
     Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status, ToolEnded, ToolOutput, ToolStarted,
 };
@@ -643,6 +642,8 @@ impl<'a> Turning<'a> {
     fn explain(&self, error: &ProviderError) -> Failure {
         let message = match error {
             ProviderError::UnknownModel { .. } | ProviderError::NoCredentials { .. } => error.to_string(),
+            // The request itself was wrong: the upstream's own words say how.
+            ProviderError::Upstream { status: 400..=499, .. } => error.detail(),
             other => format!("{} request failed: {other}", self.model),
         };
         let http_status = match error {

@@ -1,1 +1,155 @@
-//! (being built)
+//! HTTP on the gateway's port: one table of routes, one file per surface, one way to say no.
+//!
+//! A request is attributed to a client (or refused when a proxy nobody trusts is between), matched against the table,
+//! authenticated by its row's class, bounded by its row's body limit, and handled on the connection's own thread.
+//! Handlers reach the state by asking; they never hold it.
+
+mod chat_completions;
+mod chat_request;
+mod error;
+mod models;
+mod page;
+mod probes;
+pub mod table;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tiny_http::{Header, Method, Response};
+
+pub use error::HttpError;
+
+use crate::auth::{self, Caller, PeerFacts};
+use crate::config::Config;
+use crate::net::{App, Exchange, Opening, Reply, Verdict};
+use crate::rpc::{Conversation, Desk};
+
+/// The program behind the port.
+pub struct Site {
+    pub desk: Desk,
+    /// Set when everything is up; until then readiness says no.
+    pub ready: Arc<std::sync::atomic::AtomicBool>,
+}
+
+/// How a route decides who may use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Everybody.
+    Open,
+    /// The shared secret as a bearer token.
+    Operator,
+}
+
+/// One request on its way to its handler.
+pub struct Visit<'a> {
+    pub site: &'a Site,
+    pub config: Arc<Config>,
+    pub peer: PeerFacts,
+    /// Known on routes that ask for it, and where a secret was shown unasked.
+    pub caller: Option<Caller>,
+    /// What the pattern's hole matched, percent-decoded.
+    pub rest: String,
+    /// Body bytes the route takes.
+    pub limit: usize,
+}
+
+impl App for Site {
+    fn http(&self, exchange: &mut Exchange<'_>) -> Reply {
+        let head = *exchange.method() == Method::Head;
+        let reply = self.serve(exchange).unwrap_or_else(|error| error.reply());
+        // A head without a body is the printer's work; a stream has no place there.
+        if head && matches!(reply, Reply::Stream(..)) {
+            return Reply::text(405, "Method Not Allowed");
+        }
+        reply
+    }
+
+    fn socket(&self, opening: Opening) -> Verdict {
+        let policy = self.desk.shared.policy.get();
+        let attributed = auth::attribute(opening.peer.ip(), &policy.trusted_proxies, |name| opening.head.header(name));
+        match attributed {
+            Ok(peer) => Verdict::Talk(Box::new(Conversation::new(self.desk.clone(), opening.id, opening.mail, peer))),
+            Err(auth::Unattributed) => Verdict::Refuse(HttpError::unattributed().reply()),
+        }
+    }
+
+    fn headers(&self) -> &[(&'static str, &'static str)] {
+        &[
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Permissions-Policy", "camera=(), microphone=(self), geolocation=()"),
+        ]
+    }
+}
+
+impl Site {
+    fn serve(&self, exchange: &mut Exchange<'_>) -> Result<Reply, HttpError> {
+        let policy = self.desk.shared.policy.get();
+        let peer = auth::attribute(exchange.peer().ip(), &policy.trusted_proxies, |name| exchange.header(name))
+            .map_err(|auth::Unattributed| HttpError::unattributed())?;
+        let config = self.desk.shared.config.get();
+        let (route, rest) = table::find(exchange.method(), exchange.path(), &config)?;
+        let mut visit = Visit { site: self, config, caller: None, peer, rest, limit: route.limit };
+        match route.auth {
+            Auth::Operator => visit.caller = Some(self.operator(&policy, &visit.peer, exchange)?),
+            Auth::Open
+                if exchange.header("authorization").is_some() && policy.bearer(exchange.header("authorization")) =>
+            {
+                visit.caller = Some(Caller::http(visit.peer.local));
+            }
+            Auth::Open => {}
+        }
+        (route.handler)(&visit, exchange)
+    }
+
+    /// Checks the bearer token; guesses are counted with those on WebSockets.
+    fn operator(&self, policy: &auth::Policy, peer: &PeerFacts, exchange: &Exchange<'_>) -> Result<Caller, HttpError> {
+        let (attempts, now) = (&self.desk.shared.attempts, Instant::now());
+        let exempt = peer.local && peer.origin.is_none();
+        if let Some(ip) = peer.ip
+            && let auth::Verdict::Locked(rest) = attempts.may_try(ip, exempt, now)
+        {
+            return Err(HttpError::locked_out(rest.as_secs().max(1)));
+        }
+        let shown = exchange.header("authorization");
+        if policy.bearer(shown) {
+            if let Some(ip) = peer.ip {
+                attempts.succeeded(ip);
+            }
+            return Ok(Caller::http(peer.local));
+        }
+        if let (Some(ip), Some(_)) = (peer.ip, shown)
+            && !exempt
+        {
+            // A direct local program is slowed on its WebSocket; here its next try is refused as plainly.
+            attempts.failed(ip, exempt, now);
+        }
+        Err(HttpError::unauthorized())
+    }
+}
+
+impl Visit<'_> {
+    /// The body, within the route's limit.
+    pub fn body(&self, exchange: &mut Exchange<'_>) -> Result<Vec<u8>, HttpError> {
+        exchange.read_body(self.limit).map_err(|fault| HttpError::of_fault(&fault))
+    }
+}
+
+/// A JSON answer.
+fn json(status: u16, body: String) -> Reply {
+    Reply::full(
+        Response::from_data(body.into_bytes())
+            .with_status_code(status)
+            .with_header(field("Content-Type", "application/json; charset=utf-8"))
+            .with_header(field("Cache-Control", "no-store")),
+    )
+}
+
+/// A value as a JSON answer.
+fn json_of(status: u16, value: &impl serde::Serialize) -> Result<Reply, HttpError> {
+    serde_json::to_string(value).map(|text| json(status, text)).map_err(|_| HttpError::internal())
+}
+
+fn field(name: &'static str, value: &str) -> Header {
+    Header::from_bytes(name, value).expect("values written here are printable ASCII")
+}

@@ -15,5 +15,6 @@ mod sessions;
 pub mod table;
 mod writes;
 
+pub use chat::run_limit;
 pub use conversation::{Conversation, Desk};
 pub use table::{METHODS, Method, advertised, find};

@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod golden;
 pub mod raw;
 pub mod scratch;
+pub mod talk;
 pub mod upstream;
 pub mod wait;
 pub mod ws;

@@ -1,0 +1,90 @@
+//! Tools of the agent: what the model may call, where it acts, what comes back.
+
+use serde_json::json;
+
+use crate::support::talk::{SESSION, chat_state, payloads, roles, say, send};
+use crate::support::{Answer, Gateway, Upstream, Ws, golden, ws};
+
+#[test]
+fn a_tool_runs_between_two_calls_of_the_model() {
+    let upstream = Upstream::script([
+        Answer::Call { name: "exec", arguments: json!({ "command": "echo tool-output-42" }) },
+        Answer::say("The tool said 42."),
+    ]);
+    let gateway = Gateway::on(&upstream);
+    let mut client = Ws::open(gateway.addr());
+    let mut params = ws::backend(&["operator.admin"]);
+    params["caps"] = json!(["tool-events"]);
+    client.hello(params);
+    send(&mut client, SESSION, "use a tool", "run-1");
+    let frames = client.frames_until("the final", |frame| chat_state(frame) == Some("final"));
+    let tools: Vec<&str> = payloads(&frames, "agent")
+        .into_iter()
+        .filter(|agent| agent["stream"] == "tool")
+        .filter_map(|agent| agent["data"]["phase"].as_str())
+        .collect();
+    assert_eq!((tools.first(), tools.last()), (Some(&"start"), Some(&"result")), "{tools:?}");
+    let asked = upstream.wait_asked(2);
+    let offered = asked[0].body["tools"].to_string();
+    for tool in ["read", "write", "edit", "exec", "session_status"] {
+        assert!(offered.contains(&format!("\"name\":\"{tool}\"")), "{tool} is offered");
+    }
+    let sent_back = asked[1].body["messages"].as_array().expect("messages").last().expect("a message").to_string();
+    assert!(sent_back.contains("tool-output-42") && sent_back.contains("\"role\":\"tool\""), "{sent_back}");
+    let history = client.ok("chat.history", json!({ "sessionKey": SESSION }));
+    assert_eq!(roles(&history), ["user", "assistant", "toolResult", "assistant"]);
+    golden::has(&history["messages"][2], &json!({ "toolName": "exec", "isError": false }));
+}
+
+#[test]
+fn files_are_written_edited_and_read_in_the_workspace() {
+    let upstream = Upstream::script([
+        Answer::Call { name: "write", arguments: json!({ "path": "notes/day.txt", "content": "old line\n" }) },
+        Answer::Call {
+            name: "edit",
+            arguments: json!({ "path": "notes/day.txt", "oldText": "old", "newText": "new" }),
+        },
+        Answer::Call { name: "read", arguments: json!({ "path": "notes/day.txt" }) },
+        Answer::say("done"),
+    ]);
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    say(&mut client, SESSION, "keep a note", "run-1");
+    let text = std::fs::read_to_string(gateway.workspace().join("notes/day.txt")).expect("the file is there");
+    assert_eq!(text, "new line\n");
+    let asked = upstream.wait_asked(4);
+    let read = asked[3].body["messages"].as_array().expect("messages").last().expect("a message").to_string();
+    assert!(read.contains("new line"), "{read}");
+}
+
+#[test]
+fn a_denied_tool_is_not_offered_and_not_run() {
+    let upstream = Upstream::script([
+        Answer::Call { name: "exec", arguments: json!({ "command": "touch forbidden" }) },
+        Answer::say("I could not."),
+    ]);
+    let gateway = Gateway::start(upstream.config_and(json!({ "tools": { "deny": ["exec"] } })));
+    let mut client = gateway.operator();
+    say(&mut client, SESSION, "try", "run-1");
+    let asked = upstream.wait_asked(2);
+    assert!(!asked[0].body["tools"].to_string().contains("\"name\":\"exec\""));
+    assert!(!gateway.workspace().join("forbidden").exists());
+    assert!(asked[1].body["messages"].to_string().contains("exec"), "the model is told");
+}
+
+#[test]
+fn a_command_that_runs_too_long_or_says_too_much_is_cut() {
+    let upstream = Upstream::script([
+        Answer::Call { name: "exec", arguments: json!({ "command": "sleep 600", "timeout": 1 }) },
+        Answer::Call { name: "exec", arguments: json!({ "command": "yes | head -c 20000000" }) },
+        Answer::say("done"),
+    ]);
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    say(&mut client, SESSION, "go", "run-1");
+    let asked = upstream.wait_asked(3);
+    let last =
+        |index: usize| asked[index].body["messages"].as_array().expect("messages").last().expect("one").to_string();
+    assert!(last(1).contains("time"), "{}", last(1));
+    assert!(last(2).len() < 1_000_000, "{} bytes came back", last(2).len());
+}
