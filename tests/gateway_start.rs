@@ -178,7 +178,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_file_stays_as_it_is() {
     let status = gateway.ended();
     assert_eq!(status.code(), EX_CONFIG, "{}", gateway.log());
     gateway.says(&format!("Invalid config at {}:", path.display()));
-    gateway.says("openclaw.json:5 — gateway.prot: Unrecognized key: \"prot\"");
+    gateway.says("openclaw.json:5 — gateway: Unrecognized key: \"prot\"");
     gateway.says("Run \"openclaw doctor --fix\" to repair, then retry.");
     let after = std::fs::read_to_string(&path).expect("it is still there");
     assert_eq!((std::fs::metadata(&path).expect("it is there").ino(), after), before);

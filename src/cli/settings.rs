@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::output::{Shell, clean};
-use crate::config::{BindMode, Config, Mode};
+use crate::config::{BindMode, Config, LoadError, Mode, load};
 use crate::sys::log_dir::{log_dir, log_file_name};
 use crate::sys::paths::Paths;
 use crate::sys::{Env, clock};
@@ -31,7 +31,7 @@ impl Settings {
     pub fn load(shell: &Shell) -> Result<Settings, Failure> {
         let paths = Paths::resolve(&shell.env, &shell.selector).map_err(|bad| Failure::usage(bad.to_string()))?;
         let base = if paths.profile.as_deref() == Some("dev") { DEV_PORT } else { DEFAULT_PORT };
-        let (config, problems) = read(&paths);
+        let (config, problems) = read(&paths, &shell.env);
         let mut settings = Settings::of(Config { path: paths.config.clone(), ..config }, base);
         settings.config.paths = Some(Arc::new(paths));
         settings.problems = problems;
@@ -101,23 +101,14 @@ impl Settings {
     }
 }
 
-fn read(paths: &Paths) -> (Config, Vec<String>) {
-    let text = match std::fs::read_to_string(&paths.config) {
-        Ok(text) => text,
-        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return (Config::default(), Vec::new()),
-        Err(failed) => return (Config::default(), vec![format!("read {}: {failed}", paths.config.display())]),
-    };
-    let options = jsonc_parser::ParseOptions::default();
-    let parsed =
-        jsonc_parser::cst::CstRootNode::parse(&text, &options).map(|root| root.to_serde_value().unwrap_or_default());
-    let problems = match parsed {
-        Ok(tree) => match serde_path_to_error::deserialize::<_, Config>(tree) {
-            Ok(config) => return (Config { exists: true, ..config }, Vec::new()),
-            Err(wrong) => vec![wrong.to_string()],
-        },
-        Err(wrong) => vec![wrong.to_string()],
-    };
-    (Config { exists: true, ..Config::default() }, problems)
+fn read(paths: &Paths, env: &Env) -> (Config, Vec<String>) {
+    match load(paths, env) {
+        Ok(config) => (config, Vec::new()),
+        Err(LoadError::Invalid { lines, .. }) => (Config { exists: true, ..Config::default() }, lines),
+        Err(LoadError::Read { path, source }) => {
+            (Config { exists: true, ..Config::default() }, vec![format!("read {}: {source}", path.display())])
+        }
+    }
 }
 
 /// The port of the protocol.
