@@ -11,6 +11,7 @@ use super::output::{Shell, clean};
 use crate::config::{BindMode, Config, LoadError, Mode, load};
 use crate::sys::log_dir::{log_dir, log_file_name};
 use crate::sys::paths::Paths;
+use crate::sys::secret::Secret;
 use crate::sys::{Env, clock};
 
 /// The configuration as the command line sees it.
@@ -40,6 +41,13 @@ impl Settings {
             (settings.port, settings.port_source) = (port, "env");
         }
         Ok(settings)
+    }
+
+    /// The token this host's gateway made for itself because nobody configured one.
+    pub fn own_token(&self) -> Option<Secret> {
+        let paths = self.config.paths.as_ref()?;
+        let text = std::fs::read_to_string(crate::gateway::token_file(paths)).ok()?;
+        Some(text.trim()).filter(|token| !token.is_empty()).map(Secret::new)
     }
 
     /// A configuration with nothing from the environment; `base` is the port when the file names none.
