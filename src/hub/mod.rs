@@ -264,6 +264,11 @@ impl State {
         self.health.clone().unwrap_or_else(|| Arc::new(self.look(now)))
     }
 
+    /// What health reports has changed: the next one who asks gets a new look.
+    fn forget_health(&mut self) {
+        self.health = None;
+    }
+
     /// Looks at everything again.
     pub fn refresh_health(&mut self, now: Now) {
         self.health_version += 1;

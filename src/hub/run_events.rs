@@ -199,6 +199,7 @@ impl State {
         let Some(run) = self.runs.get_mut(run_id) else { return };
         run.session_id = Some(accepted.session_id);
         self.seen.touch(&run.session_key, &run.agent_id, now.ms, accepted.created);
+        self.forget_health();
         self.timing(run_id, "dispatch-started", now);
         self.session_changed(run_id, Some(("send", &accepted.row)), None, now);
         if let Some(stored) = accepted.stored {
