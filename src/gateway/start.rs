@@ -149,7 +149,8 @@ impl Gateway {
             url: url.clone(),
         });
         let ready = Arc::new(AtomicBool::new(false));
-        let site = Site { desk: Desk { hub: hub.clone(), pool, shared }, ready: ready.clone() };
+        let desk = Desk { hub: hub.clone(), pool, shared };
+        let site = Site { desk, engine: engine.clone(), ready: ready.clone() };
         let server = Server::start(listeners, Arc::new(site), limits, tls)
             .map_err(|e| StartError::Failed(format!("start serving: {e}")))?;
         Ok(Gateway { server, hub, store, state_ended, url, engine, knowledge, ready, started })

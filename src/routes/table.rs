@@ -2,9 +2,10 @@
 
 use tiny_http::Method;
 
-use super::{Auth, HttpError, Visit, chat_completions, models, page, probes};
+use super::{Auth, HttpError, Visit, chat_completions, embeddings, models, page, probes, responses};
 use crate::config::Config;
 use crate::net::{Exchange, Reply};
+use crate::wire::scope::Scope;
 
 /// One row.
 pub struct Route {
@@ -26,7 +27,7 @@ macro_rules! routes {
         pub static ROUTES: &[Route] = &[ $( Route {
             method: routes!(@method $method),
             pattern: $pattern,
-            auth: Auth::$auth,
+            auth: routes!(@auth $auth),
             enabled: $enabled,
             limit: $limit,
             handler: $handler,
@@ -34,6 +35,9 @@ macro_rules! routes {
     };
     (@method GET) => { Method::Get };
     (@method POST) => { Method::Post };
+    (@auth Open) => { Auth::Open };
+    (@auth Operator) => { Auth::Operator };
+    (@auth $scope:ident) => { Auth::Needs(Scope::$scope) };
 }
 
 routes! {
@@ -43,14 +47,22 @@ routes! {
     GET  "/readyz"              Open,     always, 0, probes::ready;
     GET  "/startup"             Open,     always, 0, probes::started;
     GET  "/startupz"            Open,     always, 0, probes::started;
-    GET  "/v1/models"           Operator, |c| c.gateway.http.endpoints.chat_completions.enabled, 0, models::list;
-    GET  "/v1/models/{rest..}"  Operator, |c| c.gateway.http.endpoints.chat_completions.enabled, 0, models::get;
-    POST "/v1/chat/completions" Operator, |c| c.gateway.http.endpoints.chat_completions.enabled, 20 << 20, chat_completions::create;
+    GET  "/v1/models"           Read,     openai, 0, models::list;
+    GET  "/v1/models/{rest..}"  Read,     openai, 0, models::get;
+    POST "/v1/chat/completions" Write,    |c| c.gateway.http.endpoints.chat_completions.enabled, 20 << 20, chat_completions::create;
+    POST "/v1/embeddings"       Write,    openai, 5 << 20, embeddings::create;
+    POST "/v1/responses"        Write,    |c| c.gateway.http.endpoints.responses.enabled, 20 << 20, responses::create;
     GET  "/"                    Open,     always, 0, page::welcome;
 }
 
 fn always(_: &Config) -> bool {
     true
+}
+
+/// Either of the two surfaces that share models and embeddings.
+fn openai(config: &Config) -> bool {
+    let endpoints = &config.gateway.http.endpoints;
+    endpoints.chat_completions.enabled || endpoints.responses.enabled
 }
 
 /// The row for a request, and what its hole matched. A row that is switched off is not there.

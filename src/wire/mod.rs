@@ -10,6 +10,7 @@ pub mod channels;
 pub mod chat;
 pub mod connect;
 pub mod decode;
+pub mod embeddings;
 pub mod error;
 pub mod event;
 pub mod frame;
@@ -18,6 +19,7 @@ pub mod logs;
 pub mod models;
 pub mod openai;
 pub mod presence;
+pub mod responses;
 pub mod scope;
 pub mod session;
 
