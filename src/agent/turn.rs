@@ -261,7 +261,7 @@ impl<'a> Turning<'a> {
         self.registry.info(model).map_or(0, |info| info.context_window)
     }
 
-    fn policy(&self) -> Policy {
+    pub(super) fn policy(&self) -> Policy {
         let layer = |origin: String, policy: &ToolPolicy| Layer {
             origin,
             profile: policy.profile.clone(),
@@ -476,7 +476,7 @@ impl<'a> Turning<'a> {
         }
     }
 
-    fn run_tool(&self, tool: &Tool, call: &ToolCall) -> tools::ToolOutcome {
+    pub(super) fn run_tool(&self, tool: &Tool, call: &ToolCall) -> tools::ToolOutcome {
         let workspace = self.workspace();
         if let Err(error) = std::fs::create_dir_all(&workspace) {
             let text = format!("The workspace {} could not be made: {error}", workspace.display());

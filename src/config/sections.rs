@@ -286,6 +286,17 @@ pub struct PluginEntry {
     pub config: Value,
 }
 
+impl PluginsConfig {
+    /// Whether a plugin that is off by default was switched on, and nothing switches it off again.
+    pub fn enables(&self, id: &str) -> bool {
+        let named = |list: &[String]| list.iter().any(|own| own == id);
+        self.enabled != Some(false)
+            && !named(&self.deny)
+            && (self.allow.is_empty() || named(&self.allow))
+            && self.entries.get(id).and_then(|entry| entry.enabled) == Some(true)
+    }
+}
+
 impl LogLevel {
     /// The nearest level of the `log` crate; `Fatal` has none of its own.
     pub fn filter(self) -> log::LevelFilter {

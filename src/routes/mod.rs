@@ -4,6 +4,7 @@
 //! authenticated by its row's class, bounded by its row's body limit, and handled on the connection's own thread.
 //! Handlers reach the state by asking; they never hold it.
 
+mod admin_rpc;
 mod asking;
 mod chat_completions;
 mod chat_request;
@@ -11,12 +12,15 @@ mod documents;
 mod embeddings;
 mod error;
 mod following;
+mod hooks;
 mod models;
 mod page;
 mod probes;
 mod responses;
 mod responses_request;
+mod session_pages;
 pub mod table;
+mod tools_invoke;
 mod untrusted;
 
 use std::sync::Arc;
@@ -25,11 +29,14 @@ use std::time::Instant;
 use tiny_http::{Header, Method, Response};
 
 pub use error::HttpError;
+pub use hooks::Hooks;
+pub use hooks::policy::problem as hooks_problem;
 
 use crate::agent::Engine;
 use crate::auth::{self, Caller, PeerFacts};
 use crate::config::Config;
 use crate::net::{App, Exchange, Opening, Reply, Verdict};
+use crate::rpc::admin::Admin;
 use crate::rpc::{Conversation, Desk};
 use crate::wire::scope::{Scope, Scopes};
 
@@ -38,6 +45,8 @@ pub struct Site {
     pub desk: Desk,
     /// Providers, tools and the store, for what is answered without a run.
     pub engine: Arc<Engine>,
+    pub admin: Admin,
+    pub hooks: Hooks,
     /// Set when everything is up; until then readiness says no.
     pub ready: Arc<std::sync::atomic::AtomicBool>,
 }

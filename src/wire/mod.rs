@@ -15,6 +15,7 @@ pub mod error;
 pub mod event;
 pub mod frame;
 pub mod health;
+pub mod hooks;
 pub mod logs;
 pub mod models;
 pub mod openai;
@@ -22,6 +23,7 @@ pub mod presence;
 pub mod responses;
 pub mod scope;
 pub mod session;
+pub mod tools;
 
 /// The version of the protocol this gateway speaks.
 pub const PROTOCOL: u32 = 4;
