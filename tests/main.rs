@@ -10,6 +10,7 @@ mod command_line;
 mod gateway_start;
 mod hostile;
 mod http;
+mod http_openai;
 mod liars;
 mod models;
 mod protocol;

@@ -37,8 +37,8 @@ pub use gateway::{AuthMode, BindMode, GatewayConfig, Mode};
 pub use load::{LoadError, load};
 pub use models::{ModelApi, ModelConfig, ModelsConfig, ProviderConfig};
 pub use sections::{
-    CommandsConfig, CronConfig, EnvConfig, HooksConfig, LoggingConfig, MessagesConfig, MetaConfig, PluginsConfig,
-    SecretsConfig, SessionConfig, ToolsConfig, UiConfig,
+    CommandsConfig, CronConfig, EnvConfig, HooksConfig, LoggingConfig, MemoryConfig, MessagesConfig, MetaConfig,
+    PluginsConfig, SecretsConfig, SessionConfig, ToolsConfig, UiConfig,
 };
 
 /// Everything the configuration file says, typed, with defaults filled in.
@@ -58,6 +58,7 @@ pub struct Config {
     pub env: EnvConfig,
     pub commands: CommandsConfig,
     pub messages: MessagesConfig,
+    pub memory: MemoryConfig,
     pub ui: UiConfig,
     pub meta: MetaConfig,
     pub secrets: SecretsConfig,

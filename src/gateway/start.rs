@@ -18,7 +18,8 @@ use crate::hub::run::{NewRun, Starter, Waiting};
 use crate::hub::{Boot, Event, Hub, Now, Parts, Pool, Shared, State, Stop, TaskContext};
 use crate::net::{Limits, Server, TlsConfig};
 use crate::providers::discover;
-use crate::routes::Site;
+use crate::routes::{Hooks, Site, hooks_problem};
+use crate::rpc::admin::Admin;
 use crate::rpc::{self, Desk};
 use crate::store::sessions::{self, ListFilter};
 use crate::store::{StateLock, Store, StoreError, inbox};
@@ -49,6 +50,9 @@ pub fn run(options: &Options, env: &Env) -> Result<(), StartError> {
     log::info!("loading configuration… {}", prepared.config.path.display());
     for warning in &prepared.warnings {
         log::warn!("{warning}");
+    }
+    if let Some(problem) = hooks_problem(&prepared.config) {
+        log::error!("{problem}");
     }
     log::info!("resolving authentication… {}", prepared.policy.mode.as_str());
     log::info!("starting...");
@@ -151,7 +155,14 @@ impl Gateway {
             url: url.clone(),
         });
         let ready = Arc::new(AtomicBool::new(false));
-        let site = Site { desk: Desk { hub: hub.clone(), pool, shared }, ready: ready.clone() };
+        let desk = Desk { hub: hub.clone(), pool, shared };
+        let site = Site {
+            desk,
+            engine: engine.clone(),
+            admin: Admin::default(),
+            hooks: Hooks::default(),
+            ready: ready.clone(),
+        };
         let server = Server::start(listeners, Arc::new(site), limits, tls)
             .map_err(|e| StartError::Failed(format!("start serving: {e}")))?;
         Ok(Gateway { server, hub, store, state_ended, url, engine, knowledge, ready, started })

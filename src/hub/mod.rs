@@ -8,6 +8,7 @@
 //! is why there is no lock order to document.
 
 pub mod event;
+pub mod followers;
 pub mod handle;
 pub mod health;
 pub mod peers;
@@ -22,6 +23,7 @@ pub mod shared;
 pub mod tasks;
 pub mod ticket;
 pub mod timers;
+pub mod wakes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -35,12 +37,14 @@ pub use shared::{Boot, Catalogue, Shared, main_key};
 pub use tasks::{Pool, TaskContext};
 pub use ticket::Ticket;
 
+use followers::Followers;
 use health::Seen;
 use peers::{Peer, Peers};
 use presence::Presence;
 use pulse::Pulse;
 use runs::Runs;
 use timers::{Due, Timers};
+use wakes::Wakes;
 
 use crate::net::CloseReason;
 use crate::store::Store;
@@ -71,6 +75,8 @@ pub struct State {
     pub runs: Runs,
     pub seen: Seen,
     pub timers: Timers,
+    pub followers: Followers,
+    pub wakes: Wakes,
     pub pulse: Pulse,
     health_version: u64,
     /// What hello-ok and `health` answer between two looks.
@@ -107,6 +113,8 @@ impl State {
             runs: Runs::new(parts.launcher),
             seen: parts.seen,
             timers: Timers::default(),
+            followers: Followers::default(),
+            wakes: Wakes::default(),
             pulse: Pulse::new(now.at),
             health_version: 1,
             health: None,
