@@ -98,10 +98,10 @@ impl Work<'_> {
             }
             Kind::Object(entries) => {
                 let mut keep = Vec::with_capacity(entries.len());
-                for Entry { key, at, mut value } in std::mem::take(entries) {
+                for Entry { key, at, start, mut value } in std::mem::take(entries) {
                     let inner = names.and_then(|names| names.child(&key));
                     if self.node(&mut value, &keys::join(path, &key), inner) {
-                        keep.push(Entry { key, at, value });
+                        keep.push(Entry { key, at, start, value });
                     }
                 }
                 *entries = keep;
