@@ -22,6 +22,7 @@ pub mod load;
 pub mod models;
 pub mod redact;
 pub mod resolve;
+pub mod schema;
 pub mod secrets;
 pub mod sections;
 pub mod write;
