@@ -72,7 +72,12 @@ fn a_value_is_read_changed_and_taken_out_and_the_rest_stays() {
     let scene = Scene::new(MINE);
     assert_eq!(scene.run(&["config", "get", "gateway.port"]).out, "18789\n");
     let ran = scene.run(&["config", "set", "gateway.port", "1234"]);
-    assert_eq!((ran.status, ran.out.as_str()), (0, "Updated gateway.port. Restart the gateway to apply.\n"), "{}", ran.err);
+    assert_eq!(
+        (ran.status, ran.out.as_str()),
+        (0, "Updated gateway.port. Restart the gateway to apply.\n"),
+        "{}",
+        ran.err
+    );
     assert_eq!(scene.text(), MINE.replace("18789", "1234"));
     let ran = scene.run(&["config", "set", "logging.level", "debug"]);
     assert_eq!(ran.out, "Updated logging.level. Change will apply without restarting the gateway.\n");
@@ -87,9 +92,17 @@ fn a_value_is_read_changed_and_taken_out_and_the_rest_stays() {
 fn secrets_are_not_shown_and_substitutions_are_not_written() {
     let mut scene = Scene::new(MINE);
     scene.env.push(("KEY".to_owned(), "canary-key".to_owned()));
-    for args in [&["config", "get", "gateway"][..], &["config", "get", "models", "--json"], &["config", "explain", "gateway.auth.token"]] {
+    for args in [
+        &["config", "get", "gateway"][..],
+        &["config", "get", "models", "--json"],
+        &["config", "explain", "gateway.auth.token"],
+    ] {
         let ran = scene.run(args);
-        assert!(ran.status == 0 && !ran.out.contains("canary") && ran.out.contains("REDACTED"), "{args:?}: {}", ran.out);
+        assert!(
+            ran.status == 0 && !ran.out.contains("canary") && ran.out.contains("REDACTED"),
+            "{args:?}: {}",
+            ran.out
+        );
     }
     assert_eq!(scene.run(&["config", "set", "gateway.port", "1"]).status, 0);
     assert!(scene.text().contains("'${KEY}'") && !scene.text().contains("canary-key"));
@@ -116,7 +129,8 @@ fn what_would_not_start_is_refused_and_told_whole() {
 #[test]
 fn a_condition_that_does_not_hold_changes_nothing() {
     let scene = Scene::new(MINE);
-    let set = |flag: &[&str]| scene.run(&[&["config", "set", "gateway.port", "5", "--strict-json"], flag].concat()).status;
+    let set =
+        |flag: &[&str]| scene.run(&[&["config", "set", "gateway.port", "5", "--strict-json"], flag].concat()).status;
     assert_eq!(set(&["--expect-current-json", "1"]), 1);
     assert_eq!(set(&["--expect-current-absent"]), 1);
     assert_eq!(scene.text(), MINE);
@@ -162,7 +176,9 @@ fn validation_tells_every_problem_with_its_place() {
 fn explain_says_where_a_value_is_from_and_what_a_change_does() {
     let scene = Scene::new(MINE);
     let out = scene.run(&["config", "explain", "gateway.port"]).out;
-    for part in ["value: 18789", "openclaw.json:3:35", "default: 18789", "change: restart", "OPENCLAW_GATEWAY_PORT (not set"] {
+    for part in
+        ["value: 18789", "openclaw.json:3:35", "default: 18789", "change: restart", "OPENCLAW_GATEWAY_PORT (not set"]
+    {
         assert!(out.contains(part), "{part}: {out}");
     }
     assert!(scene.run(&["config", "explain", "gateway.reload.mode"]).out.contains("source: default"));
@@ -177,7 +193,10 @@ fn setup_makes_what_is_missing_and_overwrites_nothing() {
     let first = scene.run(&["setup", "--json", "--gateway-port", "4242"]);
     assert_eq!(first.status, 0, "{}", first.err);
     let text = scene.text();
-    assert_eq!(first.json()["added"], json!(["gateway.mode", "gateway.port", "gateway.auth.mode", "gateway.auth.token"]));
+    assert_eq!(
+        first.json()["added"],
+        json!(["gateway.mode", "gateway.port", "gateway.auth.mode", "gateway.auth.token"])
+    );
     assert!(text.contains("\"local\"") && text.contains("4242") && text.starts_with("//"), "{text}");
     assert!(scene.dir.join("workspace/AGENTS.md").is_file());
     let second = scene.run(&["setup", "--gateway-port", "1"]);
@@ -196,5 +215,8 @@ fn a_patch_from_a_file_is_merged() {
     let patch = scene.dir.join("patch.json5");
     std::fs::write(&patch, "{ gateway: { port: null, bind: 'lan' } }").expect("written");
     let ran = scene.run(&["config", "patch", "--file", patch.to_str().expect("UTF-8")]);
-    assert_eq!((ran.status, scene.text()), (0, MINE.replace(" port: 18789,", "").replace("' } },\n  models", "' }, bind: \"lan\" },\n  models")));
+    assert_eq!(
+        (ran.status, scene.text()),
+        (0, MINE.replace(" port: 18789,", "").replace("' } },\n  models", "' }, bind: \"lan\" },\n  models"))
+    );
 }

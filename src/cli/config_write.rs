@@ -27,7 +27,8 @@ const MAX_PATCH: u64 = 8 << 20;
 const MAX_PIPED: u64 = 1 << 20;
 
 /// Maps people fill by hand: replacing one must not lose an entry unnoticed.
-const KEPT: [&str; 5] = ["agents.defaults.models", "agents.entries", "models.providers", "plugins.entries", "auth.profiles"];
+const KEPT: [&str; 5] =
+    ["agents.defaults.models", "agents.entries", "models.providers", "plugins.entries", "auth.profiles"];
 
 /// Changes one value.
 pub fn set(shell: &mut Shell, args: &ConfigSet) -> Result<(), Failure> {
@@ -61,13 +62,17 @@ pub fn set(shell: &mut Shell, args: &ConfigSet) -> Result<(), Failure> {
     } else {
         "value"
     };
-    file.finish(shell, text, &Report {
-        mode,
-        operations: 1,
-        done: format!("Updated {}.", args.path),
-        dry_run: args.dry_run,
-        json: args.json && args.dry_run,
-    })
+    file.finish(
+        shell,
+        text,
+        &Report {
+            mode,
+            operations: 1,
+            done: format!("Updated {}.", args.path),
+            dry_run: args.dry_run,
+            json: args.json && args.dry_run,
+        },
+    )
 }
 
 /// Takes one key out.
@@ -96,7 +101,8 @@ pub fn patch(shell: &mut Shell, args: &ConfigPatch) -> Result<(), Failure> {
         _ => return Err(Failure::usage("config patch needs --file or --stdin")),
     };
     let text = String::from_utf8(text).map_err(|_| Failure::refused("the patch is not UTF-8"))?;
-    let parsed = json5::parse(&text, 0).map_err(|error| Failure::refused(format!("the patch is not JSON5: {error}")))?;
+    let parsed =
+        json5::parse(&text, 0).map_err(|error| Failure::refused(format!("the patch is not JSON5: {error}")))?;
     let tree = parsed.root.to_value();
     let Value::Object(map) = &tree else { return Err(Failure::refused("the patch must be an object")) };
     let file = Open::read(shell)?;
@@ -155,23 +161,26 @@ impl Open {
         if text == self.text {
             return shell.line("No change.");
         }
-        checked.and_then(|_| {
-            write::write(&self.paths, &shell.env, &self.hash, &text, Clobber::Refuse).map_err(|error| failed(&error))
-        }).and_then(|written| {
-            let hint = self.hint(&written.config);
-            if report.json {
-                let path = self.paths.config.display().to_string();
-                return shell.json(&json!({"ok": true, "configPath": path, "hash": written.config.hash, "hint": hint}));
-            }
-            shell.line(format!("{} {hint}", report.done))
-        })
+        checked
+            .and_then(|_| {
+                write::write(&self.paths, &shell.env, &self.hash, &text, Clobber::Refuse)
+                    .map_err(|error| failed(&error))
+            })
+            .and_then(|written| {
+                let hint = self.hint(&written.config);
+                if report.json {
+                    let path = self.paths.config.display().to_string();
+                    return shell
+                        .json(&json!({"ok": true, "configPath": path, "hash": written.config.hash, "hint": hint}));
+                }
+                shell.line(format!("{} {hint}", report.done))
+            })
     }
 
     /// What the new text would mean; the failure a write would end with.
     fn check(&self, shell: &Shell, text: &str) -> Result<Config, Failure> {
-        let config = load::parse(text, &self.paths, &shell.env).map_err(|error| {
-            failed(&WriteError::Invalid { error, rejected: None })
-        })?;
+        let config = load::parse(text, &self.paths, &shell.env)
+            .map_err(|error| failed(&WriteError::Invalid { error, rejected: None }))?;
         // What an included file says may win over, or add to, what was just written here.
         let written = json5::parse(text, 0).map(|parsed| parsed.root.to_value()).unwrap_or_default();
         if config.files.len() > 1 && diff::overlaid(&self.tree, &written, &config.tree) {
@@ -180,7 +189,13 @@ impl Open {
         Ok(config)
     }
 
-    fn dry_run(&self, shell: &mut Shell, text: &str, report: &Report, checked: Result<Config, Failure>) -> Result<(), Failure> {
+    fn dry_run(
+        &self,
+        shell: &mut Shell,
+        text: &str,
+        report: &Report,
+        checked: Result<Config, Failure>,
+    ) -> Result<(), Failure> {
         if report.json {
             let error = checked.as_ref().err().map(|failure| json!({"kind": "schema", "message": failure.message}));
             let missing = checked.as_ref().ok().and_then(|config| self.newly_unresolved(config));
@@ -232,7 +247,9 @@ impl Open {
         let needs = changes.iter().map(|change| change.reload).max().unwrap_or(Reload::Nothing);
         match needs {
             Reload::Nothing => "No gateway restart needed.",
-            Reload::Hot if new.gateway.reload.mode != ReloadMode::Off => "Change will apply without restarting the gateway.",
+            Reload::Hot if new.gateway.reload.mode != ReloadMode::Off => {
+                "Change will apply without restarting the gateway."
+            }
             _ => "Restart the gateway to apply.",
         }
     }

@@ -35,7 +35,8 @@ pub fn run(shell: &mut Shell, args: &Setup) -> Result<(), Failure> {
     let missing = missing(&file, &old, args);
     let mut text = file.text.clone();
     if text.is_empty() {
-        text = "// Made by `openclaw setup`; `openclaw config explain <key>` says what a key is for.\n{\n}\n".to_owned();
+        text =
+            "// Made by `openclaw setup`; `openclaw config explain <key>` says what a key is for.\n{\n}\n".to_owned();
     }
     for (path, value) in &missing {
         text = edit::set(&text, &keys::split(path), value).map_err(|error| Failure::refused(error.to_string()))?;

@@ -248,7 +248,9 @@ impl fmt::Display for EditError {
         match self {
             EditError::Syntax(error) => write!(f, "JSON5 parse failed: {error}"),
             EditError::NotASection { path, found } => write!(f, "{path} is {found}: nothing can be below it"),
-            EditError::NoSuchItem { path, length } => write!(f, "{path} has {length} items; the next one is [{length}]"),
+            EditError::NoSuchItem { path, length } => {
+                write!(f, "{path} has {length} items; the next one is [{length}]")
+            }
             EditError::Twice { key, line } => {
                 write!(f, "key {key:?} is written twice (first in line {line}): remove one of them by hand first")
             }

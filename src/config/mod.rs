@@ -103,6 +103,13 @@ pub struct Config {
     pub paths: Option<Arc<Paths>>,
 }
 
+impl Config {
+    /// Whether a variable settings may use is another one.
+    pub fn vars_differ(&self, other: &Config) -> bool {
+        !self.vars.iter().eq(other.vars.iter())
+    }
+}
+
 /// A secret the file points at and that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unresolved {

@@ -93,7 +93,13 @@ pub fn word(reload: Reload) -> &'static str {
     }
 }
 
-fn child(name: &str, path: &str, ours: Option<&'static Names>, theirs: Option<&'static Names>, required: bool) -> Value {
+fn child(
+    name: &str,
+    path: &str,
+    ours: Option<&'static Names>,
+    theirs: Option<&'static Names>,
+    required: bool,
+) -> Value {
     let node = node(ours, theirs);
     let below = |names: Option<&'static Names>| names.is_some_and(|names| !names.children.is_empty());
     let mut out = json!({
@@ -136,7 +142,11 @@ fn reload_word(ours: Option<&'static Names>, _theirs: Option<&'static Names>) ->
 fn node(ours: Option<&'static Names>, theirs: Option<&'static Names>) -> Value {
     let Some(names) = ours else {
         let secret = theirs.is_some_and(|names| names.secret);
-        return if secret { described(reference_or_text(), WITHOUT_EFFECT) } else { json!({"description": WITHOUT_EFFECT}) };
+        return if secret {
+            described(reference_or_text(), WITHOUT_EFFECT)
+        } else {
+            json!({"description": WITHOUT_EFFECT})
+        };
     };
     match names.key {
         Some(key) => {
@@ -253,7 +263,8 @@ mod tests {
         let key = lookup("models.providers.mine.apiKey").unwrap();
         assert_eq!((&key["hintPath"], &key["hint"]["sensitive"]), (&json!("models.providers.*.apiKey"), &json!(true)));
         let gateway = lookup("gateway").unwrap();
-        let names: Vec<&str> = gateway["children"].as_array().unwrap().iter().filter_map(|c| c["key"].as_str()).collect();
+        let names: Vec<&str> =
+            gateway["children"].as_array().unwrap().iter().filter_map(|c| c["key"].as_str()).collect();
         assert!(names.contains(&"auth") && names.contains(&"reload"));
         assert_eq!(lookup("gateway.prot"), None);
         assert!(lookup("").is_some());

@@ -51,12 +51,25 @@ pub enum WriteError {
     /// Somebody else changed the file meanwhile.
     Changed,
     /// The candidate would not load.
-    Invalid { error: LoadError, rejected: Option<PathBuf> },
+    Invalid {
+        error: LoadError,
+        rejected: Option<PathBuf>,
+    },
     /// It looks like an accident.
-    Clobber { path: PathBuf, reasons: String, rejected: Option<PathBuf> },
+    Clobber {
+        path: PathBuf,
+        reasons: String,
+        rejected: Option<PathBuf>,
+    },
     /// A stand-in would be written in place of a secret.
-    Placeholder { key: String },
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    Placeholder {
+        key: String,
+    },
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
 }
 
 /// What a write came to.
@@ -174,7 +187,8 @@ fn find_sentinels(
             for (index, item) in items.iter().enumerate() {
                 // An item that says who it is keeps its secrets wherever it moves.
                 let id = item.get("id").and_then(json5::Node::as_str);
-                let same = id.map(|id| known.iter().find(|old| old.get("id").and_then(json5::Node::as_str) == Some(id)));
+                let same =
+                    id.map(|id| known.iter().find(|old| old.get("id").and_then(json5::Node::as_str) == Some(id)));
                 find_sentinels(item, same.unwrap_or_else(|| known.get(index)), &format!("{path}[{index}]"), out)?;
             }
         }
@@ -237,10 +251,12 @@ fn find_placeholder(tree: &Value, shown: &Value, old: &Value, path: &str) -> Opt
             let below = old.get(key).unwrap_or(&Value::Null);
             find_placeholder(value, shown.get(key).unwrap_or(value), below, &keys::join(path, key))
         }),
-        (Value::Array(items), Value::Array(shown)) => items.iter().zip(shown).enumerate().find_map(|(index, (item, s))| {
-            let below = old.get(index).unwrap_or(&Value::Null);
-            find_placeholder(item, s, below, &format!("{path}[{index}]"))
-        }),
+        (Value::Array(items), Value::Array(shown)) => {
+            items.iter().zip(shown).enumerate().find_map(|(index, (item, s))| {
+                let below = old.get(index).unwrap_or(&Value::Null);
+                find_placeholder(item, s, below, &format!("{path}[{index}]"))
+            })
+        }
         _ => None,
     }
 }
@@ -314,7 +330,11 @@ impl fmt::Display for WriteError {
             }
             WriteError::Changed => f.write_str("config changed since last load; nothing was written"),
             WriteError::Invalid { error: LoadError::Invalid { lines, .. }, rejected } => {
-                write!(f, "the change would make the configuration invalid; nothing was written\n{}", lines.join("\n"))?;
+                write!(
+                    f,
+                    "the change would make the configuration invalid; nothing was written\n{}",
+                    lines.join("\n")
+                )?;
                 kept(f, rejected)
             }
             WriteError::Invalid { error, .. } => write!(f, "{error}"),
@@ -411,7 +431,10 @@ mod tests {
         let refused = write(&paths, &env, &base, "{gateway: {prot: 1}}", Clobber::Allow).unwrap_err().to_string();
         assert!(refused.contains("Unrecognized key: \"prot\"") && refused.contains(".rejected."), "{refused}");
         let refused = write(&paths, &env, &base, "{gateway: {port: 1}}", Clobber::Refuse).unwrap_err().to_string();
-        assert!(refused.starts_with("Config write rejected: ") && refused.contains("(gateway-mode-removed)"), "{refused}");
+        assert!(
+            refused.starts_with("Config write rejected: ") && refused.contains("(gateway-mode-removed)"),
+            "{refused}"
+        );
         assert_eq!(fs::read_to_string(&paths.config).unwrap(), OLD);
         assert!(write(&paths, &env, &base, "{gateway: {port: 1}}", Clobber::Allow).is_ok());
         let long = format!("{{ gateway: {{ mode: 'local' }} }} // {}", "x".repeat(SMALL));

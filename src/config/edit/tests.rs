@@ -128,7 +128,8 @@ fn comments(text: &str) -> Vec<String> {
 
 #[test]
 fn random_edits_mean_what_was_asked_and_keep_every_other_line() {
-    let values = [json!(7), json!("new"), json!({"x": {"y": [1, {}]}}), json!([]), json!(null), json!(5.0), json!("a\"b")];
+    let values =
+        [json!(7), json!("new"), json!({"x": {"y": [1, {}]}}), json!([]), json!(null), json!(5.0), json!("a\"b")];
     for (number, original) in corpus().into_iter().enumerate() {
         let mut dice = Dice(0x9e37_79b9 + number as u64);
         for round in 0..150 {
@@ -138,7 +139,8 @@ fn random_edits_mean_what_was_asked_and_keep_every_other_line() {
             let path = known[dice.below(known.len())].clone();
             let value = values[dice.below(values.len())].clone();
             let sub = format!("{path}.fresh{round}");
-            let path = if dice.below(2) == 0 && at(&tree, &split(&path)).is_some_and(Value::is_object) { sub } else { path };
+            let path =
+                if dice.below(2) == 0 && at(&tree, &split(&path)).is_some_and(Value::is_object) { sub } else { path };
             let seed = format!("file {number}, round {round}, {path} = {value}");
 
             let mut wanted = tree.clone();
@@ -157,7 +159,11 @@ fn random_edits_mean_what_was_asked_and_keep_every_other_line() {
             let normal = json5::parse(&wanted.to_string(), 0).unwrap().root.to_value();
             assert_eq!(json5::parse(&removed, 0).unwrap().root.to_value(), normal, "{seed}\n{removed}");
             if original.contains("\r\n") {
-                assert_eq!(removed.matches('\n').count(), removed.matches("\r\n").count(), "{seed}: line ends\n{removed:?}");
+                assert_eq!(
+                    removed.matches('\n').count(),
+                    removed.matches("\r\n").count(),
+                    "{seed}: line ends\n{removed:?}"
+                );
             }
         }
     }
