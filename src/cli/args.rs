@@ -44,6 +44,7 @@ pub enum Command {
     System(System),
     Config(Config),
     Setup(Setup),
+    Doctor(Doctor),
 }
 
 /// run the gateway (without a further word), or ask a running one

@@ -220,6 +220,27 @@ pub struct Setup {
     pub json: bool,
 }
 
+/// look for what is wrong with this instance and say how to mend it
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "doctor", help_triggers("--help", "help"))]
+pub struct Doctor {
+    /// mend what can be mended without guessing: file modes, keys nobody knows
+    #[argh(switch)]
+    pub fix: bool,
+    /// the same as --fix
+    #[argh(switch)]
+    pub repair: bool,
+    /// ask nothing (as without it)
+    #[argh(switch)]
+    pub non_interactive: bool,
+    /// answer every question with yes (there is none)
+    #[argh(switch)]
+    pub yes: bool,
+    /// print JSON, and nothing but JSON, on standard output
+    #[argh(switch)]
+    pub json: bool,
+}
+
 fn port(text: &str) -> Result<u16, String> {
     match text.trim().parse() {
         Ok(port) if port > 0 => Ok(port),

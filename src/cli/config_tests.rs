@@ -220,3 +220,18 @@ fn a_patch_from_a_file_is_merged() {
         (0, MINE.replace(" port: 18789,", "").replace("' } },\n  models", "' }, bind: \"lan\" },\n  models"))
     );
 }
+
+#[test]
+fn doctor_names_what_is_wrong_and_mends_what_takes_no_guessing() {
+    let scene =
+        Scene::new("{\n  // mine\n  gateway: { mode: 'local', prot: 1, auth: { token: 'canary-short' } },\n}\n");
+    let ran = scene.run(&["doctor"]);
+    assert!(ran.status == 1 && ran.out.contains("Unrecognized key: \"prot\""), "{}", ran.out);
+    assert!(scene.text().contains("prot"));
+    let ran = scene.run(&["doctor", "--fix", "--yes", "--non-interactive", "--json"]);
+    assert_eq!((ran.status, &ran.json()["ok"]), (0, &json!(true)), "{}", ran.out);
+    assert!(ran.json()["fixed"].to_string().contains("gateway.prot was taken out (line 3)"), "{}", ran.out);
+    assert!(!ran.out.contains("canary"));
+    assert_eq!(scene.text(), "{\n  // mine\n  gateway: { mode: 'local', auth: { token: 'canary-short' } },\n}\n");
+    assert_eq!(Scene::new("").run(&["doctor"]).status, 1);
+}

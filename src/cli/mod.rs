@@ -3,7 +3,8 @@
 //! [`main`] puts the arguments in order ([`argv`]), lets argh read them ([`args`]) and runs one command, each in its own
 //! file. Commands talk to a running gateway over the control socket; only `gateway run` is the gateway.
 //!
-//! Deliberately absent: state of any kind. Only `config set|unset|patch|restore` and `setup` write the configuration.
+//! Deliberately absent: state of any kind. Only `config set|unset|patch|restore`, `setup` and `doctor
+//! --fix` write the configuration.
 //!
 //! Invariants: with `--json` nothing but JSON goes to standard output; no credential is ever printed; text that came
 //! from a gateway is cleaned of control characters before it is printed.
@@ -23,6 +24,7 @@ mod config_changes;
 mod config_path;
 mod config_read;
 mod config_write;
+mod doctor;
 mod gateway_call;
 mod gateway_health;
 mod gateway_probe;
@@ -147,6 +149,7 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             ConfigCommand::Restore(args) => config_changes::restore(shell, &args),
         },
         Some(Command::Setup(args)) => setup::run(shell, &args),
+        Some(Command::Doctor(args)) => doctor::run(shell, &args),
     }
 }
 

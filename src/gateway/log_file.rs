@@ -296,7 +296,7 @@ mod tests {
     use crate::sys::scratch;
 
     fn log_in(dir: &Path, cap: u64) -> LogFile {
-        LogFile(Arc::new(Mutex::new(State {
+        let state = Mutex::new(State {
             place: Place::Fixed(dir.join("x.log")),
             open: None,
             path: PathBuf::new(),
@@ -304,7 +304,8 @@ mod tests {
             looked: 0,
             cap,
             complained: false,
-        })))
+        });
+        LogFile(Arc::new(Log { state, to_file: AtomicUsize::new(0), shown: AtomicUsize::new(0) }))
     }
 
     #[test]

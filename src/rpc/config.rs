@@ -182,7 +182,14 @@ fn refused(error: &WriteError) -> RpcError {
 /// Problems by key, without the place in the file: the caller has sent the text.
 fn invalid(error: &LoadError) -> RpcError {
     let LoadError::Invalid { lines, .. } = error else { return RpcError::unavailable(error.to_string()) };
-    let bare = |line: &String| line.split_once(" — ").map_or_else(|| line.clone(), |(_, text)| text.to_owned());
+    let bare = |line: &String| {
+        let text = line.split_once(" — ").map_or(line.as_str(), |(_, text)| text);
+        // Hints are for people; programs compare the protocol's words.
+        let end = text
+            .split_once("Unrecognized key: \"")
+            .and_then(|(before, rest)| Some(before.len() + "Unrecognized key: \"".len() + rest.find('"')? + 1));
+        text[..end.unwrap_or(text.len())].to_owned()
+    };
     let lines: Vec<String> = lines.iter().map(bare).collect();
     RpcError::invalid(format!("invalid config: {}", lines.join("; ")))
 }
