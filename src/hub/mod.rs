@@ -34,7 +34,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 pub use event::{Ask, Call, ConnId, Event, Job, Now, Opened, PeerEvent, Stop};
 pub use handle::{Gone, Hub};
 pub use shared::{Boot, Catalogue, Shared, main_key};
-pub use tasks::{Pool, TaskContext};
+pub use tasks::{ConfigDesk, Pool, TaskContext};
 pub use ticket::Ticket;
 
 use followers::Followers;
@@ -50,6 +50,7 @@ use crate::net::CloseReason;
 use crate::store::Store;
 use crate::sys::clock;
 use crate::wire::agent::AgentWaitResult;
+use crate::wire::config::ConfigChangedEvent;
 use crate::wire::error::RpcError;
 use crate::wire::event as kinds;
 use crate::wire::frame::StateVersion;
@@ -83,6 +84,8 @@ pub struct State {
     health: Option<Arc<HealthSnapshot>>,
     advertised: &'static [&'static str],
     clockwork: bool,
+    /// When the rules of who may come in were last changed.
+    auth_since: Option<Instant>,
     stopping: Option<Stopping>,
     done: bool,
 }
@@ -120,6 +123,7 @@ impl State {
             health: None,
             advertised: parts.advertised,
             clockwork: false,
+            auth_since: None,
             stopping: None,
             done: false,
         }
@@ -195,6 +199,11 @@ impl State {
         if self.stopping.is_some() {
             opened.ticket.answer(Err(RpcError::unavailable("gateway stopping; retry shortly").retry_after(1500)));
             opened.mail.close(service_restart());
+            return;
+        }
+        if self.auth_since.is_some_and(|since| opened.ticket.received < since) {
+            opened.ticket.answer(Err(RpcError::unavailable("gateway auth changed; connect again").retry_after(100)));
+            opened.mail.close(CloseReason::policy(4001, "gateway auth changed"));
             return;
         }
         self.presence.arrived(&opened.caller, now.ms);
@@ -274,6 +283,21 @@ impl State {
             self.refresh_health(now);
         }
         self.health.clone().unwrap_or_else(|| Arc::new(self.look(now)))
+    }
+
+    /// The configuration was swapped: clients are told, and the next look at health sees the new one.
+    pub fn config_changed(&mut self, event: &ConfigChangedEvent) {
+        self.forget_health();
+        self.peers.broadcast(&kinds::CONFIG_CHANGED, event, None, |_| true);
+    }
+
+    /// Who may come in has changed: whoever came in under the old rules has to come again (T17). A connection that was
+    /// checked by the old rules and is still on its way here is caught when it arrives.
+    pub fn auth_changed(&mut self, now: Now) {
+        self.auth_since = Some(now.at);
+        for peer in self.peers.iter() {
+            peer.mail.close(CloseReason::policy(4001, "gateway auth changed"));
+        }
     }
 
     /// What health reports has changed: the next one who asks gets a new look.

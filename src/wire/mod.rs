@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod channels;
 pub mod chat;
+pub mod config;
 pub mod connect;
 pub mod decode;
 pub mod embeddings;

@@ -214,7 +214,7 @@ pub static KEYS: &[Key] = &[
     key("gateway.nodes.pairing.autoApproveLocal", Bool, "true", Hot, "Approve devices on this machine by themselves."),
     key("gateway.port", int(1, 65535), "18789", Restart, "TCP port for WebSocket and HTTP."),
     key("gateway.publicOrigin", Text, "", Hot, "Origin under which the gateway is reached from outside."),
-    key("gateway.reload.debounceMs", int(0, MAX), "300", Hot, "Quiet time after a change of the file."),
+    key("gateway.reload.debounceMs", int(0, MAX), "150", Hot, "Quiet time after a change of the file."),
     key("gateway.reload.mode", Choice(&["off", "hot", "restart", "hybrid"]), "hybrid", Hot, "What to do when the file changes."),
     key("gateway.remote.password", Secret, "", Nothing, "Password for the remote gateway."),
     key("gateway.remote.remotePort", int(1, 65535), "", Nothing, "Port on the SSH host."),
