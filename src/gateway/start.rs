@@ -12,6 +12,8 @@ use super::prepare::{Prepared, address, prepare};
 use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, bind, models};
 use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
+use crate::auth::devices::Devices;
+use crate::hub::devices::RECORDS;
 use crate::hub::health::Seen;
 use crate::hub::run::{NewRun, Starter, Waiting};
 use crate::hub::{Boot, Event, Hub, Now, Parts, Pool, Shared, State, Stop, TaskContext};
@@ -20,7 +22,7 @@ use crate::providers::discover;
 use crate::routes::Site;
 use crate::rpc::{self, Desk};
 use crate::store::sessions::{self, ListFilter};
-use crate::store::{StateLock, Store, StoreError, inbox};
+use crate::store::{StateLock, Store, StoreError, inbox, kv};
 use crate::sys::signals::{self, Signal};
 use crate::sys::swap::Swap;
 use crate::sys::{Env, clock, host, random};
@@ -110,6 +112,7 @@ impl Gateway {
         let url = format!("{}://{}", if tls.is_some() { "wss" } else { "ws" }, address(prepared.listen.host(), port));
         let store = Store::open(&prepared.paths.database()).map_err(of_store)?;
         let seen = seen(&store).map_err(of_store)?;
+        let devices = devices(&store).map_err(of_store)?;
         let limits = limits();
         let knowledge = Arc::new(Knowledge::default());
         let registry = models::registry(&prepared.config, Vec::new(), knowledge.clone());
@@ -133,6 +136,7 @@ impl Gateway {
                 hub: hub.clone(),
                 store: store.clone(),
                 launcher: Box::new(Launcher(engine.clone())),
+                devices,
                 seen,
                 advertised: rpc::advertised(),
             },
@@ -324,6 +328,15 @@ fn seen(store: &Store) -> Result<Seen, StoreError> {
         .read("count sessions", |conn| sessions::list(conn, &ListFilter { limit: 40, ..ListFilter::default() }))?;
     let recent = rows.into_iter().map(|row| (row.key, row.agent_id, u64::try_from(row.updated_at_ms).unwrap_or(0)));
     Ok(Seen { count, recent: recent.collect() })
+}
+
+fn devices(store: &Store) -> Result<Devices, StoreError> {
+    let records = store.read("read the devices", |conn| kv::list(conn, RECORDS))?;
+    let (devices, unreadable) = Devices::load(records);
+    for name in unreadable {
+        log::error!("the record of device {name} cannot be read; the device must be approved again");
+    }
+    Ok(devices)
 }
 
 fn boot(prepared: &Prepared, port: u16, limits: &Limits, started: Instant) -> Boot {

@@ -7,6 +7,7 @@
 //! byte-counted mailboxes, a length-limited job queue and the store's capped queue. The wait graph has no cycle, which
 //! is why there is no lock order to document.
 
+pub mod devices;
 pub mod event;
 pub mod handle;
 pub mod health;
@@ -42,6 +43,7 @@ use pulse::Pulse;
 use runs::Runs;
 use timers::{Due, Timers};
 
+use crate::auth::devices::Devices;
 use crate::net::CloseReason;
 use crate::store::Store;
 use crate::sys::clock;
@@ -68,6 +70,7 @@ pub struct State {
     pub store: Store,
     pub peers: Peers,
     pub presence: Presence,
+    pub devices: Devices,
     pub runs: Runs,
     pub seen: Seen,
     pub timers: Timers,
@@ -91,6 +94,7 @@ pub struct Parts {
     pub hub: Hub,
     pub store: Store,
     pub launcher: Box<dyn run::Launch>,
+    pub devices: Devices,
     pub seen: Seen,
     /// Method names for hello-ok.
     pub advertised: &'static [&'static str],
@@ -104,6 +108,7 @@ impl State {
             hub: parts.hub,
             store: parts.store,
             peers: Peers::default(),
+            devices: parts.devices,
             runs: Runs::new(parts.launcher),
             seen: parts.seen,
             timers: Timers::default(),
@@ -187,6 +192,11 @@ impl State {
         if self.stopping.is_some() {
             opened.ticket.answer(Err(RpcError::unavailable("gateway stopping; retry shortly").retry_after(1500)));
             opened.mail.close(service_restart());
+            return;
+        }
+        if self.overtaken(&opened) {
+            opened.ticket.answer(Err(RpcError::unavailable("gateway auth changed; connect again").retryable()));
+            opened.mail.close(devices::auth_changed());
             return;
         }
         self.presence.arrived(&opened.caller, now.ms);

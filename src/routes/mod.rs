@@ -21,8 +21,9 @@ pub use error::HttpError;
 
 use crate::auth::{self, Caller, PeerFacts};
 use crate::config::Config;
-use crate::net::{App, Exchange, Opening, Reply, Verdict};
+use crate::net::{App, Exchange, Head, Opening, Reply, Verdict};
 use crate::rpc::{Conversation, Desk};
+use crate::wire::scope::Scopes;
 
 /// The program behind the port.
 pub struct Site {
@@ -66,7 +67,7 @@ impl App for Site {
 
     fn socket(&self, opening: Opening) -> Verdict {
         let policy = self.desk.shared.policy.get();
-        let attributed = auth::attribute(opening.peer.ip(), &policy.trusted_proxies, |name| opening.head.header(name));
+        let attributed = auth::attribute(opening.peer.ip(), &policy, |name| values(&opening.head, name));
         match attributed {
             Ok(peer) => Verdict::Talk(Box::new(Conversation::new(self.desk.clone(), opening.id, opening.mail, peer))),
             Err(auth::Unattributed) => Verdict::Refuse(HttpError::unattributed().reply()),
@@ -85,15 +86,22 @@ impl App for Site {
 impl Site {
     fn serve(&self, exchange: &mut Exchange<'_>) -> Result<Reply, HttpError> {
         let policy = self.desk.shared.policy.get();
-        let peer = auth::attribute(exchange.peer().ip(), &policy.trusted_proxies, |name| exchange.header(name))
+        let peer = auth::attribute(exchange.peer().ip(), &policy, |name| values(exchange.head(), name))
             .map_err(|auth::Unattributed| HttpError::unattributed())?;
         let config = self.desk.shared.config.get();
         let (route, rest) = table::find(exchange.method(), exchange.path(), &config)?;
         let mut visit = Visit { site: self, config, caller: None, peer, rest, limit: route.limit };
         match route.auth {
-            Auth::Operator => visit.caller = Some(self.operator(&policy, &visit.peer, exchange)?),
+            Auth::Operator => {
+                let caller = self.operator(&policy, &visit.peer, exchange)?;
+                if !caller.scopes.allows(route.scope()) {
+                    return Err(HttpError::missing_scope(route.scope().name()));
+                }
+                visit.caller = Some(caller);
+            }
             Auth::Open
-                if exchange.header("authorization").is_some() && policy.bearer(exchange.header("authorization")) =>
+                if exchange.header("authorization").is_some()
+                    && policy.bearer(&visit.peer, exchange.header("authorization")) =>
             {
                 visit.caller = Some(Caller::http(visit.peer.local));
             }
@@ -102,30 +110,50 @@ impl Site {
         (route.handler)(&visit, exchange)
     }
 
-    /// Checks the bearer token; guesses are counted with those on WebSockets.
+    /// Checks the bearer token; guesses are counted with those on WebSockets. A user a trusted proxy vouches for needs
+    /// none, and has the scopes of the configuration, at most those the request names.
     fn operator(&self, policy: &auth::Policy, peer: &PeerFacts, exchange: &Exchange<'_>) -> Result<Caller, HttpError> {
+        let unasked = policy.mode == auth::Mode::None || !peer.user.is_nobody();
+        let foreign = peer.origin.as_deref().is_some_and(|o| !policy.origins.allow(o, peer.host.as_deref()));
+        if unasked && (foreign || exchange.header("sec-fetch-site") == Some("cross-site")) {
+            return Err(HttpError::cross_site());
+        }
+        if let (auth::Vouched::User(user), Some(rules)) = (&peer.user, &policy.proxy) {
+            let own = rules.scopes_of(user).unwrap_or_else(Scopes::operator_default);
+            let scopes = match values(exchange.head(), "x-openclaw-scopes")[..] {
+                [] => own,
+                [names] => own.limit(Scopes::parse(names.split([',', ' ']).map(str::trim))),
+                _ => Scopes::NONE,
+            };
+            return Ok(Caller::http_user(scopes, peer.local));
+        }
         let (attempts, now) = (&self.desk.shared.attempts, Instant::now());
-        let exempt = peer.local && peer.origin.is_none();
+        let (direct, rates) = (peer.local && peer.origin.is_none(), &policy.rates);
         if let Some(ip) = peer.ip
-            && let auth::Verdict::Locked(rest) = attempts.may_try(ip, exempt, now)
+            && let auth::Verdict::Locked(rest) = attempts.may_try(ip, auth::Class::Shared, direct, rates, now)
         {
             return Err(HttpError::locked_out(rest.as_secs().max(1)));
         }
         let shown = exchange.header("authorization");
-        if policy.bearer(shown) {
+        if policy.bearer(peer, shown) {
             if let Some(ip) = peer.ip {
-                attempts.succeeded(ip);
+                attempts.succeeded(ip, auth::Class::Shared);
             }
             return Ok(Caller::http(peer.local));
         }
         if let (Some(ip), Some(_)) = (peer.ip, shown)
-            && !exempt
+            && !(direct && rates.exempt_loopback)
         {
             // A direct local program is slowed on its WebSocket; here its next try is refused as plainly.
-            attempts.failed(ip, exempt, now);
+            attempts.failed(ip, auth::Class::Shared, direct, rates, now);
         }
         Err(HttpError::unauthorized())
     }
+}
+
+/// The values of a header, in the order they came.
+fn values<'h>(head: &'h Head, name: &str) -> Vec<&'h str> {
+    head.headers().filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
 }
 
 impl Visit<'_> {

@@ -5,6 +5,7 @@ use tiny_http::Method;
 use super::{Auth, HttpError, Visit, chat_completions, models, page, probes};
 use crate::config::Config;
 use crate::net::{Exchange, Reply};
+use crate::wire::scope::Scope;
 
 /// One row.
 pub struct Route {
@@ -16,6 +17,13 @@ pub struct Route {
     /// Body bytes.
     pub limit: usize,
     pub handler: Handler,
+}
+
+impl Route {
+    /// What a caller needs, as for the methods that do the same: looking is reading, the rest is writing (T31).
+    pub fn scope(&self) -> Scope {
+        if self.method == Method::Get { Scope::Read } else { Scope::Write }
+    }
 }
 
 pub type Handler = fn(&Visit<'_>, &mut Exchange<'_>) -> Result<Reply, HttpError>;

@@ -8,6 +8,7 @@ mod agent;
 mod channels;
 mod chat;
 mod conversation;
+mod devices;
 mod health;
 mod logs;
 mod models;

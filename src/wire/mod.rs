@@ -10,6 +10,7 @@ pub mod channels;
 pub mod chat;
 pub mod connect;
 pub mod decode;
+pub mod device;
 pub mod error;
 pub mod event;
 pub mod frame;
