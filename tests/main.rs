@@ -7,6 +7,7 @@ mod support;
 
 mod chat;
 mod command_line;
+mod devices;
 mod gateway_start;
 mod hostile;
 mod http;

@@ -122,6 +122,7 @@ pub fn check_connect(
     let method = match proof {
         Proof::Shared(method) => method,
         Proof::Token { .. } => "device-token",
+        Proof::Bootstrap { .. } => "bootstrap-token",
     };
     let caller = Caller {
         conn,
@@ -270,7 +271,11 @@ fn prove(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, auth: &Conne
     let offered: Vec<Secret> = [given(&auth.device_token), token].into_iter().flatten().collect();
     match params.device {
         Some(_) if !offered.is_empty() => Ok(Proof::Token { offered, otherwise: Box::new(refusal) }),
-        _ => Err(refusal),
+        Some(_) => match given(&auth.bootstrap_token) {
+            Some(token) => Ok(Proof::Bootstrap { token, otherwise: Box::new(refusal) }),
+            None => Err(refusal),
+        },
+        None => Err(refusal),
     }
 }
 

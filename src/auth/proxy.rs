@@ -94,25 +94,26 @@ mod tests {
             allow_users: vec!["ada".into(), "eve,ada".into()],
             ..ProxyRules::default()
         };
-        let sso = ("x-sso", "1");
-        let table: &[(&str, &[(&str, &str)], Result<&str, &str>)] = &[
-            ("10.0.0.1", &[sso, ("x-user", " ada ")], Ok("ada")),
+        type Case = (&'static str, &'static [(&'static str, &'static str)], Result<&'static str, &'static str>);
+        const SSO: (&str, &str) = ("x-sso", "1");
+        let table: &[Case] = &[
+            ("10.0.0.1", &[SSO, ("x-user", " ada ")], Ok("ada")),
             ("10.0.0.1", &[("x-user", "ada")], Err("trusted_proxy_missing_header")),
             ("10.0.0.1", &[("x-sso", " "), ("x-user", "ada")], Err("trusted_proxy_missing_header")),
-            ("10.0.0.1", &[sso], Err("trusted_proxy_user_missing")),
-            ("10.0.0.1", &[sso, ("x-user", " ")], Err("trusted_proxy_user_missing")),
-            ("10.0.0.1", &[sso, ("x-user", "eve"), ("x-user", "ada")], Err("trusted_proxy_user_ambiguous")),
-            ("10.0.0.1", &[sso, ("x-user", "ada"), ("x-user", "ada")], Err("trusted_proxy_user_ambiguous")),
-            ("10.0.0.1", &[sso, ("x-user", "eve,ada")], Err("trusted_proxy_user_ambiguous")),
-            ("10.0.0.1", &[sso, ("x-user", "eve")], Err("trusted_proxy_user_not_allowed")),
-            ("192.168.1.1", &[sso, ("x-user", "ada")], Err("trusted_proxy_untrusted_source")),
-            ("127.0.0.1", &[sso, ("x-user", "ada")], Err("trusted_proxy_loopback_source")),
+            ("10.0.0.1", &[SSO], Err("trusted_proxy_user_missing")),
+            ("10.0.0.1", &[SSO, ("x-user", " ")], Err("trusted_proxy_user_missing")),
+            ("10.0.0.1", &[SSO, ("x-user", "eve"), ("x-user", "ada")], Err("trusted_proxy_user_ambiguous")),
+            ("10.0.0.1", &[SSO, ("x-user", "ada"), ("x-user", "ada")], Err("trusted_proxy_user_ambiguous")),
+            ("10.0.0.1", &[SSO, ("x-user", "eve,ada")], Err("trusted_proxy_user_ambiguous")),
+            ("10.0.0.1", &[SSO, ("x-user", "eve")], Err("trusted_proxy_user_not_allowed")),
+            ("192.168.1.1", &[SSO, ("x-user", "ada")], Err("trusted_proxy_untrusted_source")),
+            ("127.0.0.1", &[SSO, ("x-user", "ada")], Err("trusted_proxy_loopback_source")),
             ("127.0.0.1", &[], Err("nobody")),
         ];
         for (peer, headers, expected) in table {
             assert_eq!(said(peer, &rules, headers), expected.map(String::from), "{peer} {headers:?}");
         }
         let own_host = ProxyRules { allow_loopback: true, ..rules };
-        assert_eq!(said("127.0.0.1", &own_host, &[sso, ("x-user", "ada")]), Ok("ada".into()));
+        assert_eq!(said("127.0.0.1", &own_host, &[SSO, ("x-user", "ada")]), Ok("ada".into()));
     }
 }

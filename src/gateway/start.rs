@@ -1,5 +1,6 @@
 //! The life of the process: start, serve, stop.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -344,7 +345,14 @@ fn boot(prepared: &Prepared, port: u16, limits: &Limits, started: Instant) -> Bo
     let version = env!("CARGO_PKG_VERSION");
     let (name, ip) = (host::hostname(), host::primary_ipv4().map(|ip| ip.to_string()));
     let shown = ip.as_ref().map_or_else(|| name.clone(), |ip| format!("{name} ({ip})"));
+    let lan_host = match prepared.listen.host() {
+        _ if prepared.listen.is_loopback() => None,
+        any if any.is_unspecified() => ip.clone(),
+        IpAddr::V6(own) => Some(format!("[{own}]")),
+        own => Some(own.to_string()),
+    };
     Boot {
+        lan_host,
         version,
         build_id: format!("{version}-rust"),
         own: PresenceEntry {

@@ -7,6 +7,7 @@
 mod chat_completions;
 mod chat_request;
 mod error;
+mod join;
 mod models;
 mod page;
 mod probes;

@@ -2,7 +2,7 @@
 
 use tiny_http::Method;
 
-use super::{Auth, HttpError, Visit, chat_completions, models, page, probes};
+use super::{Auth, HttpError, Visit, chat_completions, join, models, page, probes};
 use crate::config::Config;
 use crate::net::{Exchange, Reply};
 use crate::wire::scope::Scope;
@@ -54,6 +54,7 @@ routes! {
     GET  "/v1/models"           Operator, |c| c.gateway.http.endpoints.chat_completions.enabled, 0, models::list;
     GET  "/v1/models/{rest..}"  Operator, |c| c.gateway.http.endpoints.chat_completions.enabled, 0, models::get;
     POST "/v1/chat/completions" Operator, |c| c.gateway.http.endpoints.chat_completions.enabled, 20 << 20, chat_completions::create;
+    GET  "/j/{rest..}"          Open,     always, 0, join::fetch;
     GET  "/"                    Open,     always, 0, page::welcome;
 }
 

@@ -105,6 +105,8 @@ methods! {
     "device.pair.remove": Pairing, "<=2026.7", ticket devices::remove;
     /// Gives a device a name.
     "device.pair.rename": Pairing, "2026.7", ticket devices::rename;
+    /// Makes an invitation for one new device, good once and for ten minutes.
+    "device.pair.setupCode": Admin, "<=2026.7", state devices::setup_code;
     /// Ends a token of a device for good.
     "device.token.revoke": Pairing, "<=2026.7", ticket devices::revoke;
     /// Replaces a token of a device.

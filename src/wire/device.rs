@@ -251,6 +251,52 @@ pub struct DeviceTokenRevokeResult {
     pub revoked_at_ms: u64,
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BootstrapProfile {
+    Node,
+    #[default]
+    Full,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DevicePairSetupCodeParams {
+    #[serde(default)]
+    pub bootstrap_profile: BootstrapProfile,
+    /// Accepted for clients that ask; the picture is drawn by whoever shows it.
+    #[serde(default, rename = "includeQr")]
+    pub _include_qr: bool,
+    #[serde(default)]
+    pub join_url: bool,
+    /// The address under which the device reaches this gateway, if it is not the configured one.
+    pub public_url: Option<Name>,
+}
+
+/// The code is a secret: whoever shows it first is let in.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DevicePairSetupCodeResult {
+    pub setup_id: String,
+    pub expires_at_ms: u64,
+    pub setup_code: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join_url: Option<String>,
+    pub gateway_url: String,
+    pub auth: &'static str,
+    pub url_source: &'static str,
+    pub access: &'static str,
+}
+
+/// What a setup code holds, and what its link answers.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetupPayload<'a> {
+    pub url: &'a str,
+    pub bootstrap_token: &'a str,
+    pub expires_at_ms: u64,
+}
+
 /// `device.pair.resolved`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

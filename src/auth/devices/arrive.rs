@@ -20,6 +20,8 @@ pub enum Proof {
     Shared(&'static str),
     /// Tokens it offers, and what to answer when none of them is its own.
     Token { offered: Vec<Secret>, otherwise: Box<Refusal> },
+    /// A setup code.
+    Bootstrap { token: Secret, otherwise: Box<Refusal> },
 }
 
 /// A device at the door. Its signature was checked.
@@ -88,7 +90,7 @@ pub struct HandOver {
 }
 
 impl Arrival {
-    fn device_id(&self) -> &str {
+    pub(super) fn device_id(&self) -> &str {
         self.client.device_id.as_deref().unwrap_or("")
     }
 }
@@ -96,6 +98,9 @@ impl Arrival {
 impl Devices {
     /// Decides on a device at the door.
     pub fn arrive(&mut self, arrival: &Arrival, now_ms: u64) -> (Result<Admission, Refusal>, Effects) {
+        if let Proof::Bootstrap { token, otherwise } = &arrival.proof {
+            return self.take_up(arrival, token, otherwise, now_ms);
+        }
         let mut effects = Effects::default();
         let method = match self.prove(arrival) {
             Ok(method) => method,
@@ -137,6 +142,7 @@ impl Devices {
         let (offered, otherwise) = match &arrival.proof {
             Proof::Shared(method) => return Ok(method),
             Proof::Token { offered, otherwise } => (offered, otherwise),
+            Proof::Bootstrap { otherwise, .. } => return Err((**otherwise).clone()),
         };
         let row = self.all.get(arrival.device_id()).and_then(|device| device.token(arrival.role));
         match row {
@@ -249,6 +255,7 @@ impl Devices {
 
     fn required(&self, arrival: &Arrival, reason: PairingReason, request_id: &str) -> Refusal {
         let device = self.all.get(arrival.device_id());
+        // People who look at the screen will see it go on by itself.
         let waits = matches!(arrival.client.mode, ClientMode::Ui | ClientMode::Webchat);
         let error = RpcError::not_paired(reason.message()).details(&PairingRequired {
             code: "PAIRING_REQUIRED",
@@ -267,7 +274,7 @@ impl Devices {
         Refusal::pairing(error, request_id)
     }
 
-    fn has_room(&self, device_id: &str) -> bool {
+    pub(super) fn has_room(&self, device_id: &str) -> bool {
         self.all.len() < DEVICES || self.all.contains_key(device_id) || self.least().is_some()
     }
 
@@ -288,7 +295,7 @@ impl Devices {
 }
 
 impl Request {
-    fn of(arrival: &Arrival, is_repair: bool, now_ms: u64) -> Request {
+    pub(super) fn of(arrival: &Arrival, is_repair: bool, now_ms: u64) -> Request {
         let client = &arrival.client;
         Request {
             id: random::uuid(),

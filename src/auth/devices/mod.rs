@@ -12,6 +12,7 @@
 
 mod arrive;
 mod manage;
+mod setup;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use arrive::{Admission, Arrival, HandOver, Proof, Unasked};
 pub use manage::Actor;
+pub use setup::{CODE_TTL, Profile, SetupCode};
 pub use token::DeviceToken;
 
 use super::Role;
@@ -113,6 +115,8 @@ pub struct Devices {
     all: BTreeMap<String, Device>,
     /// Oldest first.
     pending: Vec<Request>,
+    /// Oldest first.
+    codes: Vec<SetupCode>,
 }
 
 /// One device asking for approval.

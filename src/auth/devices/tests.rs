@@ -326,3 +326,46 @@ fn nodes_of_a_listed_network_need_no_approval_but_nothing_more_comes_along() {
     let operator = Arrival { unasked: Some(Unasked::Cidr), ..remote("n1", "read") };
     assert_eq!(door.turned_away(&operator).0, "role-upgrade");
 }
+
+fn invited(arrival: Arrival, code: &SetupCode) -> Arrival {
+    let otherwise = Box::new(crate::auth::connect::device_token_mismatch());
+    Arrival { proof: Proof::Bootstrap { token: code.token.clone(), otherwise }, unasked: None, ..arrival }
+}
+
+#[test]
+fn t28_a_setup_code_is_good_once_and_for_ten_minutes() {
+    let mut door = Door::new();
+    let node = |id: &str| Arrival { role: Role::Node, ..remote(id, "") };
+    let code = door.devices.invite("ws://gw:1".into(), Profile::Full, door.now);
+    let admission = door.enter(&invited(node("n1"), &code));
+    assert_eq!((admission.method, admission.others.len()), ("bootstrap-token", 1));
+    assert_eq!(admission.others[0].scopes.lacks(scopes("admin approvals")), None);
+    assert!(!admission.others[0].scopes.holds(crate::wire::scope::Scope::Pairing));
+    for again in ["n1", "n2"] {
+        assert_eq!(door.turned_away(&invited(node(again), &code)).0, "AUTH_DEVICE_TOKEN_MISMATCH", "{again}");
+    }
+    let old = door.devices.invite("ws://gw:1".into(), Profile::Full, door.now - CODE_TTL);
+    assert_eq!(door.turned_away(&invited(node("n3"), &old)).0, "AUTH_DEVICE_TOKEN_MISMATCH");
+    let mut operator = remote("n1", "admin");
+    operator.unasked = None;
+    assert_eq!(door.enter(&with_token(operator, &admission.others[0].token)).method, "device-token");
+}
+
+#[test]
+fn t28_a_setup_code_for_a_node_makes_no_operator() {
+    let mut door = Door::new();
+    let code = door.devices.invite("ws://gw:1".into(), Profile::Node, door.now);
+    assert_eq!(door.turned_away(&invited(remote("d1", "read"), &code)).0, "AUTH_DEVICE_TOKEN_MISMATCH");
+    let node = door.enter(&invited(Arrival { role: Role::Node, ..remote("d1", "") }, &code));
+    assert!(node.others.is_empty() && node.token.is_some());
+}
+
+#[test]
+fn the_link_of_a_setup_code_answers_once() {
+    let mut door = Door::new();
+    let code = door.devices.invite("ws://gw:1".into(), Profile::Node, door.now);
+    assert!(door.devices.fetch("", door.now).is_none());
+    let fetched = door.devices.fetch(code.link.expose(), door.now).expect("the first time");
+    assert_eq!(fetched.token.expose(), code.token.expose());
+    assert!(door.devices.fetch(code.link.expose(), door.now).is_none());
+}
