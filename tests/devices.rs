@@ -181,10 +181,12 @@ fn t14_the_eleventh_guess_is_locked_out_whatever_is_added_to_it() {
 
 #[test]
 fn t21_t23_a_trusted_proxy_vouches_for_users_and_their_claims_grant_nothing() {
-    let gateway = Gateway::with(json!({ "gateway": {
+    let gateway = Gateway::exactly(json!({ "gateway": {
+        "mode": "local",
         "trustedProxies": ["127.0.0.1"],
+        "http": { "endpoints": { "chatCompletions": { "enabled": true } } },
         "auth": {
-            "mode": "trusted-proxy", "token": null, "password": "a-password-of-some-length",
+            "mode": "trusted-proxy", "password": "a-password-of-some-length",
             "trustedProxy": { "userHeader": "X-User", "allowLoopback": true, "allowUsers": ["ada", "bob"] },
             "identityScopes": { "ada": ["operator.read"] },
         },

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::ws::Ws;
 
 pub struct Device {
-    key: Ed25519KeyPair,
+    pub key: Ed25519KeyPair,
     pub id: String,
     pub client: (&'static str, &'static str),
     pub role: &'static str,
