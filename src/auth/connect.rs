@@ -1,26 +1,33 @@
 //! The decision on one `connect`: granted with scopes, or refused with the recorded words and close code.
 //!
-//! Order, as recorded: protocol window, role, origin, device proof, credentials, scopes. Each refusal is an answered
-//! request before the close (demands 12).
+//! Order, as recorded: protocol window, role, origin, device proof, credentials, scopes. What a device may do is decided
+//! by the registry of devices, to which [`Checked::arrival`] goes next. Each refusal is an answered request before the
+//! close (demands 12).
 
 use serde::Serialize;
 
-use super::{Caller, Client, Mode, PeerFacts, Policy, Role, device};
+use super::devices::{Arrival, Proof, Unasked};
+use super::peer::is_trusted;
+use super::{Caller, Client, Mode, PeerFacts, Policy, Role, Vouched, device};
+use crate::sys::secret::Secret;
 use crate::wire::connect::{ClientId, ClientMode, ConnectAuth, ConnectParams, ProtocolMismatch};
 use crate::wire::error::RpcError;
 use crate::wire::scope::Scopes;
 use crate::wire::{MINIMUM_PROBE_PROTOCOL, PROTOCOL};
 
-/// A caller that may stay.
+/// A caller whose words are in order.
 #[derive(Debug)]
-pub struct Granted {
+pub struct Checked {
+    /// With the scopes it may use if there is no arrival to decide about.
     pub caller: Caller,
-    /// `token`, `password`, `none`: what hello-ok reports.
+    /// `token`, `password`, `none`, `trusted-proxy`: what hello-ok reports, unless the registry knows better.
     pub method: &'static str,
+    /// A device, to be decided by the registry of devices.
+    pub arrival: Option<Box<Arrival>>,
 }
 
 /// A caller that must go.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Refusal {
     /// The answer; absent where the protocol closes without one.
     pub error: Option<RpcError>,
@@ -33,6 +40,18 @@ pub struct Refusal {
 impl Refusal {
     fn policy(error: RpcError) -> Refusal {
         Refusal { close_text: error.message.clone(), error: Some(error), close_code: 1008, guess: false }
+    }
+
+    /// A device that must be approved first; the close names the request.
+    pub(super) fn pairing(error: RpcError, request_id: &str) -> Refusal {
+        let close_text = format!("{} (requestId: {request_id})", error.message);
+        Refusal { close_text, ..Refusal::policy(error) }
+    }
+
+    /// The gateway is on its way out.
+    pub fn stopping() -> Refusal {
+        let error = RpcError::unavailable("gateway stopping; retry shortly").retry_after(1500);
+        Refusal { close_code: 1012, close_text: "service restart".into(), ..Refusal::policy(error) }
     }
 
     /// An address that failed too often (T14).
@@ -73,7 +92,7 @@ pub fn check_connect(
     conn: u64,
     nonce: &str,
     now_ms: u64,
-) -> Result<Granted, Refusal> {
+) -> Result<Checked, Refusal> {
     let role = role(params)?;
     protocol(params, role)?;
     origin(policy, peer, params)?;
@@ -89,41 +108,86 @@ pub fn check_connect(
         ));
     }
     let auth = params.auth.clone().unwrap_or_default();
-    let backend = (client.id, client.mode) == (ClientId::GatewayClient, ClientMode::Backend);
-    let deviceless = device_id.is_none();
-    if deviceless
-        && (role == Role::Node
-            || (offers_nothing(&auth) || policy.mode == Mode::None) && !(policy.mode == Mode::None && backend))
-    {
+    if device_id.is_none() && needs_device(policy, peer, params, role, &auth) {
         return Err(Refusal::policy(
             RpcError::not_paired("device identity required")
                 .details(&Coded { code: "DEVICE_IDENTITY_REQUIRED", reason: None }),
         ));
     }
-    credentials(policy, peer, params, &auth)?;
-    if !deviceless && (!peer.local || role == Role::Node) {
-        return Err(unpaired(params, role, device_id.as_deref().unwrap_or("")));
-    }
-    Ok(Granted {
-        caller: Caller {
-            conn,
-            role,
-            scopes: granted_scopes(peer, params, role, deviceless),
-            client: Client {
-                id: client.id,
-                mode: client.mode,
-                version: client.version.0.clone(),
-                platform: client.platform.0.clone(),
-                device_family: client.device_family.as_ref().map(|f| f.0.clone()),
-                display_name: client.display_name.as_ref().map(|n| n.0.clone()),
-                instance_id: client.instance_id.as_ref().map(|i| i.0.clone()),
-                device_id,
-            },
-            caps: params.caps.iter().map(|c| c.0.clone()).collect(),
-            local: peer.local,
+    let proof = prove(policy, peer, params, &auth)?;
+    let asked = match role {
+        Role::Node => Scopes::NONE,
+        Role::Operator => Scopes::parse(params.scopes.as_deref().unwrap_or(&[]).iter().map(|s| s.0.as_str())),
+    };
+    let method = match proof {
+        Proof::Shared(method) => method,
+        Proof::Token { .. } => "device-token",
+        Proof::Bootstrap { .. } => "bootstrap-token",
+    };
+    let caller = Caller {
+        conn,
+        role,
+        scopes: deviceless_scopes(policy, peer, params, asked),
+        client: Client {
+            id: client.id,
+            mode: client.mode,
+            version: client.version.0.clone(),
+            platform: client.platform.0.clone(),
+            device_family: client.device_family.as_ref().map(|f| f.0.clone()),
+            display_name: client.display_name.as_ref().map(|n| n.0.clone()),
+            instance_id: client.instance_id.as_ref().map(|i| i.0.clone()),
+            device_id,
         },
-        method: policy.mode.as_str(),
-    })
+        caps: params.caps.iter().map(|c| c.0.clone()).collect(),
+        local: peer.local,
+    };
+    let arrival = params.device.as_ref().map(|device| {
+        Box::new(Arrival {
+            client: caller.client.clone(),
+            public_key: device.public_key.0.clone(),
+            role,
+            scopes: asked,
+            remote_ip: peer.ip.filter(|_| !peer.local).map(|ip| ip.to_string()),
+            unasked: unasked(policy, peer, params, role, asked, &proof),
+            proof,
+        })
+    });
+    Ok(Checked { caller, method, arrival })
+}
+
+/// A client without a key must show a secret, and a node must have a key.
+fn needs_device(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, role: Role, auth: &ConnectAuth) -> bool {
+    if role == Role::Node {
+        return true;
+    }
+    match policy.mode {
+        // Without a secret, only the programs that are part of this gateway's own host tools.
+        Mode::None => (params.client.id, params.client.mode) != (ClientId::GatewayClient, ClientMode::Backend),
+        Mode::TrustedProxy if !peer.user.is_nobody() => false,
+        _ => offers_nothing(auth),
+    }
+}
+
+/// Why an operator need not be asked about this device, if so.
+fn unasked(
+    policy: &Policy,
+    peer: &PeerFacts,
+    params: &ConnectParams,
+    role: Role,
+    asked: Scopes,
+    proof: &Proof,
+) -> Option<Unasked> {
+    // A device token proves a device that was approved; it does not approve more of it.
+    let Proof::Shared(_) = proof else { return None };
+    if let (Vouched::User(_), Some(rules)) = (&peer.user, &policy.proxy) {
+        let enough = rules.auto_approve.is_some_and(|limit| limit.lacks(asked).is_none());
+        return (role == Role::Operator && enough).then_some(Unasked::Proxy);
+    }
+    if peer.local && (peer.origin.is_none() || is_page(params.client.id)) {
+        return (role == Role::Operator || policy.nodes.approve_local).then_some(Unasked::Silent);
+    }
+    let near = peer.ip.is_some_and(|ip| is_trusted(ip, &policy.nodes.approve_from));
+    (role == Role::Node && near && peer.origin.is_none()).then_some(Unasked::Cidr)
 }
 
 fn role(params: &ConnectParams) -> Result<Role, Refusal> {
@@ -160,9 +224,13 @@ fn is_control_ui(id: ClientId) -> bool {
     matches!(id, ClientId::ControlUi | ClientId::BrowserCopilot)
 }
 
+fn is_page(id: ClientId) -> bool {
+    is_control_ui(id) || matches!(id, ClientId::WebchatUi | ClientId::Webchat)
+}
+
 /// Pages must come from here or be listed; programs that are no pages send no Origin.
 fn origin(policy: &Policy, peer: &PeerFacts, params: &ConnectParams) -> Result<(), Refusal> {
-    let page = is_control_ui(params.client.id) || matches!(params.client.id, ClientId::WebchatUi | ClientId::Webchat);
+    let page = is_page(params.client.id);
     let reason = match peer.origin.as_deref() {
         None if page => "origin missing or invalid",
         Some("" | "null") => "origin missing or invalid",
@@ -183,66 +251,121 @@ fn offers_nothing(auth: &ConnectAuth) -> bool {
         .all(|c| c.as_deref().unwrap_or("").is_empty())
 }
 
-/// The shared secret counts in either field, whatever stale tokens come with it (demands 9a).
-fn credentials(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, auth: &ConnectAuth) -> Result<(), Refusal> {
-    let given = |field: &Option<String>| field.as_deref().filter(|v| !v.is_empty()).map(str::to_string);
+/// What the client proves itself with. The shared secret counts in either field, whatever stale tokens come with it
+/// (demands 9a); what may be a device token is left for the registry to judge.
+fn prove(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, auth: &ConnectAuth) -> Result<Proof, Refusal> {
+    let given = |field: &Option<String>| field.as_deref().filter(|v| !v.is_empty()).map(Secret::new);
     let (token, password) = (given(&auth.token), given(&auth.password));
-    if policy.mode == Mode::None || [&token, &password].into_iter().flatten().any(|v| policy.accepts(v)) {
-        return Ok(());
+    let secret_counts = policy.mode != Mode::TrustedProxy || peer.local;
+    match (policy.mode, &peer.user) {
+        (Mode::None, _) => return Ok(Proof::Shared("none")),
+        (Mode::TrustedProxy, Vouched::User(_)) => return Ok(Proof::Shared("trusted-proxy")),
+        _ if secret_counts && [&token, &password].into_iter().flatten().any(|v| policy.accepts(v.expose())) => {
+            let password = matches!(policy.mode, Mode::Password | Mode::TrustedProxy);
+            return Ok(Proof::Shared(if password { "password" } else { "token" }));
+        }
+        _ => {}
     }
-    let (has_device, has_device_token) = (params.device.is_some(), given(&auth.device_token).is_some());
-    let offered_secret = token.is_some() || password.is_some();
-    let refuse = |message: String, code, auth_reason, retry, next| {
-        let error = RpcError::invalid(format!("unauthorized: {message}")).details(&AuthDetails {
-            code,
-            auth_reason,
-            can_retry_with_device_token: retry,
-            recommended_next_step: next,
-        });
-        Err(Refusal { guess: true, ..Refusal::policy(error) })
-    };
-    if !offered_secret && has_device_token {
-        return refuse(
-            "device token mismatch (rotate/reissue device token)".into(),
-            "AUTH_DEVICE_TOKEN_MISMATCH",
-            "device_token_mismatch",
-            false,
-            "update_auth_credentials",
-        );
+    let refusal = unproved(policy, peer, params, auth);
+    // Old clients show their device token as the token.
+    let offered: Vec<Secret> = [given(&auth.device_token), token].into_iter().flatten().collect();
+    match params.device {
+        Some(_) if !offered.is_empty() => Ok(Proof::Token { offered, otherwise: Box::new(refusal) }),
+        Some(_) => match given(&auth.bootstrap_token) {
+            Some(token) => Ok(Proof::Bootstrap { token, otherwise: Box::new(refusal) }),
+            None => Err(refusal),
+        },
+        None => Err(refusal),
     }
-    if !offered_secret && given(&auth.bootstrap_token).is_some() {
-        return refuse(
-            "setup code invalid, expired, revoked, or already used (create a new code; review `openclaw devices list`)"
-                .into(),
+}
+
+fn unauthorized(
+    message: &str,
+    code: &'static str,
+    auth_reason: &'static str,
+    can_retry_with_device_token: bool,
+    recommended_next_step: &'static str,
+) -> Refusal {
+    Refusal::policy(RpcError::invalid(format!("unauthorized: {message}")).details(&AuthDetails {
+        code,
+        auth_reason,
+        can_retry_with_device_token,
+        recommended_next_step,
+    }))
+}
+
+/// A device token that is not the device's, or was rotated or revoked.
+pub(super) fn device_token_mismatch() -> Refusal {
+    let refusal = unauthorized(
+        "device token mismatch (rotate/reissue device token)",
+        "AUTH_DEVICE_TOKEN_MISMATCH",
+        "device_token_mismatch",
+        false,
+        "update_auth_credentials",
+    );
+    Refusal { guess: true, ..refusal }
+}
+
+/// What to say to a client that did not show the shared secret. A missing credential is no guess.
+fn unproved(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, auth: &ConnectAuth) -> Refusal {
+    let given = |field: &Option<String>| field.as_deref().is_some_and(|value| !value.is_empty());
+    let offered_secret = given(&auth.token) || given(&auth.password);
+    let guess = |refusal| Refusal { guess: true, ..refusal };
+    if !offered_secret && given(&auth.device_token) {
+        return device_token_mismatch();
+    }
+    if !offered_secret && given(&auth.bootstrap_token) {
+        return guess(unauthorized(
+            "setup code invalid, expired, revoked, or already used (create a new code; review `openclaw devices list`)",
             "AUTH_BOOTSTRAP_TOKEN_INVALID",
             "bootstrap_token_invalid",
+            false,
+            "review_auth_configuration",
+        ));
+    }
+    if let Vouched::Not(why) = peer.user {
+        return unauthorized(
+            "the proxy's word does not count here",
+            "AUTH_UNAUTHORIZED",
+            why,
             false,
             "review_auth_configuration",
         );
     }
     let hint = hint(policy.mode, peer, params);
-    let retry = token.is_some() && has_device && !has_device_token;
+    let retry = given(&auth.token) && params.device.is_some() && !given(&auth.device_token);
     let next = if retry { "retry_with_device_token" } else { "update_auth_credentials" };
     match (policy.mode, offered_secret) {
-        (Mode::Password, true) => refuse(
-            format!("gateway password mismatch ({hint})"),
+        (Mode::TrustedProxy, false) => unauthorized(
+            "connect through the proxy in front of this gateway",
+            "AUTH_UNAUTHORIZED",
+            "trusted_proxy_user_missing",
+            false,
+            "review_auth_configuration",
+        ),
+        (Mode::Password | Mode::TrustedProxy, true) => guess(unauthorized(
+            &format!("gateway password mismatch ({hint})"),
             "AUTH_PASSWORD_MISMATCH",
             "password_mismatch",
             false,
             "update_auth_credentials",
-        ),
-        (Mode::Password, false) => refuse(
-            format!("gateway password missing ({hint})"),
+        )),
+        (Mode::Password, false) => unauthorized(
+            &format!("gateway password missing ({hint})"),
             "AUTH_PASSWORD_MISSING",
             "password_missing",
             false,
             "update_auth_configuration",
         ),
-        (_, true) => {
-            refuse(format!("gateway token mismatch ({hint})"), "AUTH_TOKEN_MISMATCH", "token_mismatch", retry, next)
-        }
-        (_, false) => refuse(
-            format!("gateway token missing ({hint})"),
+        (_, true) => guess(unauthorized(
+            &format!("gateway token mismatch ({hint})"),
+            "AUTH_TOKEN_MISMATCH",
+            "token_mismatch",
+            retry,
+            next,
+        )),
+        (_, false) => unauthorized(
+            &format!("gateway token missing ({hint})"),
             "AUTH_TOKEN_MISSING",
             "token_missing",
             false,
@@ -253,7 +376,7 @@ fn credentials(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, auth: 
 
 /// What this kind of client should do about it.
 fn hint(mode: Mode, peer: &PeerFacts, params: &ConnectParams) -> &'static str {
-    let password = mode == Mode::Password;
+    let password = matches!(mode, Mode::Password | Mode::TrustedProxy);
     match (params.client.id, peer.local) {
         (ClientId::ControlUi | ClientId::WebchatUi | ClientId::BrowserCopilot | ClientId::Tui, _) if password => {
             "enter the password in Control UI settings"
@@ -270,61 +393,37 @@ fn hint(mode: Mode, peer: &PeerFacts, params: &ConnectParams) -> &'static str {
     }
 }
 
-/// A shared secret alone is a program on this host only where the protocol knows that program (T24).
-fn granted_scopes(peer: &PeerFacts, params: &ConnectParams, role: Role, deviceless: bool) -> Scopes {
-    if role == Role::Node {
-        return Scopes::NONE;
+/// A shared secret alone is a program on this host only where the protocol knows that program (T24); a user the proxy
+/// vouches for has what the configuration says (T23).
+fn deviceless_scopes(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, asked: Scopes) -> Scopes {
+    if let (Vouched::User(user), Some(rules)) = (&peer.user, &policy.proxy) {
+        return rules.scopes_of(user).map_or(Scopes::NONE, |own| own.limit(asked));
     }
     let own_tool = matches!(
         (params.client.id, params.client.mode),
         (ClientId::Cli, ClientMode::Cli) | (ClientId::GatewayClient, ClientMode::Backend)
     );
-    if deviceless && !(own_tool && peer.local) {
-        return Scopes::NONE;
-    }
-    Scopes::parse(params.scopes.as_deref().unwrap_or(&[]).iter().map(|s| s.0.as_str()))
-}
-
-fn unpaired(params: &ConnectParams, role: Role, device_id: &str) -> Refusal {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Details<'a> {
-        code: &'static str,
-        reason: &'static str,
-        remediation_hint: &'static str,
-        device_id: &'a str,
-        requested_role: &'static str,
-        requested_scopes: Vec<&'a str>,
-        approved_roles: [&'static str; 0],
-        approved_scopes: [&'static str; 0],
-    }
-    Refusal::policy(RpcError::not_paired("pairing required: device is not approved yet").details(&Details {
-        code: "PAIRING_REQUIRED",
-        reason: "not-paired",
-        remediation_hint: "Connect from the gateway host, or through a tunnel that ends there.",
-        device_id,
-        requested_role: role.as_str(),
-        requested_scopes: params.scopes.as_deref().unwrap_or(&[]).iter().map(|s| s.0.as_str()).collect(),
-        approved_roles: [],
-        approved_scopes: [],
-    }))
+    if own_tool && peer.local { asked } else { Scopes::NONE }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::OriginRules;
     use super::*;
-    use crate::sys::secret::Secret;
     use crate::wire::decode;
 
     const NOW: u64 = 1_795_336_151_333;
 
     fn policy(mode: Mode) -> Policy {
-        Policy { mode, secret: Secret::new("tok123"), trusted_proxies: vec![], origins: OriginRules::default() }
+        Policy { mode, secret: Secret::new("tok123"), ..Policy::default() }
     }
 
     fn local() -> PeerFacts {
-        PeerFacts { ip: "127.0.0.1".parse().ok(), local: true, origin: None, host: Some("127.0.0.1:18789".into()) }
+        PeerFacts {
+            ip: "127.0.0.1".parse().ok(),
+            local: true,
+            host: Some("127.0.0.1:18789".into()),
+            ..PeerFacts::default()
+        }
     }
 
     fn params(client: &str, rest: &str) -> ConnectParams {
@@ -335,7 +434,7 @@ mod tests {
         .expect("valid")
     }
 
-    fn decide(mode: Mode, peer: &PeerFacts, p: &ConnectParams) -> Result<Granted, Refusal> {
+    fn decide(mode: Mode, peer: &PeerFacts, p: &ConnectParams) -> Result<Checked, Refusal> {
         check_connect(&policy(mode), peer, p, 1, "nonce", NOW)
     }
 
@@ -429,13 +528,36 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_proved_and_a_remote_one_must_be_paired() {
+    fn a_device_is_proved_and_then_decided_by_the_registry() {
         let signed = device::tests::signed(7, 3, "nonce", NOW, "tok123");
-        let granted = decide(Mode::Token, &local(), &signed).expect("granted");
-        assert!(granted.caller.client.device_id.is_some() && !granted.caller.scopes.is_empty());
-        let remote = PeerFacts { local: false, ip: "10.1.1.1".parse().ok(), ..local() };
-        let refused = decide(Mode::Token, &remote, &signed).expect_err("not paired");
-        assert_eq!(refused.error.expect("answered").code, crate::wire::error::Code::NotPaired);
+        let arrival =
+            |peer: &PeerFacts| decide(Mode::Token, peer, &signed).expect("in order").arrival.expect("a device").unasked;
+        assert_eq!(arrival(&local()), Some(Unasked::Silent));
+        assert_eq!(arrival(&PeerFacts { local: false, ip: "10.1.1.1".parse().ok(), ..local() }), None);
+        let page = PeerFacts { origin: Some("http://127.0.0.1:18789".into()), ..local() };
+        assert_eq!(arrival(&page), None, "a page that does not say it is one is asked about");
+    }
+
+    #[test]
+    fn t23_a_proxy_s_user_has_what_the_configuration_says_and_nothing_it_claims() {
+        let rules = super::super::ProxyRules {
+            identities: vec![("ada".into(), Scopes::parse(["operator.write"]))],
+            ..Default::default()
+        };
+        let policy = Policy { proxy: Some(rules), secret: Secret::default(), ..policy(Mode::TrustedProxy) };
+        let scopes = |user: Vouched, ask: &str| {
+            let peer = PeerFacts { local: false, ip: "10.1.1.1".parse().ok(), user, ..local() };
+            let ask = params("cli/cli", &format!(r#","scopes":["{ask}"]"#));
+            check_connect(&policy, &peer, &ask, 1, "nonce", NOW)
+                .map(|checked| checked.caller.scopes.names().collect::<Vec<_>>().join(","))
+                .map_err(|refusal| refusal.error.expect("answered").message)
+        };
+        assert_eq!(scopes(Vouched::User("ada".into()), "operator.read"), Ok("operator.read".into()));
+        assert_eq!(scopes(Vouched::User("ada".into()), "operator.admin"), Ok(String::new()));
+        assert_eq!(scopes(Vouched::User("eve".into()), "operator.read"), Ok(String::new()));
+        for not in [Vouched::Not("trusted_proxy_loopback_source"), Vouched::Nobody] {
+            assert!(scopes(not, "operator.read").is_err());
+        }
     }
 
     #[test]

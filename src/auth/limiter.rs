@@ -1,8 +1,9 @@
 //! Guesses are slow: who fails too often must wait.
 //!
-//! Remote addresses: 10 failures within 60 s lock the address out for 300 s, even with the right secret. Loopback is
-//! never locked out (a shared host would lock its owner out), but each failure in a row waits longer, 250 ms to 5 s.
-//! A page in a browser is remote whatever its address. Counters of one class never reset another's (T15).
+//! Remote addresses: so many failures within a window lock the address out for a while, even with the right secret.
+//! Loopback is never locked out unless the configuration says so (a shared host would lock its owner out), but each
+//! failure in a row waits longer, 250 ms to 5 s. A page in a browser is remote whatever its address. Each class of
+//! credential is counted by itself: a success of one never resets another's counter (T15).
 //!
 //! Owner: shared by all connection threads behind one short lock; memory is capped at [`ROWS`] addresses.
 
@@ -11,15 +12,66 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Failures an address may have within [`WINDOW`].
-const LIMIT: u32 = 10;
-const WINDOW: Duration = Duration::from_secs(60);
-const LOCKOUT: Duration = Duration::from_secs(300);
+use crate::config::gateway::RateLimitConfig;
+use crate::wire::connect::ConnectAuth;
+
 /// Loopback waits: doubled per failure in a row.
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const LAST_DELAY: Duration = Duration::from_secs(5);
-/// Addresses remembered, about 100 bytes each: spoofing a million leaves 400 KB.
+/// Addresses remembered per class, about 100 bytes each: spoofing a million leaves 400 KB.
 const ROWS: usize = 4096;
+
+/// What was guessed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The gateway's token or password.
+    Shared,
+    Device,
+    Bootstrap,
+}
+
+impl Class {
+    /// The classes a client tries its luck with. An empty credential is no guess.
+    pub fn offered(auth: Option<&ConnectAuth>) -> Vec<Class> {
+        let Some(auth) = auth else { return Vec::new() };
+        let given = |field: &Option<String>| field.as_deref().is_some_and(|value| !value.is_empty());
+        [
+            (given(&auth.token) || given(&auth.password), Class::Shared),
+            (given(&auth.device_token), Class::Device),
+            (given(&auth.bootstrap_token), Class::Bootstrap),
+        ]
+        .into_iter()
+        .filter_map(|(given, class)| given.then_some(class))
+        .collect()
+    }
+}
+
+/// How many guesses an address has (`gateway.auth.rateLimit`).
+#[derive(Debug, Clone, Copy)]
+pub struct Rates {
+    /// Failures within `window` that lock out.
+    pub limit: u32,
+    pub window: Duration,
+    pub lockout: Duration,
+    pub exempt_loopback: bool,
+}
+
+impl Default for Rates {
+    fn default() -> Rates {
+        Rates::from(&RateLimitConfig::default())
+    }
+}
+
+impl From<&RateLimitConfig> for Rates {
+    fn from(config: &RateLimitConfig) -> Rates {
+        Rates {
+            limit: config.max_attempts.max(1),
+            window: Duration::from_millis(config.window_ms),
+            lockout: Duration::from_millis(config.lockout_ms),
+            exempt_loopback: config.exempt_loopback,
+        }
+    }
+}
 
 /// What to do with an attempt before looking at its credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +81,9 @@ pub enum Verdict {
     Locked(Duration),
 }
 
-/// Failures by address.
+/// Failures by address and class.
 #[derive(Debug, Default)]
-pub struct Attempts(Mutex<HashMap<IpAddr, Row>>);
+pub struct Attempts(Mutex<HashMap<(IpAddr, Class), Row>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Row {
@@ -41,53 +93,53 @@ struct Row {
 }
 
 impl Attempts {
-    /// `exempt`: a direct loopback client that is no browser page.
-    pub fn may_try(&self, ip: IpAddr, exempt: bool, now: Instant) -> Verdict {
-        if exempt {
+    /// `direct`: a loopback client that is no browser page.
+    pub fn may_try(&self, ip: IpAddr, class: Class, direct: bool, rates: &Rates, now: Instant) -> Verdict {
+        if direct && rates.exempt_loopback {
             return Verdict::Try;
         }
-        match self.rows().get(&ip).and_then(|row| row.locked_until) {
+        match self.rows().get(&(ip, class)).and_then(|row| row.locked_until) {
             Some(until) if until > now => Verdict::Locked(until - now),
             _ => Verdict::Try,
         }
     }
 
     /// Notes a failure; the answer is how long to hold it back.
-    pub fn failed(&self, ip: IpAddr, exempt: bool, now: Instant) -> Duration {
-        let mut rows = self.rows();
-        if rows.len() >= ROWS && !rows.contains_key(&ip) {
-            rows.retain(|_, row| row.locked_until.is_some_and(|until| until > now) || now - row.since < WINDOW);
+    pub fn failed(&self, ip: IpAddr, class: Class, direct: bool, rates: &Rates, now: Instant) -> Duration {
+        let (mut rows, key) = (self.rows(), (ip, class));
+        if rows.len() >= ROWS && !rows.contains_key(&key) {
+            rows.retain(|_, row| row.locked_until.is_some_and(|until| until > now) || now - row.since < rates.window);
             if rows.len() >= ROWS
-                && let Some(oldest) = rows.iter().min_by_key(|(_, row)| row.since).map(|(ip, _)| *ip)
+                && let Some(oldest) = rows.iter().min_by_key(|(_, row)| row.since).map(|(key, _)| *key)
             {
                 rows.remove(&oldest);
             }
         }
-        let row = rows.entry(ip).or_insert(Row { failures: 0, since: now, locked_until: None });
+        let row = rows.entry(key).or_insert(Row { failures: 0, since: now, locked_until: None });
         let expired = row.locked_until.is_some_and(|until| until <= now);
-        if expired || (row.locked_until.is_none() && now - row.since >= WINDOW) {
+        if expired || (row.locked_until.is_none() && now - row.since >= rates.window) {
             *row = Row { failures: 0, since: now, locked_until: None };
         }
         row.failures += 1;
-        if exempt {
+        if direct && rates.exempt_loopback {
             let doublings = (row.failures - 1).min(8);
             return (FIRST_DELAY * 2u32.pow(doublings)).min(LAST_DELAY);
         }
-        if row.failures >= LIMIT {
-            row.locked_until = Some(now + LOCKOUT);
+        if row.failures >= rates.limit {
+            row.locked_until = Some(now + rates.lockout);
         }
         Duration::ZERO
     }
 
-    /// A success forgets the failures of that address, but not a lockout.
-    pub fn succeeded(&self, ip: IpAddr) {
+    /// A success forgets the failures of that address with that class, but not a lockout.
+    pub fn succeeded(&self, ip: IpAddr, class: Class) {
         let mut rows = self.rows();
-        if rows.get(&ip).is_some_and(|row| row.locked_until.is_none()) {
-            rows.remove(&ip);
+        if rows.get(&(ip, class)).is_some_and(|row| row.locked_until.is_none()) {
+            rows.remove(&(ip, class));
         }
     }
 
-    fn rows(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, Row>> {
+    fn rows(&self) -> std::sync::MutexGuard<'_, HashMap<(IpAddr, Class), Row>> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
@@ -98,45 +150,64 @@ mod tests {
 
     const REMOTE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 9, 8, 7));
 
+    fn rates() -> Rates {
+        Rates::default()
+    }
+
     #[test]
-    fn ten_failures_in_a_minute_lock_for_five() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
+    fn t14_ten_failures_in_a_minute_lock_for_five() {
+        let (attempts, now, rates) = (Attempts::default(), Instant::now(), rates());
+        let ask = |at| attempts.may_try(REMOTE, Class::Shared, false, &rates, at);
         for _ in 0..10 {
-            assert_eq!(attempts.may_try(REMOTE, false, now), Verdict::Try);
-            attempts.failed(REMOTE, false, now);
+            assert_eq!(ask(now), Verdict::Try);
+            attempts.failed(REMOTE, Class::Shared, false, &rates, now);
         }
-        assert_eq!(attempts.may_try(REMOTE, false, now), Verdict::Locked(LOCKOUT));
-        attempts.succeeded(REMOTE);
-        assert_eq!(
-            attempts.may_try(REMOTE, false, now + Duration::from_secs(299)),
-            Verdict::Locked(Duration::from_secs(1))
-        );
-        assert_eq!(attempts.may_try(REMOTE, false, now + LOCKOUT), Verdict::Try);
+        assert_eq!(ask(now), Verdict::Locked(rates.lockout));
+        attempts.succeeded(REMOTE, Class::Shared);
+        assert_eq!(ask(now + Duration::from_secs(299)), Verdict::Locked(Duration::from_secs(1)));
+        assert_eq!(ask(now + rates.lockout), Verdict::Try);
+    }
+
+    #[test]
+    fn t15_success_of_one_class_leaves_the_others_counted() {
+        let (attempts, now, rates) = (Attempts::default(), Instant::now(), rates());
+        for _ in 0..9 {
+            attempts.failed(REMOTE, Class::Shared, false, &rates, now);
+        }
+        attempts.succeeded(REMOTE, Class::Device);
+        attempts.failed(REMOTE, Class::Shared, false, &rates, now);
+        assert!(matches!(attempts.may_try(REMOTE, Class::Shared, false, &rates, now), Verdict::Locked(_)));
+        assert_eq!(attempts.may_try(REMOTE, Class::Device, false, &rates, now), Verdict::Try);
     }
 
     #[test]
     fn slow_failures_are_forgotten() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
+        let (attempts, now, rates) = (Attempts::default(), Instant::now(), rates());
         for i in 0..30 {
-            attempts.failed(REMOTE, false, now + Duration::from_secs(7 * i));
-            assert_eq!(attempts.may_try(REMOTE, false, now + Duration::from_secs(7 * i)), Verdict::Try);
+            let at = now + Duration::from_secs(7 * i);
+            attempts.failed(REMOTE, Class::Shared, false, &rates, at);
+            assert_eq!(attempts.may_try(REMOTE, Class::Shared, false, &rates, at), Verdict::Try);
         }
     }
 
     #[test]
-    fn loopback_is_delayed_but_never_locked() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
+    fn loopback_is_delayed_and_locked_only_when_it_is_not_exempt() {
+        let (attempts, now, rates) = (Attempts::default(), Instant::now(), rates());
         let own = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-        let delays: Vec<u128> = (0..7).map(|_| attempts.failed(own, true, now).as_millis()).collect();
+        let failed = |rates: &Rates| attempts.failed(own, Class::Shared, true, rates, now).as_millis();
+        let delays: Vec<u128> = (0..7).map(|_| failed(&rates)).collect();
         assert_eq!(delays, [250, 500, 1000, 2000, 4000, 5000, 5000]);
-        assert_eq!(attempts.may_try(own, true, now), Verdict::Try);
+        assert_eq!(attempts.may_try(own, Class::Shared, true, &rates, now), Verdict::Try);
+        let strict = Rates { exempt_loopback: false, limit: 8, ..rates };
+        failed(&strict);
+        assert!(matches!(attempts.may_try(own, Class::Shared, true, &strict, now), Verdict::Locked(_)));
     }
 
     #[test]
-    fn spoofed_addresses_do_not_fill_memory() {
-        let (attempts, now) = (Attempts::default(), Instant::now());
-        for i in 0..(ROWS as u32 * 2) {
-            attempts.failed(IpAddr::V4(std::net::Ipv4Addr::from_bits(i)), false, now);
+    fn t14_spoofed_addresses_do_not_fill_memory() {
+        let (attempts, now, rates) = (Attempts::default(), Instant::now(), rates());
+        for i in 0..(ROWS as u32 + 50) {
+            attempts.failed(IpAddr::V4(std::net::Ipv4Addr::from_bits(i)), Class::Shared, false, &rates, now);
         }
         assert!(attempts.rows().len() <= ROWS);
     }

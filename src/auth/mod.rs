@@ -1,33 +1,41 @@
 //! Who is calling, and what may they do: one boundary for WebSocket and HTTP.
 //!
-//! Everything here is decided from values: the policy in force, what the caller sent, where the bytes came from. Nothing
-//! is stored and nothing is asked of the state thread; device pairing and device tokens come with the device registry.
+//! Everything here is decided from values: the policy in force, what the caller sent, where the bytes came from, and which
+//! devices were approved ([`devices`], a value the state thread owns). Nothing here writes, sends or reads a clock.
 //!
 //! Invariants: every credential is compared in constant time and never printed; a caller whose address a proxy hides is
 //! never local; an empty scope set means none.
 
 mod connect;
 mod device;
+pub mod devices;
 mod limiter;
 mod origin;
 mod peer;
+mod proxy;
 
-pub use connect::{Granted, Refusal, check_connect};
-pub use limiter::{Attempts, Verdict};
+pub use connect::{Checked, Refusal, check_connect};
+pub use limiter::{Attempts, Class, Rates, Verdict};
 pub use origin::OriginRules;
-pub use peer::{PeerFacts, Unattributed, attribute};
+pub use peer::{PeerFacts, Unattributed, Vouched, attribute};
+pub use proxy::ProxyRules;
+
+use serde::{Deserialize, Serialize};
 
 use crate::sys::secret::Secret;
 use crate::wire::connect::{ClientId, ClientMode};
 use crate::wire::scope::Scopes;
 
 /// How callers prove themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
+    #[default]
     Token,
     Password,
     /// Loopback only.
     None,
+    /// A proxy in front has asked who it is.
+    TrustedProxy,
 }
 
 impl Mode {
@@ -36,18 +44,35 @@ impl Mode {
             Mode::Token => "token",
             Mode::Password => "password",
             Mode::None => "none",
+            Mode::TrustedProxy => "trusted-proxy",
         }
     }
 }
 
 /// The rules in force, taken from the configuration once and swapped whole.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Policy {
     pub mode: Mode,
-    /// The shared secret of `mode`; empty only with [`Mode::None`].
+    /// The shared secret of `mode`; empty with [`Mode::None`]. With [`Mode::TrustedProxy`] the password by which programs
+    /// of this host come in without the proxy, if there is one.
     pub secret: Secret,
     pub trusted_proxies: Vec<String>,
+    /// `gateway.allowRealIpFallback`.
+    pub real_ip: bool,
     pub origins: OriginRules,
+    /// Set with [`Mode::TrustedProxy`].
+    pub proxy: Option<ProxyRules>,
+    pub rates: Rates,
+    pub nodes: NodeRules,
+}
+
+/// `gateway.nodes.pairing.*`.
+#[derive(Debug, Clone, Default)]
+pub struct NodeRules {
+    /// Nodes of this host need no approval of their device.
+    pub approve_local: bool,
+    /// Networks whose nodes need none either.
+    pub approve_from: Vec<String>,
 }
 
 impl Policy {
@@ -64,16 +89,19 @@ impl Policy {
     }
 
     /// Checks `Authorization: Bearer ...` of an HTTP request (scheme in any case, RFC 9110 11.1).
-    pub fn bearer(&self, header: Option<&str>) -> bool {
-        if self.mode == Mode::None {
-            return true;
+    pub fn bearer(&self, peer: &PeerFacts, header: Option<&str>) -> bool {
+        match self.mode {
+            Mode::None => return true,
+            Mode::TrustedProxy if !peer.local => return false,
+            _ => {}
         }
         let Some((scheme, value)) = header.and_then(|h| h.trim().split_once(' ')) else { return false };
         scheme.eq_ignore_ascii_case("bearer") && self.accepts(value.trim())
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     Operator,
     Node,
@@ -117,10 +145,15 @@ pub struct Client {
 impl Caller {
     /// An HTTP request that showed the shared secret: the full operator set (demands 11).
     pub fn http(local: bool) -> Caller {
+        Caller::http_user(Scopes::operator_default(), local)
+    }
+
+    /// An HTTP request of somebody with these scopes.
+    pub fn http_user(scopes: Scopes, local: bool) -> Caller {
         Caller {
             conn: 0,
             role: Role::Operator,
-            scopes: Scopes::operator_default(),
+            scopes,
             client: Client {
                 id: ClientId::GatewayClient,
                 mode: ClientMode::Backend,
@@ -155,29 +188,24 @@ mod tests {
     use super::*;
 
     fn policy() -> Policy {
-        Policy {
-            mode: Mode::Token,
-            secret: Secret::new("tok123"),
-            trusted_proxies: vec![],
-            origins: OriginRules::default(),
-        }
+        Policy { mode: Mode::Token, secret: Secret::new("tok123"), ..Policy::default() }
     }
 
     #[test]
     fn bearer_takes_any_case_of_the_scheme_and_only_the_secret() {
         let policy = policy();
         for good in ["Bearer tok123", "bearer tok123", "BEARER  tok123"] {
-            assert!(policy.bearer(Some(good)), "{good}");
+            assert!(policy.bearer(&PeerFacts::default(), Some(good)), "{good}");
         }
         for bad in ["Basic tok123", "tok123", "Bearer tok12", "Bearer ", "Bearer tok123 x"] {
-            assert!(!policy.bearer(Some(bad)), "{bad}");
+            assert!(!policy.bearer(&PeerFacts::default(), Some(bad)), "{bad}");
         }
-        assert!(!policy.bearer(None));
+        assert!(!policy.bearer(&PeerFacts::default(), None));
     }
 
     #[test]
     fn an_empty_secret_accepts_nobody() {
         let policy = Policy { secret: Secret::new(""), ..policy() };
-        assert!(!policy.accepts("") && !policy.bearer(Some("Bearer ")));
+        assert!(!policy.accepts("") && !policy.bearer(&PeerFacts::default(), Some("Bearer ")));
     }
 }

@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use super::Policy;
+
 /// Headers by which proxies say for whom they speak.
 pub const FORWARDED: [&str; 7] = [
     "forwarded",
@@ -21,44 +23,78 @@ pub const FORWARDED: [&str; 7] = [
 pub struct PeerFacts {
     /// The client's own address, behind a trusted proxy if there is one.
     pub ip: Option<IpAddr>,
-    /// The client is on this host and no proxy is between.
+    /// The client is on this host, means this host, and no proxy is between.
     pub local: bool,
     pub origin: Option<String>,
     pub host: Option<String>,
+    /// Whom a trusted proxy says it is; decided only in mode trusted-proxy.
+    pub user: Vouched,
+}
+
+/// What a trusted proxy says about a user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Vouched {
+    /// No proxy vouches for users here.
+    #[default]
+    Nobody,
+    User(String),
+    /// The proxy's word does not count, and why.
+    Not(&'static str),
 }
 
 /// A forwarded header came from a peer that is not in `gateway.trustedProxies`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unattributed;
 
-/// Finds the client behind `peer`. `header` yields a header's value by lower-case name.
+/// Finds the client behind `peer`. `values` yields the values of a header by lower-case name, in the order they came.
 pub fn attribute<'a>(
     peer: IpAddr,
-    trusted: &[String],
-    header: impl Fn(&str) -> Option<&'a str>,
+    policy: &Policy,
+    values: impl Fn(&str) -> Vec<&'a str>,
 ) -> Result<PeerFacts, Unattributed> {
     let peer = unmap(peer);
-    let facts = |ip, local| PeerFacts {
+    let first = |name: &str| values(name).first().map(|value| value.to_string());
+    let user =
+        policy.proxy.as_ref().map_or(Vouched::Nobody, |rules| rules.user(peer, &policy.trusted_proxies, &values));
+    let host = first("host");
+    let facts = |ip: IpAddr, direct: bool| PeerFacts {
         ip: Some(ip),
-        local,
-        origin: header("origin").map(String::from),
-        host: header("host").map(String::from),
+        // A page that reached us by a name of its own (DNS rebinding) is not this host, nor is a proxy's user (T04, T21).
+        local: direct && ip.is_loopback() && host.as_deref().is_none_or(means_this_host) && user.is_nobody(),
+        origin: first("origin"),
+        host: host.clone(),
+        user: user.clone(),
     };
-    if !FORWARDED.iter().any(|name| header(name).is_some()) {
-        return Ok(facts(peer, peer.is_loopback()));
+    if !FORWARDED.iter().any(|name| !values(name).is_empty()) {
+        return Ok(facts(peer, true));
     }
-    if !is_trusted(peer, trusted) {
+    if !is_trusted(peer, &policy.trusted_proxies) {
         return Err(Unattributed);
     }
+    let chain = values("x-forwarded-for");
+    if chain.is_empty() && policy.real_ip {
+        let [only] = values("x-real-ip")[..] else { return Err(Unattributed) };
+        let ip = parse_hop(only).ok_or(Unattributed)?;
+        return Ok(facts(ip, false));
+    }
     // The right-most address that is not a proxy of ours is the client; what is left of it, anyone may have written.
-    let chain = header("x-forwarded-for").ok_or(Unattributed)?;
-    for hop in chain.rsplit(',') {
+    // Several headers are one list in their order.
+    for hop in chain.iter().rev().flat_map(|value| value.rsplit(',')) {
         let ip = parse_hop(hop).ok_or(Unattributed)?;
-        if !is_trusted(ip, trusted) {
+        if !is_trusted(ip, &policy.trusted_proxies) {
             return Ok(facts(ip, false));
         }
     }
     Err(Unattributed)
+}
+
+/// `127.0.0.1:18789`, `[::1]:18789`, `localhost`: a name that leads nowhere else.
+fn means_this_host(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(""),
+        None => host.split(':').next().unwrap_or(""),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| unmap(ip).is_loopback())
 }
 
 /// `1.2.3.4`, `1.2.3.4:80`, `[::1]:80`, `::ffff:1.2.3.4`. Zone ids and names are nobody's address.
@@ -71,7 +107,7 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
 }
 
 /// An IPv4 address in IPv6 clothes is that IPv4 address.
-fn unmap(ip: IpAddr) -> IpAddr {
+pub(super) fn unmap(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
         v4 => v4,
@@ -79,7 +115,7 @@ fn unmap(ip: IpAddr) -> IpAddr {
 }
 
 /// An exact address or a CIDR range of `gateway.trustedProxies`.
-fn is_trusted(ip: IpAddr, trusted: &[String]) -> bool {
+pub(super) fn is_trusted(ip: IpAddr, trusted: &[String]) -> bool {
     trusted.iter().any(|entry| match entry.split_once('/') {
         None => entry.trim().parse::<IpAddr>().is_ok_and(|own| unmap(own) == ip),
         Some((net, bits)) => match (net.trim().parse::<IpAddr>().map(unmap), bits.trim().parse::<u32>()) {
@@ -108,9 +144,9 @@ mod tests {
     use super::*;
 
     fn seen(peer: &str, trusted: &[&str], headers: &[(&str, &str)]) -> Result<(String, bool), Unattributed> {
-        let trusted: Vec<String> = trusted.iter().map(|s| s.to_string()).collect();
-        attribute(peer.parse().expect("address"), &trusted, |name| {
-            headers.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
+        let policy = Policy { trusted_proxies: trusted.iter().map(|s| s.to_string()).collect(), ..Policy::default() };
+        attribute(peer.parse().expect("address"), &policy, |name| {
+            headers.iter().filter(|(n, _)| *n == name).map(|(_, v)| *v).collect()
         })
         .map(|facts| (facts.ip.expect("always known").to_string(), facts.local))
     }
@@ -140,5 +176,45 @@ mod tests {
         assert_eq!(client("1.2.3.4, "), Err(Unattributed));
         assert_eq!(client("10.2.2.2"), Err(Unattributed), "only proxies: nobody is the client");
         assert_eq!(seen("127.0.0.1", &trusted, &[("x-real-ip", "1.2.3.4")]), Err(Unattributed));
+    }
+    #[test]
+    fn t04_a_name_that_is_not_this_host_s_is_not_local() {
+        for (host, local) in [
+            ("127.0.0.1:18789", true),
+            ("[::1]:18789", true),
+            ("localhost:18789", true),
+            ("LOCALHOST", true),
+            ("evil.example:18789", false),
+            ("localhost.evil.example", false),
+            ("localhost.", false),
+            ("192.168.1.4", false),
+            ("", false),
+        ] {
+            assert_eq!(seen("127.0.0.1", &[], &[("host", host)]), Ok(("127.0.0.1".into(), local)), "{host}");
+        }
+    }
+
+    #[test]
+    fn t22_several_forwarded_headers_are_one_list() {
+        let headers = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "1.2.3.4, 10.1.1.1")];
+        assert_eq!(seen("10.0.0.1", &["10.0.0.0/8"], &headers), Ok(("1.2.3.4".into(), false)));
+        for odd in ["1.2.3.4.", "fe80::1%eth0", " ", "1.2.3.4:x", "[::1", "unknown"] {
+            assert_eq!(seen("10.0.0.1", &["10.0.0.0/8"], &[("x-forwarded-for", odd)]), Err(Unattributed), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_real_ip_counts_only_where_it_is_asked_for() {
+        let mut policy = Policy { trusted_proxies: vec!["10.0.0.1".into()], ..Policy::default() };
+        let ask = |policy: &Policy, header: &'static str| {
+            attribute("10.0.0.1".parse().expect("address"), policy, move |name| {
+                if name == header { vec!["1.2.3.4"] } else { vec![] }
+            })
+            .map(|facts| facts.ip.expect("known").to_string())
+        };
+        assert_eq!(ask(&policy, "x-real-ip"), Err(Unattributed));
+        policy.real_ip = true;
+        assert_eq!(ask(&policy, "x-real-ip"), Ok("1.2.3.4".into()));
+        assert_eq!(ask(&policy, "x-forwarded-host"), Err(Unattributed));
     }
 }

@@ -42,6 +42,8 @@ pub enum Command {
     Channels(Channels),
     Models(Models),
     System(System),
+    Devices(Devices),
+    Qr(Qr),
     Config(Config),
     Setup(Setup),
     Doctor(Doctor),
@@ -138,6 +140,10 @@ macro_rules! talks_to_a_gateway {
         }
     };
 }
+
+mod devices;
+
+pub use devices::*;
 
 /// The flags that choose a gateway.
 #[derive(Clone, Copy, Default)]

@@ -24,6 +24,7 @@ mod config_changes;
 mod config_path;
 mod config_read;
 mod config_write;
+mod devices;
 mod doctor;
 mod gateway_call;
 mod gateway_health;
@@ -35,6 +36,7 @@ mod help;
 mod logs;
 mod models;
 mod probe;
+mod qr;
 mod sessions;
 mod setup;
 mod status;
@@ -47,7 +49,8 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use self::args::{
-    ChannelsCommand, Cli, Command, ConfigCommand, GatewayCommand, ModelsCommand, SessionsCommand, SystemCommand,
+    ChannelsCommand, Cli, Command, ConfigCommand, DevicesCommand, GatewayCommand, ModelsCommand, SessionsCommand,
+    SystemCommand,
 };
 use self::argv::Line;
 use self::failure::Failure;
@@ -135,6 +138,17 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
         Some(Command::System(system)) => match system.command {
             SystemCommand::Presence(args) => system::presence(shell, &args),
         },
+        Some(Command::Devices(devices)) => match devices.command {
+            DevicesCommand::List(args) => devices::list(shell, &args),
+            DevicesCommand::Approve(args) => devices::approve(shell, &args),
+            DevicesCommand::Reject(args) => devices::reject(shell, &args),
+            DevicesCommand::Remove(args) => devices::remove(shell, &args),
+            DevicesCommand::Rename(args) => devices::rename(shell, &args),
+            DevicesCommand::Rotate(args) => devices::rotate(shell, &args),
+            DevicesCommand::Revoke(args) => devices::revoke(shell, &args),
+            DevicesCommand::Clear(args) => devices::clear(shell, &args),
+        },
+        Some(Command::Qr(args)) => qr::run(shell, &args),
         Some(Command::Config(config)) => match config.command {
             ConfigCommand::Path(args) => config_path::run(shell, args.json),
             ConfigCommand::File(args) => config_path::run(shell, args.json),

@@ -57,7 +57,7 @@ impl Facts for Knowledge {
                 FactSheet::default().fact("Service", "none is installed; this gateway runs in the foreground")
             }
             Topic::Jobs => FactSheet::default().fact("Scheduled jobs", "none"),
-            Topic::Devices => FactSheet::default().fact("Paired devices", "none"),
+            Topic::Devices => sources.devices(),
         }
     }
 }
@@ -73,6 +73,15 @@ impl Sources {
             .fact("Runs so far", format!("{} ({} failed)", status.tasks.terminal, status.tasks.failures))
             .fact("Sessions", status.sessions.count)
             .fact("Memory", format!("{:.1} MB", host::rss_kb() as f64 / 1024.0))
+    }
+
+    fn devices(&self) -> FactSheet {
+        let Ok(list) = self.hub.ask("facts", |state, now| state.device_list(now)) else { return FactSheet::default() };
+        let sheet = FactSheet::default().fact("Paired devices", list.paired.len()).fact("Waiting", list.pending.len());
+        list.paired.iter().take(SESSIONS).fold(sheet, |sheet, device| {
+            let name = device.label.as_deref().or(device.display_name.as_deref()).unwrap_or(&device.client_id);
+            sheet.line(format!("{name} ({}, {})", device.role, device.platform))
+        })
     }
 
     fn sessions(&self) -> FactSheet {
@@ -130,6 +139,7 @@ impl Sources {
             crate::auth::Mode::Token => "token",
             crate::auth::Mode::Password => "password",
             crate::auth::Mode::None => "none (this host only)",
+            crate::auth::Mode::TrustedProxy => "trusted-proxy",
         };
         FactSheet::default().fact("URL", &self.url).fact("Auth", auth)
     }

@@ -10,6 +10,7 @@ use crate::config::{AuthMode, Config, load};
 use crate::sys::paths::Paths;
 use crate::sys::secret::Secret;
 use crate::sys::{Env, files, host, random};
+use crate::wire::scope::Scopes;
 
 /// Everything the start needs to know.
 pub struct Prepared {
@@ -74,9 +75,8 @@ pub fn policy(
         }
         AuthMode::Token => (auth::Mode::Token, decided.token.clone().unwrap_or_default()),
         AuthMode::TrustedProxy => {
-            return Err(StartError::Config(
-                "gateway.auth.mode trusted-proxy is not built yet; use token or password behind the proxy".into(),
-            ));
+            // A program of this host has no proxy in front of it; the password lets it in.
+            (auth::Mode::TrustedProxy, decided.password.clone().unwrap_or_default())
         }
     };
     if matches!(decided.source(), Source::Env(_)) && listen.is_loopback() {
@@ -92,12 +92,34 @@ pub fn policy(
         mode,
         secret,
         trusted_proxies: config.gateway.trusted_proxies.clone(),
+        real_ip: config.gateway.allow_real_ip_fallback,
+        proxy: (mode == auth::Mode::TrustedProxy).then(|| proxy_rules(&config)),
+        rates: auth::Rates::from(&config.gateway.auth.rate_limit),
+        nodes: auth::NodeRules {
+            approve_local: config.gateway.nodes.pairing.auto_approve_local,
+            approve_from: config.gateway.nodes.pairing.auto_approve_cidrs.clone(),
+        },
         origins: auth::OriginRules {
             allowed: resolve::control_ui_origins(config, listen, port),
             trust_host_header: config.gateway.control_ui.dangerously_allow_host_header_origin_fallback,
         },
     };
     Ok((policy, warnings))
+}
+
+fn proxy_rules(config: &Config) -> auth::ProxyRules {
+    let auth = &config.gateway.auth;
+    let proxy = &auth.trusted_proxy;
+    let lower = |name: &String| name.trim().to_ascii_lowercase();
+    let scopes = |names: &[String]| Scopes::parse(names.iter().map(String::as_str));
+    auth::ProxyRules {
+        user_header: proxy.user_header.as_ref().map(lower).unwrap_or_default(),
+        required_headers: proxy.required_headers.iter().map(lower).collect(),
+        allow_users: proxy.allow_users.clone(),
+        allow_loopback: proxy.allow_loopback,
+        auto_approve: proxy.device_auto_approve.enabled.then(|| scopes(&proxy.device_auto_approve.scopes)),
+        identities: auth.identity_scopes.iter().map(|(user, names)| (user.clone(), scopes(names))).collect(),
+    }
 }
 
 fn refused(refusal: Refusal) -> StartError {

@@ -1,5 +1,6 @@
 //! The life of the process: start, serve, stop.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,8 @@ use super::reload::{self, Outcome, Reloader};
 use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, bind, models};
 use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
+use crate::auth::devices::Devices;
+use crate::hub::devices::RECORDS;
 use crate::hub::health::Seen;
 use crate::hub::run::{NewRun, Starter, Waiting};
 use crate::hub::{Boot, ConfigDesk, Event, Hub, Now, Parts, Pool, Shared, State, Stop, TaskContext};
@@ -23,7 +26,7 @@ use crate::routes::{Hooks, Site, hooks_problem};
 use crate::rpc::admin::Admin;
 use crate::rpc::{self, Desk};
 use crate::store::sessions::{self, ListFilter};
-use crate::store::{StateLock, Store, StoreError, inbox};
+use crate::store::{StateLock, Store, StoreError, inbox, kv};
 use crate::sys::signals::{self, Signal};
 use crate::sys::swap::Swap;
 use crate::sys::{Env, clock, host, random};
@@ -178,6 +181,7 @@ impl Gateway {
         let file = prepared.paths.database();
         let store = Store::open(&file).map_err(|e| of_store(&file, e))?;
         let seen = seen(&store).map_err(|e| of_store(&file, e))?;
+        let devices = devices(&store).map_err(|e| of_store(&file, e))?;
         let limits = limits();
         let knowledge = Arc::new(Knowledge::default());
         let registry = models::registry(&prepared.config, Vec::new(), knowledge.clone());
@@ -202,6 +206,7 @@ impl Gateway {
                 hub: hub.clone(),
                 store: store.clone(),
                 launcher: Box::new(Launcher(engine.clone())),
+                devices,
                 seen,
                 advertised: rpc::advertised(),
             },
@@ -448,12 +453,28 @@ fn seen(store: &Store) -> Result<Seen, StoreError> {
     Ok(Seen { count, recent: recent.collect() })
 }
 
+fn devices(store: &Store) -> Result<Devices, StoreError> {
+    let records = store.read("read the devices", |conn| kv::list(conn, RECORDS))?;
+    let (devices, unreadable) = Devices::load(records);
+    for name in unreadable {
+        log::error!("the record of device {name} cannot be read; the device must be approved again");
+    }
+    Ok(devices)
+}
+
 fn boot(prepared: &Prepared, port: u16, limits: &Limits, started: Instant) -> Boot {
     let (boot_id, now) = (random::uuid(), clock::now_ms());
     let version = env!("CARGO_PKG_VERSION");
     let (name, ip) = (host::hostname(), host::primary_ipv4().map(|ip| ip.to_string()));
     let shown = ip.as_ref().map_or_else(|| name.clone(), |ip| format!("{name} ({ip})"));
+    let lan_host = match prepared.listen.host() {
+        _ if prepared.listen.is_loopback() => None,
+        any if any.is_unspecified() => ip.clone(),
+        IpAddr::V6(own) => Some(format!("[{own}]")),
+        own => Some(own.to_string()),
+    };
     Boot {
+        lan_host,
         version,
         build_id: format!("{version}-rust"),
         own: PresenceEntry {

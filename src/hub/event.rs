@@ -9,6 +9,7 @@ use super::run::{RunEvent, RunId};
 use super::ticket::Ticket;
 use super::{State, TaskContext};
 use crate::auth::Caller;
+use crate::auth::devices::Admission;
 use crate::net::Mailbox;
 use crate::wire::error::RpcError;
 use crate::wire::frame::Payload;
@@ -57,6 +58,8 @@ pub struct Opened {
     /// Answers the `connect` request.
     pub ticket: Ticket,
     pub auth_method: &'static str,
+    /// What was decided about its device.
+    pub admission: Option<Admission>,
     /// Told when hello-ok is on its way: before that, no other answer may be.
     pub ready: Sender<()>,
 }

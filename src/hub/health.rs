@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::event::Opened;
 use super::{Now, State, TICK};
+use crate::auth::devices::HandOver;
 use crate::config::gateway::ReloadMode;
 use crate::wire::PROTOCOL;
 use crate::wire::connect::*;
@@ -172,6 +173,7 @@ impl State {
         let main_session_key = format!("agent:{default_agent}:{main_key}");
         let config_path = config.path.display().to_string();
         let applied = format!("sha256:v1:{}", config.hash);
+        let admission = opened.admission.as_ref();
         let conn_id = conn_uuid(&boot.boot_id, opened.caller.conn);
         let (max_bytes, max_image_bytes) = boot.attachments();
         Payload::of(&HelloOk {
@@ -212,6 +214,9 @@ impl State {
                 method: opened.auth_method,
                 role: opened.caller.role.as_str(),
                 scopes: opened.caller.scopes,
+                device_token: admission.and_then(|a| a.token.as_ref()).map(|token| token.expose()),
+                issued_at_ms: admission.and_then(|a| a.issued_at_ms),
+                device_tokens: admission.map_or_else(Vec::new, |a| a.others.iter().map(handed_over).collect()),
             },
             policy: HelloPolicy {
                 max_payload: boot.max_payload,
@@ -222,6 +227,15 @@ impl State {
                 has_multiple_session_sharing_identities: false,
             },
         })
+    }
+}
+
+fn handed_over(other: &HandOver) -> HelloDeviceToken<'_> {
+    HelloDeviceToken {
+        device_token: other.token.expose(),
+        role: other.role.as_str(),
+        scopes: other.scopes,
+        issued_at_ms: other.issued_at_ms,
     }
 }
 

@@ -7,6 +7,7 @@
 //! byte-counted mailboxes, a length-limited job queue and the store's capped queue. The wait graph has no cycle, which
 //! is why there is no lock order to document.
 
+pub mod devices;
 pub mod event;
 pub mod followers;
 pub mod handle;
@@ -46,6 +47,7 @@ use runs::Runs;
 use timers::{Due, Timers};
 use wakes::Wakes;
 
+use crate::auth::devices::Devices;
 use crate::net::CloseReason;
 use crate::store::Store;
 use crate::sys::clock;
@@ -73,6 +75,7 @@ pub struct State {
     pub store: Store,
     pub peers: Peers,
     pub presence: Presence,
+    pub devices: Devices,
     pub runs: Runs,
     pub seen: Seen,
     pub timers: Timers,
@@ -100,6 +103,7 @@ pub struct Parts {
     pub hub: Hub,
     pub store: Store,
     pub launcher: Box<dyn run::Launch>,
+    pub devices: Devices,
     pub seen: Seen,
     /// Method names for hello-ok.
     pub advertised: &'static [&'static str],
@@ -113,6 +117,7 @@ impl State {
             hub: parts.hub,
             store: parts.store,
             peers: Peers::default(),
+            devices: parts.devices,
             runs: Runs::new(parts.launcher),
             seen: parts.seen,
             timers: Timers::default(),
@@ -201,9 +206,9 @@ impl State {
             opened.mail.close(service_restart());
             return;
         }
-        if self.auth_since.is_some_and(|since| opened.ticket.received < since) {
+        if self.overtaken(&opened) || self.auth_since.is_some_and(|since| opened.ticket.received < since) {
             opened.ticket.answer(Err(RpcError::unavailable("gateway auth changed; connect again").retry_after(100)));
-            opened.mail.close(CloseReason::policy(4001, "gateway auth changed"));
+            opened.mail.close(devices::auth_changed());
             return;
         }
         self.presence.arrived(&opened.caller, now.ms);

@@ -28,6 +28,8 @@ pub struct Boot {
     pub started: Instant,
     pub started_ms: u64,
     pub port: u16,
+    /// This host's address for other hosts; `None` when only this host can connect.
+    pub lan_host: Option<String>,
     pub own: PresenceEntry,
     pub state_dir: String,
     pub database: String,

@@ -62,6 +62,11 @@ impl HttpError {
         HttpError::new(403, "proxy_attribution_required", text)
     }
 
+    /// A page of another site, riding on what the browser sends along (T03).
+    pub fn cross_site() -> HttpError {
+        HttpError::new(403, "origin_not_allowed", "Requests from pages of other sites are not allowed.")
+    }
+
     pub fn locked_out(seconds: u64) -> HttpError {
         let mut error =
             HttpError::new(429, "rate_limited", "Too many failed authentication attempts. Please try again later.");

@@ -13,6 +13,7 @@ mod embeddings;
 mod error;
 mod following;
 mod hooks;
+mod join;
 mod models;
 mod page;
 mod probes;
@@ -35,7 +36,7 @@ pub use hooks::policy::problem as hooks_problem;
 use crate::agent::Engine;
 use crate::auth::{self, Caller, PeerFacts};
 use crate::config::Config;
-use crate::net::{App, Exchange, Opening, Reply, Verdict};
+use crate::net::{App, Exchange, Head, Opening, Reply, Verdict};
 use crate::rpc::admin::Admin;
 use crate::rpc::{Conversation, Desk};
 use crate::wire::scope::{Scope, Scopes};
@@ -88,7 +89,7 @@ impl App for Site {
 
     fn socket(&self, opening: Opening) -> Verdict {
         let policy = self.desk.shared.policy.get();
-        let attributed = auth::attribute(opening.peer.ip(), &policy.trusted_proxies, |name| opening.head.header(name));
+        let attributed = auth::attribute(opening.peer.ip(), &policy, |name| values(&opening.head, name));
         match attributed {
             Ok(peer) => Verdict::Talk(Box::new(Conversation::new(self.desk.clone(), opening.id, opening.mail, peer))),
             Err(auth::Unattributed) => Verdict::Refuse(HttpError::unattributed().reply()),
@@ -107,7 +108,7 @@ impl App for Site {
 impl Site {
     fn serve(&self, exchange: &mut Exchange<'_>) -> Result<Reply, HttpError> {
         let policy = self.desk.shared.policy.get();
-        let peer = auth::attribute(exchange.peer().ip(), &policy.trusted_proxies, |name| exchange.header(name))
+        let peer = auth::attribute(exchange.peer().ip(), &policy, |name| values(exchange.head(), name))
             .map_err(|auth::Unattributed| HttpError::unattributed())?;
         let config = self.desk.shared.config.get();
         let (route, rest) = table::find(exchange.method(), exchange.path(), &config)?;
@@ -119,7 +120,8 @@ impl Site {
                 visit.needs(scope)?;
             }
             Auth::Open
-                if exchange.header("authorization").is_some() && policy.bearer(exchange.header("authorization")) =>
+                if exchange.header("authorization").is_some()
+                    && policy.bearer(&visit.peer, exchange.header("authorization")) =>
             {
                 visit.caller = Some(caller(&policy, &visit.peer, exchange));
             }
@@ -128,27 +130,42 @@ impl Site {
         (route.handler)(&visit, exchange)
     }
 
-    /// Checks the bearer token; guesses are counted with those on WebSockets.
+    /// Checks the bearer token; guesses are counted with those on WebSockets. A user a trusted proxy vouches for needs
+    /// none, and has the scopes of the configuration, at most those the request names.
     fn operator(&self, policy: &auth::Policy, peer: &PeerFacts, exchange: &Exchange<'_>) -> Result<Caller, HttpError> {
+        let unasked = policy.mode == auth::Mode::None || !peer.user.is_nobody();
+        let foreign = peer.origin.as_deref().is_some_and(|o| !policy.origins.allow(o, peer.host.as_deref()));
+        if unasked && (foreign || exchange.header("sec-fetch-site") == Some("cross-site")) {
+            return Err(HttpError::cross_site());
+        }
+        if let (auth::Vouched::User(user), Some(rules)) = (&peer.user, &policy.proxy) {
+            let own = rules.scopes_of(user).unwrap_or_else(Scopes::operator_default);
+            let scopes = match values(exchange.head(), "x-openclaw-scopes")[..] {
+                [] => own,
+                [names] => own.limit(Scopes::parse(names.split([',', ' ']).map(str::trim))),
+                _ => Scopes::NONE,
+            };
+            return Ok(Caller::http_user(scopes, peer.local));
+        }
         let (attempts, now) = (&self.desk.shared.attempts, Instant::now());
-        let exempt = peer.local && peer.origin.is_none();
+        let (direct, rates) = (peer.local && peer.origin.is_none(), &policy.rates);
         if let Some(ip) = peer.ip
-            && let auth::Verdict::Locked(rest) = attempts.may_try(ip, exempt, now)
+            && let auth::Verdict::Locked(rest) = attempts.may_try(ip, auth::Class::Shared, direct, rates, now)
         {
             return Err(HttpError::locked_out(rest.as_secs().max(1)));
         }
         let shown = exchange.header("authorization");
-        if policy.bearer(shown) {
+        if policy.bearer(peer, shown) {
             if let Some(ip) = peer.ip {
-                attempts.succeeded(ip);
+                attempts.succeeded(ip, auth::Class::Shared);
             }
             return Ok(caller(policy, peer, exchange));
         }
         if let (Some(ip), Some(_)) = (peer.ip, shown)
-            && !exempt
+            && !(direct && rates.exempt_loopback)
         {
             // A direct local program is slowed on its WebSocket; here its next try is refused as plainly.
-            attempts.failed(ip, exempt, now);
+            attempts.failed(ip, auth::Class::Shared, direct, rates, now);
         }
         Err(HttpError::unauthorized())
     }
@@ -163,6 +180,11 @@ fn caller(policy: &auth::Policy, peer: &PeerFacts, exchange: &Exchange<'_>) -> C
         caller.scopes = Scopes::parse(declared.split(',').map(str::trim));
     }
     caller
+}
+
+/// The values of a header, in the order they came.
+fn values<'h>(head: &'h Head, name: &str) -> Vec<&'h str> {
+    head.headers().filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
 }
 
 impl Visit<'_> {

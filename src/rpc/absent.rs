@@ -24,10 +24,8 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("conversations.*", "Messengers are not built yet."),
     ("cron.*", "Schedules are not built yet."),
     ("desktop.*", "Belongs to the larger product of the reference."),
-    (
-        "device.*",
-        "Pairing is not built yet: devices of this host are let in with the shared secret, others are refused.",
-    ),
+    ("device.pair.setupStatus", "A setup code is followed by its expiry and by `device.pair.resolved`."),
+    ("device.scopes.*", "A device asks for more by connecting with more; an operator approves it then."),
     ("diagnostics.*", "Diagnostics beyond `status` are not built yet."),
     ("doctor.*", "Memory and its upkeep belong to the larger product of the reference."),
     ("environments.*", "Belongs to the larger product of the reference."),

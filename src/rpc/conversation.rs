@@ -12,7 +12,9 @@ use serde::Serialize;
 
 use super::table::{self, Method, Need};
 use super::writes::Writes;
-use crate::auth::{self, Caller, PeerFacts, Refusal, Role};
+use crate::auth::devices::Admission;
+use crate::auth::{self, Caller, Checked, Class, PeerFacts, Refusal, Role, Verdict};
+use crate::hub::devices::SAVE_WAIT;
 use crate::hub::event::{Call, Event, Job, Opened, PeerEvent};
 use crate::hub::ticket::Pending;
 use crate::hub::{Hub, Pool, Shared, Ticket};
@@ -36,6 +38,24 @@ pub struct Desk {
     pub hub: Hub,
     pub pool: Pool,
     pub shared: Arc<Shared>,
+}
+
+/// A client that may come in.
+struct Entry {
+    caller: Caller,
+    method: &'static str,
+    admission: Option<Admission>,
+}
+
+impl Entry {
+    /// What it proved itself with.
+    fn class(&self) -> Class {
+        match self.method {
+            "device-token" => Class::Device,
+            "bootstrap-token" => Class::Bootstrap,
+            _ => Class::Shared,
+        }
+    }
 }
 
 /// The state of one client.
@@ -92,7 +112,7 @@ impl Conversation {
                 }
             };
         match self.decide(&params, received) {
-            Ok(granted) => self.admit(granted, ticket),
+            Ok(entry) => self.admit(entry, ticket),
             Err(refusal) => {
                 let reason = refusal.error.as_ref().map_or("", |e| e.message.as_str());
                 log::info!(
@@ -109,31 +129,68 @@ impl Conversation {
         }
     }
 
-    fn decide(&self, params: &ConnectParams, now: Instant) -> Result<auth::Granted, Refusal> {
-        let attempts = &self.desk.shared.attempts;
-        let exempt = self.peer.local && self.peer.origin.is_none();
-        if let Some(ip) = self.peer.ip
-            && let auth::Verdict::Locked(rest) = attempts.may_try(ip, exempt, now)
-        {
-            return Err(Refusal::locked_out(u64::try_from(rest.as_millis()).unwrap_or(u64::MAX)));
+    fn decide(&self, params: &ConnectParams, now: Instant) -> Result<Entry, Refusal> {
+        let shared = &self.desk.shared;
+        let (policy, attempts) = (shared.policy.get(), &shared.attempts);
+        let direct = self.peer.local && self.peer.origin.is_none();
+        let classes = Class::offered(params.auth.as_ref());
+        let locked = || {
+            let ip = self.peer.ip?;
+            classes.iter().find_map(|class| match attempts.may_try(ip, *class, direct, &policy.rates, now) {
+                Verdict::Locked(rest) => Some(Refusal::locked_out(u64::try_from(rest.as_millis()).unwrap_or(u64::MAX))),
+                Verdict::Try => None,
+            })
+        };
+        if let Some(refusal) = locked() {
+            return Err(refusal);
         }
-        let policy = self.desk.shared.policy.get();
-        let decision = auth::check_connect(&policy, &self.peer, params, self.conn, &self.nonce, clock::now_ms());
-        if let Some(ip) = self.peer.ip {
-            match &decision {
-                Ok(_) => attempts.succeeded(ip),
-                Err(refusal) if refusal.guess => hold_back(attempts.failed(ip, exempt, now)),
-                Err(_) => {}
+        let checked = auth::check_connect(&policy, &self.peer, params, self.conn, &self.nonce, clock::now_ms());
+        let decision = checked.and_then(|checked| self.settle(checked));
+        let Some(ip) = self.peer.ip else { return decision };
+        match &decision {
+            Ok(entry) => {
+                // Guesses made side by side do not count as one (T14).
+                if let Some(refusal) = locked() {
+                    return Err(refusal);
+                }
+                attempts.succeeded(ip, entry.class());
             }
+            Err(refusal) if refusal.guess => {
+                let held = classes.iter().map(|class| attempts.failed(ip, *class, direct, &policy.rates, now));
+                hold_back(held.max().unwrap_or_default());
+            }
+            Err(_) => {}
         }
         decision
     }
 
-    fn admit(&mut self, granted: auth::Granted, ticket: Ticket) -> Next {
-        let caller = Arc::new(granted.caller);
+    /// Lets the register decide about a device, and waits until what it decided is written down.
+    fn settle(&self, checked: Checked) -> Result<Entry, Refusal> {
+        let Checked { mut caller, method, arrival } = checked;
+        let Some(arrival) = arrival else { return Ok(Entry { caller, method, admission: None }) };
+        let asked = self.desk.hub.ask("device connect", move |state, now| state.arrive(&arrival, now));
+        let (decision, saved) = asked.map_err(|_| Refusal::stopping())?;
+        let admission = decision?;
+        if let Some(saved) = saved
+            && saved.recv_timeout(SAVE_WAIT).is_err()
+        {
+            log::warn!(target: "ws", "the record of a device was not written in time conn={}", self.conn);
+        }
+        caller.scopes = admission.scopes;
+        Ok(Entry { caller, method: admission.method, admission: Some(admission) })
+    }
+
+    fn admit(&mut self, entry: Entry, ticket: Ticket) -> Next {
+        let caller = Arc::new(entry.caller);
         let (ready, told) = bounded(1);
-        let opened =
-            Opened { caller: caller.clone(), mail: self.mail.clone(), ticket, auth_method: granted.method, ready };
+        let opened = Opened {
+            caller: caller.clone(),
+            mail: self.mail.clone(),
+            ticket,
+            auth_method: entry.method,
+            admission: entry.admission,
+            ready,
+        };
         if self.desk.hub.post(Event::Peer(self.conn, PeerEvent::Opened(Box::new(opened)))).is_err() {
             return close(1012, "service restart");
         }

@@ -10,6 +10,7 @@ mod channels;
 mod chat;
 mod config;
 mod conversation;
+mod devices;
 mod health;
 mod logs;
 mod models;

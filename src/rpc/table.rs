@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{agent, channels, chat, config, health, logs, models, secrets, sessions};
+use super::{agent, channels, chat, config, devices, health, logs, models, secrets, sessions};
 use crate::auth::Caller;
 use crate::hub::event::Job;
 use crate::hub::{Now, State, TaskContext, Ticket};
@@ -105,6 +105,22 @@ methods! {
     "config.schema.lookup": Read, "<=2026.7", task config::lookup;
     /// Replaces the configuration file; the answer comes when it is on disk.
     "config.set": Admin, "<=2026.7", task config::set, write;
+    /// Lets a device in that asked for it, with the scopes it asked for.
+    "device.pair.approve": Pairing, "<=2026.7", ticket devices::approve;
+    /// The devices that were let in, and those that wait.
+    "device.pair.list": Pairing, "<=2026.7", state devices::list;
+    /// Turns a waiting device away.
+    "device.pair.reject": Pairing, "<=2026.7", ticket devices::reject;
+    /// Forgets a device; its connections are closed.
+    "device.pair.remove": Pairing, "<=2026.7", ticket devices::remove;
+    /// Gives a device a name.
+    "device.pair.rename": Pairing, "2026.7", ticket devices::rename;
+    /// Makes an invitation for one new device, good once and for ten minutes.
+    "device.pair.setupCode": Admin, "<=2026.7", state devices::setup_code;
+    /// Ends a token of a device for good.
+    "device.token.revoke": Pairing, "<=2026.7", ticket devices::revoke;
+    /// Replaces a token of a device.
+    "device.token.rotate": Pairing, "<=2026.7", ticket devices::rotate;
     /// Whether the gateway is well.
     "health": Any, "<=2026.7", state health::health;
     /// The end of the log file, or what came after a cursor.

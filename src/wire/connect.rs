@@ -199,12 +199,36 @@ pub struct SessionDefaults<'a> {
     pub scope: &'a str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HelloAuth<'a> {
     pub method: &'a str,
     pub role: &'a str,
     pub scopes: Scopes,
+    /// What the device may connect with from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_at_ms: Option<u64>,
+    /// Tokens for other roles, handed over with a setup code.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device_tokens: Vec<HelloDeviceToken<'a>>,
+}
+
+impl std::fmt::Debug for HelloAuth<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HelloAuth").field("method", &self.method).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// A token for another role.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HelloDeviceToken<'a> {
+    pub device_token: &'a str,
+    pub role: &'a str,
+    pub scopes: Scopes,
+    pub issued_at_ms: u64,
 }
 
 #[derive(Debug, Serialize)]

@@ -72,6 +72,12 @@ events! {
     CONFIG_CHANGED = "config.changed": Scope(Read), droppable, unlisted;
     /// Who is connected.
     PRESENCE = "presence": Scope(Read), droppable, listed;
+    /// A device waits for approval.
+    DEVICE_PAIR_REQUESTED = "device.pair.requested": Scope(Pairing), droppable, listed;
+    /// A request of a device was decided, or a device was removed.
+    DEVICE_PAIR_RESOLVED = "device.pair.resolved": Scope(Pairing), droppable, listed;
+    /// A paired device changed: its name, its tokens.
+    DEVICE_PAIR_CHANGED = "device.pair.changed": Scope(Pairing), droppable, listed;
     /// The gateway is alive.
     TICK = "tick": Everyone, droppable, listed;
     /// The gateway stops or restarts.

@@ -11,6 +11,7 @@ pub mod chat;
 pub mod config;
 pub mod connect;
 pub mod decode;
+pub mod device;
 pub mod embeddings;
 pub mod error;
 pub mod event;

@@ -1,6 +1,6 @@
 //! What a caller may do: the operator scopes and how one implies another (gateway/operator-scopes of the reference).
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One operator scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +48,8 @@ pub struct Scopes(u16);
 
 impl Scopes {
     pub const NONE: Scopes = Scopes(0);
+    /// Every scope there is.
+    pub const ALL: Scopes = Scopes(1023);
 
     pub fn of(scopes: &[Scope]) -> Scopes {
         Scopes(scopes.iter().fold(0, |sum, scope| sum | *scope as u16))
@@ -75,6 +77,11 @@ impl Scopes {
         self.0 == 0
     }
 
+    /// As [`Scopes::is_empty`], for serde.
+    pub fn is_none(&self) -> bool {
+        self.0 == 0
+    }
+
     /// Whether the set holds `scope` itself, without what others imply.
     pub fn holds(self, scope: Scope) -> bool {
         self.0 & scope as u16 != 0
@@ -93,6 +100,26 @@ impl Scopes {
         self.holds(Admin) || self.holds(scope) || enough.iter().any(|held| self.holds(*held))
     }
 
+    /// The first scope of `wanted` that a caller with this set may not use; `None` when it may use all of them.
+    pub fn lacks(self, wanted: Scopes) -> Option<Scope> {
+        NAMES.iter().map(|(scope, _)| *scope).find(|scope| wanted.holds(*scope) && !self.allows(*scope))
+    }
+
+    pub fn with(self, other: Scopes) -> Scopes {
+        Scopes(self.0 | other.0)
+    }
+
+    /// What both sets hold, counting what a scope implies: the part of `wanted` this set allows.
+    pub fn limit(self, wanted: Scopes) -> Scopes {
+        Scopes(NAMES.iter().filter(|(s, _)| wanted.holds(*s) && self.allows(*s)).fold(0, |sum, (s, _)| sum | *s as u16))
+    }
+
+    /// With read and write spelled out where something larger implies them, as tokens are listed.
+    pub fn spelled_out(self) -> Scopes {
+        let implied = [Scope::Read, Scope::Write].into_iter().filter(|s| self.allows(*s));
+        implied.fold(self, |all, scope| Scopes(all.0 | scope as u16))
+    }
+
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         NAMES.iter().filter(move |(scope, _)| self.holds(*scope)).map(|(_, name)| *name)
     }
@@ -101,6 +128,12 @@ impl Scopes {
 impl Serialize for Scopes {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(self.names())
+    }
+}
+
+impl<'de> Deserialize<'de> for Scopes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Scopes, D::Error> {
+        Ok(Scopes::parse(Vec::<String>::deserialize(from)?.iter().map(String::as_str)))
     }
 }
 

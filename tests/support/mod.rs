@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unused_imports, reason = "the test binary and the bench binary each use a part")]
 
+pub mod device;
 pub mod gateway;
 pub mod golden;
 pub mod raw;
