@@ -156,7 +156,8 @@ impl State {
     /// Stops runs of a session, or one of them. Clients are told at once; the threads follow.
     pub fn abort_runs(&mut self, session_key: &str, only: Option<&str>, now: Now) -> Vec<RunId> {
         let mut ids = self.runs.of_session(session_key);
-        ids.retain(|id| only.is_none_or(|wanted| **id == *wanted));
+        // One that was stopped a moment ago and is still ending is not stopped twice.
+        ids.retain(|id| only.is_none_or(|wanted| **id == *wanted) && self.runs.get(id).is_some_and(|run| !run.closed));
         // Waiting ones first, so that none begins because its predecessor was stopped.
         for run_id in ids.iter().rev() {
             self.abort_run(run_id, now);
@@ -205,7 +206,7 @@ fn refuse(starter: Starter, error: RpcError) {
         Starter::Chat(ticket) | Starter::Agent(ticket) => ticket.answer(Err(error)),
         Starter::Http(sink) => {
             // The handler may have left already.
-            let _ = sink.send(Emission::Refused(error));
+            let _ = sink.try_send(Emission::Refused(error));
         }
         Starter::Inbox => log::warn!("a stored message was not taken up: {error}"),
     }

@@ -6,13 +6,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, bounded};
 
 use super::HttpError;
 use super::asking::Must;
 use crate::hub::Hub;
 use crate::hub::run::{Emission, Input, NewRun, Outcome, RunId, Starter, Status};
 use crate::net::{Exchange, Sse, Waited};
+
+/// Pieces of text that may wait for a client; then its run waits.
+const PIECES: usize = 64;
 
 /// A run on its way, seen from its request.
 pub struct Following {
@@ -33,7 +36,7 @@ pub struct Begin {
 impl Following {
     pub fn begin(hub: &Hub, begin: Begin) -> Result<Following, HttpError> {
         let run_id: RunId = begin.run_id.into();
-        let (sink, events) = unbounded();
+        let (sink, events) = bounded(PIECES);
         let run = NewRun {
             run_id: run_id.clone(),
             session_key: begin.session_key.into(),

@@ -13,7 +13,8 @@ use crate::wire::scope::Scope;
 /// One row.
 pub struct Route {
     pub method: Method,
-    /// A path; `{hooks}` at its beginning is the configured one of webhooks; `{rest..}` at its end matches what is left, slashes included, `{key}` one segment within.
+    /// A path. `{hooks}` at its beginning is the configured one of webhooks, `{key}` matches one segment, `{rest..}` at
+    /// its end what is left, slashes included.
     pub pattern: &'static str,
     pub auth: Auth,
     pub enabled: fn(&Config) -> bool,
@@ -89,7 +90,8 @@ pub fn find(method: &Method, path: &str, config: &Config) -> Result<(&'static Ro
         if route.method == *method || (*method == Method::Head && route.method == Method::Get) {
             return Ok((route, rest));
         }
-        if !allow.contains(&route.method.as_str()) {
+        // Every path has the page at `/` beneath it; other methods there are simply not found.
+        if route.pattern != "/" && !allow.contains(&route.method.as_str()) {
             allow.push(route.method.as_str());
             if route.method == Method::Get && !path.starts_with("/v1/") {
                 allow.push("HEAD");

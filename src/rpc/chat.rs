@@ -31,7 +31,11 @@ const PAGE_BYTES: usize = 2 << 20;
 const PAGE_CHARS: u64 = 500_000;
 
 pub fn send(state: &mut State, who: &Arc<Caller>, params: ChatSendParams, ticket: Ticket, now: Now) {
-    match prepare(state, who, params) {
+    let prepared = match params {
+        ChatSendParams::NoTarget => Err(no_target("chat.send")),
+        ChatSendParams::Send(params) => prepare(state, who, *params),
+    };
+    match prepared {
         Ok(Sent::Stop { session_key, run_id }) => {
             state.abort_runs(&session_key, None, now);
             ticket.answer_with(Ok(ChatSendResult { run_id, status: "ok", server_timing: None }));
@@ -54,10 +58,9 @@ enum Sent {
     },
 }
 
-fn prepare(state: &State, who: &Arc<Caller>, params: ChatSendParams) -> Result<Sent, RpcError> {
+fn prepare(state: &State, who: &Arc<Caller>, params: ChatSend) -> Result<Sent, RpcError> {
     let config = state.shared.config.get();
-    let Some(key) = params.session_key else { return Err(no_target("chat.send")) };
-    let (session_key, agent_id) = target(&config, &key, params.agent_id.as_deref())?;
+    let (session_key, agent_id) = target(&config, &params.session_key, params.agent_id.as_deref())?;
     let parts = attachments(&params.attachments, state.shared.boot.attachments())?;
     let mut text = params.message;
     let images = fold(parts, &mut text);
@@ -196,7 +199,8 @@ pub fn history(
             let key = target(&config, &key, agent.as_deref())?.0;
             let runs = state.runs.of_session(&key);
             let in_flight = runs.first().and_then(|id| {
-                let run = state.runs.get(id).filter(|run| run.launched && !run.closed)?;
+                let run = state.runs.get_mut(id).filter(|run| run.launched && !run.closed)?;
+                run.collect();
                 Some(InFlightRun { run_id: id.to_string(), text: run.text.clone() })
             });
             Ok((state.shared.clone(), key, runs.iter().map(|id| id.to_string()).collect::<Vec<_>>(), in_flight))
