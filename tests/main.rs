@@ -13,6 +13,7 @@ mod gateway_start;
 mod hostile;
 mod http;
 mod http_openai;
+mod http_own;
 mod liars;
 mod models;
 mod protocol;

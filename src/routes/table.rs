@@ -13,7 +13,8 @@ use crate::wire::scope::Scope;
 /// One row.
 pub struct Route {
     pub method: Method,
-    /// A path; `{hooks}` at its beginning is the configured one of webhooks; `{rest..}` at its end matches what is left, slashes included, `{key}` one segment within.
+    /// A path. `{hooks}` at its beginning is the configured one of webhooks, `{key}` matches one segment, `{rest..}` at
+    /// its end what is left, slashes included.
     pub pattern: &'static str,
     pub auth: Auth,
     pub enabled: fn(&Config) -> bool,

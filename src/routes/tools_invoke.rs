@@ -59,6 +59,8 @@ pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, H
         agent_id: agent_id.into(),
         input: Input { admin: visit.allows(Scope::Admin), ..Input::default() },
         abort: Abort::new(),
+        link: Default::default(),
+        sink: None,
         queued: false,
         link: std::sync::Arc::default(),
         sink: None,

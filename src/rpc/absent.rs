@@ -33,7 +33,7 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("fs.*", "Belongs to the larger product of the reference."),
     ("gateway.*", "Suspension and restart by RPC are not built yet; signals stop and restart the process."),
     ("github.*", "Belongs to the larger product of the reference."),
-    ("hooks.*", "Hooks are not built yet."),
+    ("hooks.*", "Webhooks are set up in the configuration file; methods about them are not built."),
     ("last-heartbeat", "Heartbeats are not built yet."),
     ("mcp.*", "Belongs to the larger product of the reference."),
     ("memory.*", "Belongs to the larger product of the reference."),

@@ -108,6 +108,68 @@ describe("the openai package", { concurrency: true }, () => {
     assert.equal(reply.usage.total_tokens, 2 * USAGE.total_tokens, "both calls are counted");
   });
 
+  const weather = { name: "get_weather", parameters: { type: "object", properties: { city: { type: "string" } } } };
+
+  test("calls a tool of its own and goes on with the result", async () => {
+    const tools = [{ type: "function", function: weather }];
+    const messages = [{ role: "user", content: "CLIENTTOOL please" }];
+    const stream = await openai.chat.completions.create({ model: "openclaw", messages, tools, stream: true });
+    let call;
+    for await (const chunk of stream) {
+      for (const piece of chunk.choices[0]?.delta.tool_calls ?? []) {
+        call ??= { id: piece.id, type: "function", function: { name: piece.function.name, arguments: "" } };
+        call.function.arguments += piece.function.arguments ?? "";
+      }
+    }
+    assert.deepEqual(call.function, { name: "get_weather", arguments: '{"city":"Oslo"}' });
+    messages.push({ role: "assistant", content: null, tool_calls: [call] });
+    messages.push({ role: "tool", tool_call_id: call.id, content: "rain" });
+    const reply = await openai.chat.completions.create({ model: "openclaw", messages, tools });
+    assert.equal(reply.choices[0].message.content, "Tool said ok; final answer.");
+  });
+
+  test("creates a response and continues it", async () => {
+    const word = randomUUID();
+    const first = await openai.responses.create({ model: "openclaw", input: `the word is ${word}`, instructions: "be brief" });
+    assert.equal(first.status, "completed");
+    assert.match(first.output_text, new RegExp(`^Hello from stub: .*${word}$`));
+    const second = await openai.responses.create({ model: "openclaw", input: "RECALL", previous_response_id: first.id });
+    assert.match(second.output_text, new RegExp(`the word is ${word}`));
+  });
+
+  test("streams a response", async () => {
+    const stream = openai.responses.stream({ model: "openclaw", input: "one two three" });
+    const kinds = [];
+    stream.on("event", (event) => kinds.push(event.type));
+    const response = await stream.finalResponse();
+    assert.match(response.output_text, /^Hello from stub: .*one two three$/);
+    assert.equal(kinds[0], "response.created");
+    assert.equal(kinds.at(-1), "response.completed");
+    assert.ok(kinds.filter((kind) => kind === "response.output_text.delta").length > 1, "it comes in pieces");
+    assert.equal(response.usage.total_tokens, USAGE.total_tokens);
+  });
+
+  test("calls a tool of its own within a response", async () => {
+    const tools = [{ type: "function", ...weather, strict: false }];
+    const stream = openai.responses.stream({ model: "openclaw", input: "CLIENTTOOL please", tools });
+    const first = await stream.finalResponse();
+    const call = first.output.find((item) => item.type === "function_call");
+    assert.equal(call.name, "get_weather");
+    assert.equal(call.arguments, '{"city":"Oslo"}');
+    const input = [{ type: "function_call_output", call_id: call.call_id, output: "rain" }];
+    const second = await openai.responses.create({ model: "openclaw", input, tools, previous_response_id: first.id });
+    assert.equal(second.output_text, "Tool said ok; final answer.");
+  });
+
+  test("makes embeddings, which come as base64 unless asked for otherwise", async () => {
+    const input = ["restart the gateway", "tomatoes"];
+    const packed = await openai.embeddings.create({ model: "openclaw", input, dimensions: 32 });
+    const plain = await openai.embeddings.create({ model: "openclaw", input, dimensions: 32, encoding_format: "float" });
+    assert.deepEqual(packed.data.map((row) => row.embedding.length), [32, 32]);
+    const near = (a, b) => a.every((value, at) => Math.abs(value - b[at]) < 1e-6);
+    assert.ok(packed.data.every((row, at) => near(row.embedding, plain.data[at].embedding)));
+  });
+
   test("passes on what the upstream refused", async () => {
     const asked = openai.chat.completions.create({ model: "openclaw", messages: [{ role: "user", content: "FAIL now" }] });
     await assert.rejects(asked, (error) => {

@@ -177,6 +177,36 @@ class Suite(unittest.TestCase):
         reply = self.say("RECALL", user="python-suite")
         self.assertIn("the word is swordfish", reply.choices[0].message.content)
 
+    def test_creates_a_response_and_continues_it(self):
+        first = self.client.responses.create(model="openclaw", input="the word is herring-python")
+        self.assertRegex(first.output_text, "^Hello from stub: .*herring-python$")
+        second = self.client.responses.create(model="openclaw", input="RECALL", previous_response_id=first.id)
+        self.assertIn("herring-python", second.output_text)
+
+    def test_streams_a_response(self):
+        with self.client.responses.stream(model="openclaw", input="one two three") as stream:
+            kinds = [event.type for event in stream]
+            response = stream.get_final_response()
+        self.assertRegex(response.output_text, "^Hello from stub: .*one two three$")
+        self.assertEqual((kinds[0], kinds[-1]), ("response.created", "response.completed"))
+        self.assertGreater(kinds.count("response.output_text.delta"), 1)
+
+    def test_calls_a_tool_of_its_own_within_a_response(self):
+        parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
+        tools = [{"type": "function", "name": "get_weather", "parameters": parameters, "strict": False}]
+        first = self.client.responses.create(model="openclaw", input="CLIENTTOOL please", tools=tools)
+        call = next(item for item in first.output if item.type == "function_call")
+        self.assertEqual((call.name, call.arguments), ("get_weather", '{"city":"Oslo"}'))
+        result = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+        second = self.client.responses.create(
+            model="openclaw", input=[result], tools=tools, previous_response_id=first.id
+        )
+        self.assertEqual(second.output_text, "Tool said ok; final answer.")
+
+    def test_makes_embeddings(self):
+        reply = self.client.embeddings.create(model="openclaw", input=["restart the gateway", "tomatoes"], dimensions=32)
+        self.assertEqual([len(row.embedding) for row in reply.data], [32, 32])
+
     def test_passes_on_what_the_upstream_refused(self):
         with self.assertRaises(openai.BadRequestError) as caught:
             self.say("FAIL now")

@@ -2,6 +2,7 @@
 //
 // As a program it prints its port on the first line of stdout and ends when stdin ends. Words it obeys:
 //   TOOLCALL   one call of `exec`, then "Tool said ok; final answer."
+//   CLIENTTOOL one call of `get_weather`, which is the client's, then the same
 //   FAIL       400 with an error object
 //   SLOW       one word every 40 ms until the client leaves
 //   RECALL     "I remember: " and every earlier user message
@@ -26,6 +27,12 @@ export async function startUpstream() {
     const body = JSON.parse(text);
     const entry = { path: request.url, body, left: false };
     asked.push(entry);
+    if (request.url.endsWith("/embeddings")) {
+      const data = body.input.map((text, index) => ({ object: "embedding", index, embedding: [text.length, index] }));
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify({ object: "list", data, model: body.model, usage: USAGE }));
+      return;
+    }
     response.on("close", () => (entry.left = !response.writableFinished));
     await answer(body, entry, response);
   });
@@ -58,7 +65,8 @@ async function answer(body, entry, response) {
     return;
   }
   const afterTool = body.messages.at(-1).role === "tool";
-  const wantsTool = last.includes("TOOLCALL") && !afterTool;
+  const clientTool = last.includes("CLIENTTOOL");
+  const wantsTool = (last.includes("TOOLCALL") || clientTool) && !afterTool;
   const reply = afterTool
     ? "Tool said ok; final answer."
     : last.includes("RECALL")
@@ -82,8 +90,11 @@ async function answer(body, entry, response) {
   }
   if (wantsTool) {
     const call = { index: 0, id: "call_stub_1", type: "function" };
-    chunk({ tool_calls: [{ ...call, function: { name: "exec", arguments: '{"command":' } }] });
-    chunk({ tool_calls: [{ index: 0, function: { arguments: '"echo tool-output-42"}' } }] });
+    const [name, first, second] = clientTool
+      ? ["get_weather", '{"city":', '"Oslo"}']
+      : ["exec", '{"command":', '"echo tool-output-42"}'];
+    chunk({ tool_calls: [{ ...call, function: { name, arguments: first } }] });
+    chunk({ tool_calls: [{ index: 0, function: { arguments: second } }] });
     chunk({}, "tool_calls");
   } else {
     for (const piece of reply.split(/(?= )/)) chunk({ content: piece });

@@ -108,6 +108,7 @@ impl Raw {
                     self.stream.read_exact(&mut body)?;
                     body
                 }
+                _ if status == 204 => Vec::new(),
                 _ => return Err(std::io::Error::other(format!("an answer without a length: {reply:?}"))),
             };
         }
