@@ -10,6 +10,7 @@ mod log_file;
 mod models;
 mod prepare;
 mod start;
+mod watchdog;
 
 use std::time::Duration;
 

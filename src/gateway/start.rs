@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, after, bounded, never, select, tick, unbounded
 use super::facts::{Knowledge, Sources};
 use super::log_file::{self, LogFile};
 use super::prepare::{Prepared, address, prepare};
-use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, bind, models};
+use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, bind, models, watchdog};
 use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
 use crate::hub::health::Seen;
@@ -21,6 +21,7 @@ use crate::routes::Site;
 use crate::rpc::{self, Desk};
 use crate::store::sessions::{self, ListFilter};
 use crate::store::{StateLock, Store, StoreError, inbox};
+use crate::sys::notify::Notifier;
 use crate::sys::signals::{self, Signal};
 use crate::sys::swap::Swap;
 use crate::sys::{Env, clock, host, random};
@@ -58,7 +59,7 @@ pub fn run(options: &Options, env: &Env) -> Result<(), StartError> {
     }
     let lock = lock(&prepared)?;
     let gateway = Gateway::open(prepared, log, started)?;
-    let result = gateway.serve(&signals);
+    let result = gateway.serve(&signals, env);
     drop(lock);
     result
 }
@@ -156,17 +157,28 @@ impl Gateway {
     }
 
     /// From ready to the end.
-    fn serve(self, signals: &Receiver<Signal>) -> Result<(), StartError> {
+    fn serve(self, signals: &Receiver<Signal>, env: &Env) -> Result<(), StartError> {
         self.take_up_inbox();
         self.ready.store(true, Ordering::Relaxed);
         log::info!("listening on {} (pid {}, {} ms)", self.url, std::process::id(), self.started.elapsed().as_millis());
         log::info!("ready");
+        let manager = Notifier::from_env(env);
+        manager.ready(&format!("listening on {}", self.url));
+        // Closed on every way out of here, which ends the watchdog.
+        let (serving, stopping) = bounded(0);
+        watchdog::start(Notifier::from_env(env), self.subject(), stopping);
         self.look_around();
         loop {
             select! {
                 recv(signals) -> signal => match signal {
-                    Ok(Signal::Stop(name)) => return self.stop(name, "gateway stopping", None),
+                    Ok(Signal::Stop(name)) => {
+                        manager.stopping();
+                        drop(serving);
+                        return self.stop(name, "gateway stopping", None);
+                    }
                     Ok(Signal::Restart(name)) => {
+                        manager.stopping();
+                        drop(serving);
                         // The supervisor starts it again; in the foreground its user does.
                         return self.stop(name, "gateway restarting", Some(1500));
                     }
@@ -176,6 +188,12 @@ impl Gateway {
                 recv(self.state_ended) -> _ => return Err(StartError::Broken("the state thread")),
             }
         }
+    }
+
+    /// What the watchdog looks at.
+    fn subject(&self) -> watchdog::Subject {
+        let boot = &self.engine.shared.boot;
+        watchdog::Subject { hub: self.hub.clone(), port: boot.port, tls: self.url.starts_with("wss:") }
     }
 
     /// Messages that were accepted before the last end and never begun.

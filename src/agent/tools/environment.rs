@@ -12,12 +12,12 @@ use super::Refusal;
 use crate::sys::Env;
 use crate::sys::child::scrub;
 
-/// The environment to start from and what the model adds to it.
+/// The environment to start from; what the model asks for is checked, and added by whoever starts the command.
 pub(super) fn compose(
     inherited: &Env,
     added: &BTreeMap<String, String>,
     path_prepend: &[PathBuf],
-) -> Result<(Env, Vec<(String, String)>), Refusal> {
+) -> Result<Env, Refusal> {
     let mut base = inherited.with("OPENCLAW_SHELL", "exec");
     if !path_prepend.is_empty() {
         let old = inherited.get("PATH").unwrap_or_default().to_owned();
@@ -34,7 +34,7 @@ pub(super) fn compose(
             return Err(Refusal(format!("env: {name:?} may not be set; put what you need into the command itself.")));
         }
     }
-    Ok((base, added.iter().map(|(name, value)| (name.clone(), value.clone())).collect()))
+    Ok(base)
 }
 
 #[cfg(test)]
@@ -43,8 +43,9 @@ mod tests {
 
     fn names(inherited: &[&str], added: &[(&str, &str)]) -> Result<Vec<String>, Refusal> {
         let inherited = Env::from_iter(inherited.iter().map(|name| (*name, "v")));
-        let added = added.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let (base, extra) = compose(&inherited, &added, &[])?;
+        let added: BTreeMap<_, _> = added.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let base = compose(&inherited, &added, &[])?;
+        let extra: Vec<_> = added.into_iter().collect();
         let mut names: Vec<String> = scrub::environment(&base, &extra).into_iter().map(|(name, _)| name).collect();
         names.sort();
         Ok(names)
@@ -87,7 +88,7 @@ mod tests {
     #[test]
     fn prepended_directories_come_first() {
         let inherited = Env::from_iter([("PATH", "/bin")]);
-        let (base, _) = compose(&inherited, &BTreeMap::new(), &["/opt/x".into()]).unwrap();
+        let base = compose(&inherited, &BTreeMap::new(), &["/opt/x".into()]).unwrap();
         let path = base.get("PATH").unwrap();
         assert_eq!(std::env::split_paths(path).collect::<Vec<_>>(), [PathBuf::from("/opt/x"), PathBuf::from("/bin")]);
     }

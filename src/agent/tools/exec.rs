@@ -106,7 +106,8 @@ fn prepare(arguments: &ExecArguments, context: &ToolContext) -> Result<Spec, Ref
     }
     let none = BTreeMap::new();
     let added = arguments.env.as_ref().unwrap_or(&none);
-    let (base, extra) = environment::compose(&Env::of_process(), added, &context.limits.path_prepend)?;
+    let base = environment::compose(&Env::of_process(), added, &context.limits.path_prepend)?;
+    let extra = added.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     let longest = context.limits.exec_time_max;
     let time_limit = match arguments.timeout_seconds {
         None => context.limits.exec_time.min(longest),
