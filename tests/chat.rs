@@ -238,8 +238,10 @@ fn an_abort_keeps_what_was_said_so_far() {
     assert!("one two ".starts_with(text.trim_end()) && !text.is_empty(), "{text:?}");
     let end = client.event_where("agent", |agent| agent["stream"] == "lifecycle" && agent["data"]["phase"] == "end");
     golden::has(&end["payload"]["data"], &json!({ "status": "cancelled", "aborted": true, "stopReason": "rpc" }));
-    let history = client.ok("chat.history", json!({ "sessionKey": SESSION }));
-    assert_eq!(roles(&history), ["user", "assistant"]);
+    wait::until("what was said is in the history", || {
+        let history = client.ok("chat.history", json!({ "sessionKey": SESSION }));
+        (roles(&history) == ["user", "assistant"]).then_some(())
+    });
 }
 
 #[test]

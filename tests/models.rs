@@ -56,7 +56,7 @@ fn the_agent_methods_second_answer_is_an_error_when_the_model_fails() {
 
 #[test]
 fn the_next_model_is_asked_when_the_first_one_fails() {
-    let broken = Upstream::script([Answer::Refuse(400, "no such model")]);
+    let broken = Upstream::script([Answer::Refuse(401, "no such key")]);
     let sound = Upstream::script([Answer::say("the second one answers")]);
     let config = json!({
         "agents": { "defaults": { "model": { "primary": "broken/stub-model", "fallbacks": ["sound/stub-model"] } } },
@@ -77,16 +77,25 @@ fn the_next_model_is_asked_when_the_first_one_fails() {
 
 #[test]
 fn an_upstream_that_dies_in_the_middle_is_not_asked_again() {
-    for answer in [Answer::Die(pieces("half an ")), Answer::Rubbish] {
-        let upstream = Upstream::script([answer, Answer::say("whole again")]);
-        let gateway = Gateway::on(&upstream);
-        let mut client = gateway.operator();
-        send(&mut client, SESSION, "hello", "run-1");
-        let error = client.event_where("chat", |chat| chat["state"] == "error");
-        assert!(!error["payload"]["errorMessage"].as_str().expect("a message").is_empty());
-        assert_eq!(upstream.asked().len(), 1);
-        say(&mut client, SESSION, "again", "run-2");
-    }
+    let upstream = Upstream::script([Answer::Die(pieces("half an ")), Answer::say("whole again")]);
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    send(&mut client, SESSION, "hello", "run-1");
+    let error = client.event_where("chat", |chat| chat["state"] == "error");
+    assert!(!error["payload"]["errorMessage"].as_str().expect("a message").is_empty());
+    assert_eq!(upstream.asked().len(), 1);
+    say(&mut client, SESSION, "again", "run-2");
+}
+
+#[test]
+fn an_upstream_that_goes_on_talking_rubbish_is_a_clear_error() {
+    let upstream = Upstream::script([Answer::Rubbish]);
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    send(&mut client, SESSION, "hello", "run-1");
+    let error = client.event_where("chat", |chat| chat["state"] == "error");
+    assert!(!error["payload"]["errorMessage"].as_str().expect("a message").is_empty());
+    client.ok("health", json!({}));
 }
 
 #[test]
@@ -106,7 +115,7 @@ fn a_run_ends_at_its_own_deadline_when_the_upstream_stalls() {
 }
 
 #[test]
-fn nobody_at_the_upstreams_address_is_a_clear_error() {
+fn nobody_at_the_upstreams_address_is_told_and_can_be_given_up() {
     let gone = Upstream::friendly();
     let mut config = gone.config();
     // A port of our own that nobody listens on.
@@ -115,9 +124,12 @@ fn nobody_at_the_upstreams_address_is_a_clear_error() {
     let gateway = Gateway::start(config);
     let mut client = gateway.operator();
     send(&mut client, SESSION, "hello", "run-1");
-    let error = client.event_where("chat", |chat| chat["state"] == "error");
-    let message = error["payload"]["errorMessage"].as_str().expect("a message").to_owned();
-    assert!(message.contains("refused") || message.contains("connect"), "{message}");
+    let told = client.event_where("agent", |agent| agent["data"]["phase"] == "retrying");
+    golden::has_shape(
+        &told["payload"]["data"],
+        &json!({ "retryAttempt": 1, "maxRetries": 1, "delayMs": 1, "message": "" }),
+    );
+    golden::has(&client.ok("chat.abort", json!({ "sessionKey": SESSION })), &json!({ "aborted": true }));
 }
 
 #[test]

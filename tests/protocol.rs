@@ -69,7 +69,6 @@ fn hello_ok_tells_an_operator_everything() {
             "policy": {
                 "tickIntervalMs": 30000,
                 "attachments": { "maxBytes": 19464192, "maxImageBytes": 6291456 },
-                "allowedSessionVisibilities": ["shared", "read-only", "suggest", "draft"],
             },
             "snapshot": {
                 "suspension": { "phase": "accepting" },

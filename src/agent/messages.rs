@@ -11,30 +11,30 @@ use crate::store::transcript::Entry;
 /// Role of entries that are shown but are no part of the conversation: commands and their answers.
 pub const COMMAND: &str = "command";
 
-/// A block of content.
-#[derive(Debug, Serialize, Deserialize)]
+/// A block of content, as it is written.
+#[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum Block {
-    Text {
-        text: String,
-    },
-    Image {
-        data: String,
-        mime_type: String,
-    },
-    ToolCall {
-        id: String,
-        name: String,
-        arguments: Box<RawValue>,
-    },
-    Thinking {
-        thinking: String,
-    },
-    #[serde(other, skip_serializing)]
-    Other,
+    Text { text: String },
+    Image { data: String, mime_type: String },
+    ToolCall { id: String, name: String, arguments: Box<RawValue> },
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// A block as it is read: serde cannot keep raw JSON inside a tagged enum, and kinds we do not know may be there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StoredBlock {
+    #[serde(rename = "type")]
+    kind: String,
+    text: Option<String>,
+    data: Option<String>,
+    mime_type: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
+    arguments: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Content {
     Text(String),
@@ -220,7 +220,7 @@ fn read(entry: &Entry) -> Option<Message> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Stored {
-        content: Content,
+        content: Box<RawValue>,
         tool_call_id: Option<String>,
         tool_name: Option<String>,
         is_error: Option<bool>,
@@ -229,19 +229,23 @@ fn read(entry: &Entry) -> Option<Message> {
         return None;
     }
     let stored: Stored = serde_json::from_str(&entry.message).ok()?;
-    let blocks = match stored.content {
-        Content::Text(text) => vec![Block::Text { text }],
-        Content::Blocks(blocks) => blocks,
+    let blocks: Vec<StoredBlock> = match stored.content.get().starts_with('"') {
+        true => {
+            let text = serde_json::from_str(stored.content.get()).ok()?;
+            vec![StoredBlock { kind: "text".into(), text, ..StoredBlock::default() }]
+        }
+        false => serde_json::from_str(stored.content.get()).ok()?,
     };
     match entry.role.as_str() {
         "user" | "compaction" => Some(Message::User(parts(blocks))),
         "assistant" => {
             let (mut text, mut tool_calls) = (String::new(), Vec::new());
             for block in blocks {
-                match block {
-                    Block::Text { text: more } => text.push_str(&more),
-                    Block::ToolCall { id, name, arguments } => {
-                        tool_calls.push(ToolCall { id, name, arguments: arguments.get().to_string() });
+                match (block.kind.as_str(), block.text, block.id, block.name) {
+                    ("text", Some(more), ..) => text.push_str(&more),
+                    ("toolCall", _, Some(id), Some(name)) => {
+                        let arguments = block.arguments.map_or_else(|| "{}".into(), |raw| raw.get().to_string());
+                        tool_calls.push(ToolCall { id, name, arguments });
                     }
                     _ => {}
                 }
@@ -258,12 +262,12 @@ fn read(entry: &Entry) -> Option<Message> {
     }
 }
 
-fn parts(blocks: Vec<Block>) -> Vec<Part> {
+fn parts(blocks: Vec<StoredBlock>) -> Vec<Part> {
     blocks
         .into_iter()
-        .filter_map(|block| match block {
-            Block::Text { text } => Some(Part::Text(text)),
-            Block::Image { data, mime_type } => Some(Part::Image { mime: mime_type, data }),
+        .filter_map(|block| match (block.kind.as_str(), block.text, block.data, block.mime_type) {
+            ("text", Some(text), ..) => Some(Part::Text(text)),
+            ("image", _, Some(data), Some(mime)) => Some(Part::Image { mime, data }),
             _ => None,
         })
         .collect()

@@ -10,6 +10,7 @@
 mod commands;
 mod messages;
 mod records;
+mod tooling;
 pub mod tools;
 mod turn;
 pub mod workspace;

@@ -71,8 +71,11 @@ impl State {
                 });
             }
             RunEvent::Phase(phase) if run.chat => {
-                tell(&self.peers, run_id, run, "run_status", now, everyone, |_| AgentData::Phase { phase });
+                // Both carry the same count, chat first.
+                run.seq += 1;
                 chat(&self.peers, run_id, run, ChatState::Status { phase });
+                run.seq -= 1;
+                tell(&self.peers, run_id, run, "run_status", now, everyone, |_| AgentData::Phase { phase });
             }
             RunEvent::Phase(_) => {}
             RunEvent::Started => {

@@ -119,7 +119,8 @@ impl State {
     /// Stops runs of a session, or one of them. Clients are told at once; the threads follow.
     pub fn abort_runs(&mut self, session_key: &str, only: Option<&str>, now: Now) -> Vec<RunId> {
         let mut ids = self.runs.of_session(session_key);
-        ids.retain(|id| only.is_none_or(|wanted| **id == *wanted));
+        // One that was stopped a moment ago and is still ending is not stopped twice.
+        ids.retain(|id| only.is_none_or(|wanted| **id == *wanted) && self.runs.get(id).is_some_and(|run| !run.closed));
         // Waiting ones first, so that none begins because its predecessor was stopped.
         for run_id in ids.iter().rev() {
             self.abort_run(run_id, now);

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import { GatewayClient, GatewayClientRequestError } from "@openclaw/gateway-client";
 import Ajv from "ajv";
@@ -11,16 +10,31 @@ import Ajv from "ajv";
 import { TOKEN, startGateway, until } from "./gateway.mjs";
 import { startUpstream } from "./upstream.mjs";
 
-const schema = JSON.parse(
-  readFileSync(fileURLToPath(import.meta.resolve("@openclaw/gateway-protocol/protocol.schema.json")), "utf8"),
-);
+// The package ships the schema without exporting it.
+const SCHEMA = new URL("node_modules/@openclaw/gateway-protocol/protocol.schema.json", import.meta.url);
+const schema = JSON.parse(readFileSync(SCHEMA, "utf8"));
 const ajv = new Ajv({ strict: false, allErrors: true });
 ajv.addSchema(schema);
+
+// The newest published schema (2026.9.1) is older than the protocol (2026.9.6) and closed: these are the properties the
+// reference sends and its schema does not know yet. Everything else the schema refuses is a mistake of ours.
+const NEWER = {
+  HelloOk: ["/auth method", "/snapshot/presence/* clientId", "/snapshot/health/eventLoop cpuBreakdown"],
+  EventFrame: [" recipientProfileId"],
+  AgentEvent: [" sessionKey", " agentId", " sessionId", " lane", " session"],
+  ChannelsStatusResult: [" statusIssues", "/eventLoop cpuBreakdown"],
+  ModelsListResult: ["/models/* local"],
+};
 
 function valid(definition, value) {
   const check = ajv.getSchema(`${schema.$id}#/definitions/${definition}`);
   assert.ok(check, `the schema has no ${definition}`);
-  assert.ok(check(value), `not a valid ${definition}: ${JSON.stringify(check.errors, null, 1)}\n${JSON.stringify(value)}`);
+  check(value);
+  const errors = (check.errors ?? []).filter(({ keyword, instancePath, params }) => {
+    const place = `${instancePath.replace(/\/\d+/g, "/*")} ${params.additionalProperty}`;
+    return keyword !== "additionalProperties" || !NEWER[definition]?.includes(place);
+  });
+  assert.deepEqual(errors, [], `not a valid ${definition}: ${JSON.stringify(value)}`);
 }
 
 const PAYLOADS = { agent: "AgentEvent", chat: "ChatEvent", tick: "TickEvent", shutdown: "ShutdownEvent" };

@@ -21,8 +21,11 @@ use super::{Ws, raw, wait, ws};
 /// The shared secret of every test gateway. Long enough for the gateway not to warn about it.
 pub const TOKEN: &str = "test-token-0123456789abcdef-0123456789abcdef";
 
-/// From exec to an answer on /healthz. A debug build on a busy machine needs hundreds of milliseconds at the worst.
+/// From exec to 200 on /readyz. A debug build on a busy machine needs hundreds of milliseconds at the worst.
 const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// From a signal to the end, longer than the gateway's own budget for a drain.
+const STOP_LIMIT: Duration = Duration::from_secs(40);
 
 /// A fresh port may be taken by a stranger between our look and the gateway's bind.
 const PORT_TRIES: u32 = 4;
@@ -166,8 +169,8 @@ impl Gateway {
     /// Waits for the gateway's own end.
     #[track_caller]
     pub fn ended(&mut self) -> ExitStatus {
-        let status = wait::within(wait::LIMIT, || self.child.try_wait().expect("wait for the gateway"));
-        status.unwrap_or_else(|| panic!("the gateway is still there after {:?}", wait::LIMIT))
+        let status = wait::within(STOP_LIMIT, || self.child.try_wait().expect("wait for the gateway"));
+        status.unwrap_or_else(|| panic!("the gateway is still there after {STOP_LIMIT:?}"))
     }
 
     /// SIGTERM, and the exit status that follows.
@@ -264,13 +267,13 @@ impl Setup {
                 if !gateway.is_running() {
                     return Some(false);
                 }
-                raw::try_get(gateway.addr(), "/healthz").filter(|reply| reply.status == 200).map(|_| true)
+                raw::try_get(gateway.addr(), "/readyz").filter(|reply| reply.status == 200).map(|_| true)
             });
             if ready == Some(true) {
                 return gateway;
             }
             last = gateway.log();
-            assert!(!gateway.is_running(), "the gateway on port {port} never answered /healthz:\n{last}");
+            assert!(!gateway.is_running(), "the gateway on port {port} never became ready:\n{last}");
             home = gateway.home.take();
             if self.port.is_some() || !last.contains("already") && !last.contains("failed to bind") {
                 break;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -237,7 +237,9 @@ impl Shared {
                 seen.asked.len() - 1
             };
             self.changed.notify_all();
-            let mut reply = Streamed { stream: &mut stream, dialect, text: String::new() };
+            // Only an answer that is over for sure leaves the connection fit for another request.
+            let last = !matches!(answer, Answer::Say(_) | Answer::Call { .. });
+            let mut reply = Streamed { stream: &mut stream, dialect, last, text: String::new() };
             match answer {
                 Answer::Say(pieces) if !streamed => {
                     send_json(&mut stream, 200, &whole(dialect, &pieces.concat()), "")?;
@@ -267,8 +269,9 @@ impl Shared {
                         return Ok(());
                     }
                     reply.say(&after)?;
-                    // The watching thread reads this connection now: it cannot carry another request.
-                    return reply.finish("stop");
+                    reply.finish("stop")?;
+                    // Ends the watching thread, too.
+                    return stream.shutdown(Shutdown::Both);
                 }
                 Answer::Silent => return self.until_left(&mut reader, index),
                 Answer::Stall(pieces) => {
@@ -314,14 +317,20 @@ impl Shared {
 struct Streamed<'a> {
     stream: &'a mut TcpStream,
     dialect: Dialect,
+    /// The connection carries no further request.
+    last: bool,
     /// What the next write sends, so that one step is one packet.
     text: String,
 }
 
 impl Streamed<'_> {
     fn start(&mut self, pieces: &[String]) -> std::io::Result<()> {
-        self.stream
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        let connection = if self.last { "close" } else { "keep-alive" };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: {connection}\r\n\
+             Transfer-Encoding: chunked\r\n\r\n"
+        );
+        self.stream.write_all(head.as_bytes())?;
         if self.dialect == Dialect::Anthropic {
             let usage = json!({ "input_tokens": USAGE.0, "output_tokens": 1 });
             let message = json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": "stub-model",
