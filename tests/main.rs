@@ -13,5 +13,6 @@ mod http;
 mod liars;
 mod models;
 mod protocol;
+mod service;
 mod tidy;
 mod tools;
