@@ -198,6 +198,10 @@ impl State {
             conn,
             Peer { caller: opened.caller, mail: opened.mail, sessions: false, messages: Default::default() },
         );
+        // Text that waited because nobody read: from now on somebody does.
+        for run_id in self.runs.ids() {
+            self.flush_run(&run_id, now);
+        }
         if !self.clockwork {
             // No clients, no clockwork: an idle gateway is not woken.
             self.clockwork = true;

@@ -169,7 +169,7 @@ fn refuse(starter: Starter, error: RpcError) {
         Starter::Chat(ticket) | Starter::Agent(ticket) => ticket.answer(Err(error)),
         Starter::Http(sink) => {
             // The handler may have left already.
-            let _ = sink.send(Emission::Refused(error));
+            let _ = sink.try_send(Emission::Refused(error));
         }
         Starter::Inbox => log::warn!("a stored message was not taken up: {error}"),
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, bounded};
 
 use super::chat_request::{self, Asked};
 use super::{HttpError, Visit, json_of};
@@ -15,6 +15,9 @@ use crate::net::{Exchange, Reply, Sse, Waited};
 use crate::providers::ToolCall;
 use crate::sys::{clock, random};
 use crate::wire::openai::*;
+
+/// Pieces of text that may wait for a client; then its run waits.
+const PIECES: usize = 64;
 
 pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, HttpError> {
     let body = visit.body(exchange)?;
@@ -40,7 +43,7 @@ struct Answer {
 
 fn begin(hub: &Hub, asked: Asked) -> Result<(Answer, Receiver<Emission>), HttpError> {
     let run_id: RunId = format!("chatcmpl_{}", random::uuid()).into();
-    let (sink, events) = unbounded();
+    let (sink, events) = bounded(PIECES);
     let run = NewRun {
         run_id: run_id.clone(),
         session_key: asked.session_key.into(),
