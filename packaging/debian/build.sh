@@ -18,6 +18,8 @@ export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 from=packaging/debian
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+# It becomes the package's "/".
+chmod 0755 "$root"
 
 install -Dm 0755 "$binary" "$root/usr/bin/openclaw"
 for page in man/*; do
@@ -34,7 +36,10 @@ sed -e 's|@UNIT@|openclaw-gateway.service|' -e 's|@DESCRIPTION@|OpenClaw gateway
   -e 's|@WRITABLE@|-/var/lib/openclaw -/etc/openclaw|' \
   -e 's|@ENVIRONMENT@|Environment=OPENCLAW_HOME=/var/lib/openclaw OPENCLAW_CONFIG_PATH=/etc/openclaw/openclaw.json OPENCLAW_STATE_DIR=/var/lib/openclaw|' \
   packaging/systemd/openclaw-gateway.system.service >"$root/usr/lib/systemd/system/openclaw-gateway.service"
-! grep -E '@[A-Z_]+@' "$root/usr/lib/systemd/system/openclaw-gateway.service"
+if grep -E '@[A-Z_]+@' "$root/usr/lib/systemd/system/openclaw-gateway.service"; then
+  echo 'the unit has a placeholder that is not filled' >&2
+  exit 1
+fi
 
 install -d "$root/DEBIAN"
 size=$(du -sk --exclude=DEBIAN "$root" | cut -f1)
