@@ -20,5 +20,6 @@ pub mod scratch;
 pub mod secret;
 pub mod signals;
 pub mod swap;
+pub mod watch;
 
 pub use env::Env;
