@@ -364,7 +364,7 @@ impl<'a> Turning<'a> {
                     if text.len() > TEXT_BYTES {
                         abort.fire();
                     }
-                    say(engine, &order, piece);
+                    say(engine, order, piece);
                 }
                 Delta::Thinking(piece) => report(RunEvent::Thinking(piece)),
                 Delta::ToolCall(call) => calls.push(call),
