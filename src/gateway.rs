@@ -11,6 +11,7 @@ mod models;
 mod prepare;
 mod reload;
 mod start;
+mod watchdog;
 
 use std::time::Duration;
 

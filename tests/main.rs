@@ -17,5 +17,6 @@ mod http_own;
 mod liars;
 mod models;
 mod protocol;
+mod service;
 mod tidy;
 mod tools;

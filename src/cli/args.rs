@@ -65,6 +65,75 @@ pub enum GatewayCommand {
     Health(GatewayHealth),
     Probe(GatewayProbe),
     Call(GatewayCall),
+    Install(GatewayInstall),
+    Uninstall(GatewayUninstall),
+    Start(GatewayStart),
+    Stop(GatewayStop),
+    Restart(GatewayRestart),
+}
+
+/// make the gateway a service of this host and start it
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "install", help_triggers("--help", "help"))]
+pub struct GatewayInstall {
+    /// port the service listens on; otherwise the port of the configuration is recorded
+    #[argh(option, arg_name = "port", from_str_fn(port))]
+    pub port: Option<u16>,
+    /// write the service anew and restart it when it is there already
+    #[argh(switch)]
+    pub force: bool,
+    /// a service of the host, which starts with it, instead of one of the user's session
+    #[argh(switch)]
+    pub system: bool,
+    /// print JSON, and nothing but JSON, on standard output
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// stop the gateway service for now
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "stop", help_triggers("--help", "help"))]
+pub struct GatewayStop {
+    /// keep it off until it is started by hand, also over reboots
+    #[argh(switch)]
+    pub disable: bool,
+    /// nothing more; taken so that scripts for other releases run
+    #[argh(switch)]
+    pub force: bool,
+    /// print JSON, and nothing but JSON, on standard output
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// Adds a command of the service that has no flags but `--json`.
+macro_rules! acts_on_the_service {
+    ($(#[$meta:meta])* pub struct $name:ident;) => {
+        #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+        $(#[$meta])*
+        pub struct $name {
+            /// print JSON, and nothing but JSON, on standard output
+            #[argh(switch)]
+            pub json: bool,
+        }
+    };
+}
+
+acts_on_the_service! {
+    /// stop the gateway service and remove it
+    #[argh(subcommand, name = "uninstall", help_triggers("--help", "help"))]
+    pub struct GatewayUninstall;
+}
+
+acts_on_the_service! {
+    /// start the installed gateway service
+    #[argh(subcommand, name = "start", help_triggers("--help", "help"))]
+    pub struct GatewayStart;
+}
+
+acts_on_the_service! {
+    /// restart the installed gateway service
+    #[argh(subcommand, name = "restart", help_triggers("--help", "help"))]
+    pub struct GatewayRestart;
 }
 
 /// run the gateway in the foreground
@@ -318,6 +387,12 @@ talks_to_a_gateway! {
         /// print times in UTC
         #[argh(switch)]
         pub utc: bool,
+        /// print times in the local time zone, as without the flag
+        #[argh(switch)]
+        pub local_time: bool,
+        /// print without colours
+        #[argh(switch)]
+        pub plain: bool,
         /// how long to wait for one answer, in milliseconds (30000)
         #[argh(option, arg_name = "ms")]
         pub timeout: Option<u64>,

@@ -130,10 +130,12 @@ fn has_flag(command: &CommandInfoWithArgs, name: &str) -> bool {
 fn unknown_command(path: &[&CommandInfoWithArgs], unknown: &str) -> String {
     let here = *path.last().expect("the root is always there");
     let known = here.commands.iter().map(|sub| sub.name);
-    let near = known.map(|name| (distance(name, unknown), name)).min().filter(|(steps, _)| *steps <= 2);
+    // Of equally near words the one as long as what was typed: letters are swapped more often than lost.
+    let near = known.map(|name| (distance(name, unknown), name.len().abs_diff(unknown.len()), name));
+    let near = near.min().filter(|(steps, ..)| *steps <= 2);
     let within: String = path.iter().skip(1).map(|command| format!("{} ", command.name)).collect();
     match near {
-        Some((_, name)) => format!("unknown command: {within}{unknown} (did you mean {name}?)"),
+        Some((.., name)) => format!("unknown command: {within}{unknown} (did you mean {name}?)"),
         None => format!("unknown command: {within}{unknown}"),
     }
 }

@@ -31,7 +31,12 @@ impl Calls {
     ) -> Result<Calls, Failure> {
         let whole = timeout(timeout_ms, usual)?;
         let target = Target::choose(&wanted, settings, &settings.vars)?;
-        Ok(Calls { target, until: Instant::now() + whole, whole })
+        Ok(Calls::to(target, whole))
+    }
+
+    /// A conversation with a gateway that was chosen already; the clock starts now.
+    pub fn to(target: Target, whole: Duration) -> Calls {
+        Calls { target, until: Instant::now() + whole, whole }
     }
 
     /// Connects as `who` with the target's credentials. A gateway that says it is still starting is asked again until

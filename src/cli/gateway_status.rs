@@ -3,7 +3,6 @@
 //! Usable while everything else is broken: a wrong configuration is reported, not fatal. It is a report, so it ends
 //! with success when the gateway is down; `--require-rpc` is for scripts.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use super::args::GatewayStatus;
 use super::calls::{Calls, story};
 use super::failure::Failure;
+use super::gateway_service_report::ServiceReport;
 use super::output::{Shell, clean, number_at};
 use super::probe::{self, Seen};
 use super::settings::Settings;
@@ -26,8 +26,8 @@ pub fn run(shell: &mut Shell, args: &GatewayStatus) -> Result<(), Failure> {
     let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
     let probed = (!args.no_probe).then(|| connect(&calls));
     let read = args.require_rpc.then(|| read_status(&calls));
-    let services = service_files(settings.config.paths.as_ref().map(|paths| paths.home.as_path()), args.deep);
-    let report = Report { settings, calls, probed, read, services };
+    let service = ServiceReport::look(&settings, shell, args.deep);
+    let report = Report { settings, calls, probed, read, service };
     if args.json {
         shell.json(&report.json())?;
     } else {
@@ -45,7 +45,7 @@ struct Report {
     probed: Option<Result<Seen, ClientError>>,
     /// `status` as the gateway answered it, with `--require-rpc`.
     read: Option<Result<(Value, &'static str), ClientError>>,
-    services: Vec<PathBuf>,
+    service: ServiceReport,
 }
 
 /// Only the handshake.
@@ -68,6 +68,8 @@ impl Report {
         match (&self.probed, &self.read) {
             (_, Some(Ok(_))) | (Some(Ok(_)), _) => "running",
             (Some(Err(ClientError::Refused { .. })), _) => "running",
+            // The process may be there and not listen yet.
+            _ if self.here() && self.service.is_running() => "running",
             (Some(Err(failed)), _) if !probe::somebody_is_there(failed) => "stopped",
             _ => "unknown",
         }
@@ -83,8 +85,8 @@ impl Report {
     }
 
     fn pid(&self) -> Option<u64> {
-        let (status, _) = self.read.as_ref()?.as_ref().ok()?;
-        number_at(status, "/pid")
+        let told = self.read.as_ref().and_then(|read| number_at(&read.as_ref().ok()?.0, "/pid"));
+        told.or_else(|| self.service.pid().filter(|_| self.here()))
     }
 
     fn version(&self) -> Option<String> {
@@ -109,16 +111,7 @@ impl Report {
     }
 
     fn print(&self, shell: &mut Shell) -> Result<(), Failure> {
-        match self.services.as_slice() {
-            [] => shell.fact("Service", "not installed")?,
-            files => {
-                let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-                shell.fact("Service", files.join(", "))?;
-            }
-        }
-        if self.services.len() > 1 {
-            shell.note("Other gateway-like services detected (best effort): one gateway per host is usual.")?;
-        }
+        self.service.print(shell)?;
         let config = &self.settings.config;
         let state = if !self.settings.problems.is_empty() {
             " (invalid)"
@@ -170,10 +163,9 @@ impl Report {
             Some(pid) => json!({"status": self.runtime(), "pid": pid}),
             None => json!({"status": self.runtime()}),
         };
-        let files: Vec<String> = self.services.iter().map(|file| file.display().to_string()).collect();
         let mut report = json!({
             "cli": {"version": env!("CARGO_PKG_VERSION")},
-            "service": {"loaded": !files.is_empty(), "files": files, "runtime": runtime},
+            "service": self.service.json(runtime),
             "config": {
                 "cli": {
                     "path": self.settings.path(), "exists": self.settings.config.exists,
@@ -215,50 +207,5 @@ fn verdict(shell: &mut Shell, label: &str, failed: Option<&ClientError>) -> Resu
     Ok(())
 }
 
-/// Files by which a service manager would start a gateway: the user's, and with `system` the host's. Only looks at
-/// names; whether they are enabled is the service manager's knowledge.
-fn service_files(home: Option<&Path>, system: bool) -> Vec<PathBuf> {
-    let of_user = [".config/systemd/user", "Library/LaunchAgents"];
-    let of_host = ["/etc/systemd/system", "/usr/lib/systemd/system", "/etc/init.d", "/Library/LaunchDaemons"];
-    let user = home.into_iter().flat_map(|home| of_user.map(|dir| home.join(dir)));
-    let host = of_host.into_iter().filter(|_| system).map(PathBuf::from);
-    let mut files: Vec<PathBuf> = user
-        .chain(host)
-        .filter_map(|dir| std::fs::read_dir(dir).ok())
-        .flat_map(|entries| entries.filter_map(Result::ok).take(DIRECTORY_MAX))
-        .filter(|entry| entry.file_name().to_str().is_some_and(is_service_name))
-        .map(|entry| entry.path())
-        .collect();
-    files.sort();
-    files
-}
-
-fn is_service_name(name: &str) -> bool {
-    (name.starts_with("openclaw-gateway") && name.ends_with(".service"))
-        || (name.starts_with("ai.openclaw.") && name.ends_with(".plist"))
-        || name == "openclaw"
-        || name == "openclaw-gateway"
-}
-
 /// A gateway on this host answers within milliseconds; one behind a tunnel may need a moment.
 const USUAL: Duration = Duration::from_secs(10);
-
-/// No service directory has this many entries.
-const DIRECTORY_MAX: usize = 4096;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_gateway_services_are_recognised() {
-        for name in
-            ["openclaw-gateway.service", "openclaw-gateway-dev.service", "ai.openclaw.gateway.plist", "openclaw"]
-        {
-            assert!(is_service_name(name), "{name}");
-        }
-        for name in ["openclaw.service.d", "ssh.service", "ai.openclaw.gateway", "openclaw-gateway.service.bak"] {
-            assert!(!is_service_name(name), "{name}");
-        }
-    }
-}

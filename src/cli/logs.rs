@@ -23,6 +23,10 @@ use crate::client::{Client, ClientError, Identity};
 
 /// Prints the lines; with `--follow` until the reader leaves.
 pub fn run(shell: &mut Shell, args: &Logs) -> Result<(), Failure> {
+    if args.utc && args.local_time {
+        return Err(Failure::usage("--utc and --local-time exclude each other"));
+    }
+    shell.colour &= !args.plain;
     let limit = number("--limit", args.limit.as_deref(), LINES, LINES_MAX)?;
     let max_bytes = args.max_bytes.unwrap_or(BYTES).clamp(1, BYTES_MAX);
     let interval = timeout(args.interval, INTERVAL).map_err(|_| Failure::usage("--interval must be at least 1"))?;

@@ -30,6 +30,9 @@ mod gateway_call;
 mod gateway_health;
 mod gateway_probe;
 pub mod gateway_run;
+mod gateway_service;
+mod gateway_service_report;
+mod gateway_service_spec;
 mod gateway_status;
 mod health;
 mod help;
@@ -121,6 +124,11 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             GatewayCommand::Health(args) => gateway_health::run(shell, &args),
             GatewayCommand::Probe(args) => gateway_probe::run(shell, &args),
             GatewayCommand::Call(args) => gateway_call::run(shell, &args),
+            GatewayCommand::Install(args) => gateway_service::install(shell, &args),
+            GatewayCommand::Uninstall(args) => gateway_service::uninstall(shell, &args),
+            GatewayCommand::Start(args) => gateway_service::start(shell, &args),
+            GatewayCommand::Stop(args) => gateway_service::stop(shell, &args),
+            GatewayCommand::Restart(args) => gateway_service::restart(shell, &args),
         },
         Some(Command::Status(args)) => status::run(shell, &args),
         Some(Command::Health(args)) => health::run(shell, &args),

@@ -62,6 +62,35 @@ impl fmt::Display for Source {
 impl Target {
     /// Chooses the gateway.
     pub fn choose(wanted: &Wanted, settings: &Settings, env: &Env) -> Result<Target, Failure> {
+        Target::as_in(settings.config.gateway.mode, wanted, settings, env)
+    }
+
+    /// Every gateway that could be meant: the chosen one first, then the configured remote one, active or not, and this
+    /// host's. With `--port` only that one. A gateway that may not be talked to is left out, with the reason.
+    pub fn all(wanted: &Wanted, settings: &Settings, env: &Env) -> Result<(Vec<Target>, Vec<String>), Failure> {
+        let chosen = Target::choose(wanted, settings, env)?;
+        if wanted.port.is_some() {
+            return Ok((vec![chosen], Vec::new()));
+        }
+        let (mut targets, mut left_out) = (vec![chosen], Vec::new());
+        // A blank variable counts as missing.
+        let env = env.with("OPENCLAW_GATEWAY_URL", "");
+        for mode in [Mode::Remote, Mode::Local] {
+            match Target::as_in(Some(mode), &Wanted::default(), settings, &env) {
+                Ok(more) if targets.iter().all(|known| known.address.url != more.address.url) => {
+                    if more.source != Source::RemoteMissing {
+                        targets.push(more);
+                    }
+                }
+                Ok(_) => {}
+                Err(refused) => left_out.push(refused.message),
+            }
+        }
+        Ok((targets, left_out))
+    }
+
+    /// Chooses as if `gateway.mode` were `mode`.
+    fn as_in(mode: Option<Mode>, wanted: &Wanted, settings: &Settings, env: &Env) -> Result<Target, Failure> {
         if wanted.url.is_some() && wanted.port.is_some() {
             return Err(Failure::usage("--url and --port exclude each other"));
         }
@@ -90,7 +119,7 @@ impl Target {
             (settings.local_url(port), None, Source::Port, here())
         } else if let Some(url) = url_in_env {
             (url.to_owned(), None, Source::Environment, from_env())
-        } else if let (Some(Mode::Remote), Some(url)) = (config.mode, url_in_config) {
+        } else if let (Some(Mode::Remote), Some(url)) = (mode, url_in_config) {
             let pin = remote.tls_fingerprint.as_deref().filter(|pin| !pin.trim().is_empty());
             let pin = pin.map(Fingerprint::parse).transpose();
             let pin = pin.map_err(|bad| Failure::config(format!("gateway.remote.tlsFingerprint: {bad}")))?;
@@ -98,7 +127,7 @@ impl Target {
             let password = env_password.or(remote.password.clone()).or(config.auth.password.clone());
             (url.to_owned(), pin, Source::Remote, (token, password))
         } else {
-            let missing = config.mode == Some(Mode::Remote);
+            let missing = mode == Some(Mode::Remote);
             let source = if missing { Source::RemoteMissing } else { Source::Local };
             (settings.local_url(settings.port), None, source, here())
         };

@@ -12,7 +12,7 @@ use super::facts::{Knowledge, Sources};
 use super::log_file::{self, Files, LogFile};
 use super::prepare::{Prepared, address, prepare};
 use super::reload::{self, Outcome, Reloader};
-use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, bind, models};
+use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, bind, models, watchdog};
 use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
 use crate::auth::devices::Devices;
@@ -27,6 +27,7 @@ use crate::rpc::admin::Admin;
 use crate::rpc::{self, Desk};
 use crate::store::sessions::{self, ListFilter};
 use crate::store::{StateLock, Store, StoreError, inbox, kv};
+use crate::sys::notify::Notifier;
 use crate::sys::signals::{self, Signal};
 use crate::sys::swap::Swap;
 use crate::sys::{Env, clock, host, random};
@@ -57,10 +58,11 @@ pub fn run(options: &Options, env: &Env) -> Result<(), StartError> {
     let mut gateway = Gateway::open(prepared, listeners, options, env, log.clone(), started)?;
     loop {
         let port = gateway.port;
-        match gateway.serve(&signals)? {
+        match gateway.serve(&signals, env)? {
             End::Stopped => return Ok(()),
             End::Restart if supervised(env) => {
                 log::info!("restart: the service manager starts the gateway again");
+                Notifier::from_env(env).stopping();
                 return Ok(());
             }
             End::Restart => {}
@@ -253,17 +255,27 @@ impl Gateway {
     }
 
     /// From ready to the end.
-    fn serve(mut self, signals: &Receiver<Signal>) -> Result<End, StartError> {
+    fn serve(mut self, signals: &Receiver<Signal>, env: &Env) -> Result<End, StartError> {
         self.take_up_inbox();
         self.ready.store(true, Ordering::Relaxed);
         log::info!("listening on {} (pid {}, {} ms)", self.url, std::process::id(), self.started.elapsed().as_millis());
         log::info!("ready");
+        let manager = Notifier::from_env(env);
+        manager.ready(&format!("listening on {}", self.url));
+        // Closed on every way out of here, which ends the watchdog.
+        let (serving, stopping) = bounded(0);
+        let subject = watchdog::Subject { hub: self.hub.clone(), port: self.port, tls: self.url.starts_with("wss:") };
+        watchdog::start(Notifier::from_env(env), subject, stopping);
         self.look_around();
         loop {
             let due = self.reloader.next().map_or_else(never, at);
             let outcome = select! {
                 recv(signals) -> signal => match signal {
-                    Ok(Signal::Stop(name)) => return self.stop(Some(name), "gateway stopping", None).map(|()| End::Stopped),
+                    Ok(Signal::Stop(name)) => {
+                        manager.stopping();
+                        drop(serving);
+                        return self.stop(Some(name), "gateway stopping", None).map(|()| End::Stopped);
+                    }
                     Ok(Signal::Restart(name)) if self.engine.shared.config.get().commands.restart => {
                         log::info!("received {name}; restarting");
                         Outcome::Restart
@@ -292,7 +304,10 @@ impl Gateway {
             match outcome {
                 Outcome::Nothing => {}
                 Outcome::Applied => self.look_around(),
-                Outcome::Restart => return self.stop(None, "gateway restarting", Some(1500)).map(|()| End::Restart),
+                Outcome::Restart => {
+                    drop(serving);
+                    return self.stop(None, "gateway restarting", Some(1500)).map(|()| End::Restart);
+                }
             }
         }
     }

@@ -104,7 +104,7 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 
 /// Sets permission bits exactly; a directory given by an operator on a file system without modes stays as it is.
 #[cfg(unix)]
-fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+pub fn restrict(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
 
     let now = fs::metadata(path)?.permissions().mode() & 0o777;
@@ -117,8 +117,9 @@ fn restrict(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
+/// Windows has no such bits: the directory's list decides.
 #[cfg(not(unix))]
-fn restrict(_path: &Path, _mode: u32) -> io::Result<()> {
+pub fn restrict(_path: &Path, _mode: u32) -> io::Result<()> {
     Ok(())
 }
 

@@ -4,12 +4,14 @@
 //! function names, never as `cfg` inside logic elsewhere.
 
 pub mod abort;
+pub mod accounts;
 pub mod child;
 pub mod clock;
 pub mod env;
 pub mod files;
 pub mod host;
 pub mod log_dir;
+pub mod notify;
 pub mod paths;
 pub mod ports;
 pub mod random;

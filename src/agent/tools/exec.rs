@@ -3,16 +3,17 @@
 //! It is no sandbox and asks nobody; policy and approvals decide before it. What it adds to a shell: a deadline, a bounded
 //! output, an environment without secrets, and the certainty that nothing of the process group outlives the call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::arguments::{self, Decoded};
-use super::headtail::HeadTail;
-use super::runner::{Ended, Host, Job, Runner};
+use super::runner::{Host, Runner};
 use super::{Details, Progress, Refusal, ToolContext, ToolOutcome, environment, paths};
 use crate::providers::Part;
+use crate::sys::Env;
+use crate::sys::child::{Outcome, Spec};
 
 /// How a command ended; the `details` of its result event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,26 +68,28 @@ pub(super) fn exec_on(
 ) -> Result<ToolOutcome, Refusal> {
     let Decoded { known: arguments, ignored } = wanted;
     let job = prepare(&arguments, context)?;
-    let cwd = job.cwd.display().to_string();
-    let mut kept = HeadTail::new(context.limits.exec_output);
-    let mut pulse = Pulse { started: Instant::now(), started_at: unix_ms(), shown: None };
+    let cwd = job.cwd.as_deref().unwrap_or(context.workspace).display().to_string();
+    let mut recent = Recent::default();
+    let mut pulse = Pulse { started_at: unix_ms(), shown: None };
     let ended = {
         let progress = &mut context.progress;
         let mut each = |chunk: &[u8]| {
-            kept.push(chunk);
+            recent.push(chunk);
             if pulse.is_due() {
                 let (started_at, cwd) = (pulse.started_at, cwd.clone());
-                progress(Progress { status: ExecStatus::Running, started_at, cwd, tail: kept.end(TAIL) });
+                progress(Progress { status: ExecStatus::Running, started_at, cwd, tail: recent.text() });
             }
         };
         runner.run(&job, context.abort, &mut each)
     };
-    let ended = ended.map_err(|error| Refusal(format!("The command could not be started in {cwd}: {error}.")))?;
-    let took = pulse.started.elapsed();
-    Ok(outcome(ended, kept.text().trim_end().to_owned(), took, job.time_limit, cwd, &ignored))
+    let ended = ended.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        Refusal(format!("The command could not be started in {cwd}: {error}{cause}."))
+    })?;
+    Ok(outcome(ended, job.time_limit, cwd, &ignored))
 }
 
-fn prepare(arguments: &ExecArguments, context: &ToolContext) -> Result<Job, Refusal> {
+fn prepare(arguments: &ExecArguments, context: &ToolContext) -> Result<Spec, Refusal> {
     if arguments.command.trim().is_empty() {
         return Err(Refusal::new("command is empty."));
     }
@@ -103,7 +106,8 @@ fn prepare(arguments: &ExecArguments, context: &ToolContext) -> Result<Job, Refu
     }
     let none = BTreeMap::new();
     let added = arguments.env.as_ref().unwrap_or(&none);
-    let env = environment::compose(std::env::vars_os(), added, &context.limits.path_prepend)?;
+    let base = environment::compose(&Env::of_process(), added, &context.limits.path_prepend)?;
+    let extra = added.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     let longest = context.limits.exec_time_max;
     let time_limit = match arguments.timeout_seconds {
         None => context.limits.exec_time.min(longest),
@@ -111,37 +115,32 @@ fn prepare(arguments: &ExecArguments, context: &ToolContext) -> Result<Job, Refu
         Some(seconds) if seconds <= 0.0 => longest,
         Some(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or(longest).min(longest),
     };
-    Ok(Job { argv: shell(&arguments.command), cwd, env, time_limit })
+    let output_cap = context.limits.exec_output;
+    Ok(Spec { argv: shell(&arguments.command), cwd: Some(cwd), base, extra, time_limit, output_cap })
 }
 
 #[cfg(unix)]
-fn shell(command: &str) -> Vec<std::ffi::OsString> {
+fn shell(command: &str) -> Vec<String> {
     ["/bin/sh", "-c", command].map(Into::into).into()
 }
 
 #[cfg(not(unix))]
-fn shell(command: &str) -> Vec<std::ffi::OsString> {
+fn shell(command: &str) -> Vec<String> {
     ["powershell.exe", "-NoProfile", "-NonInteractive", "-Command", command].map(Into::into).into()
 }
 
-fn outcome(
-    ended: Ended,
-    said: String,
-    took: Duration,
-    limit: Duration,
-    cwd: String,
-    ignored: &[String],
-) -> ToolOutcome {
+fn outcome(ended: Outcome, limit: Duration, cwd: String, ignored: &[String]) -> ToolOutcome {
+    let said = ended.output.trim_end().to_owned();
     let signal = ended.signal.map(signal_name);
     let (status, exit_reason, remark) = match (&ended, &signal) {
-        (Ended { aborted: true, .. }, _) => (ExecStatus::Failed, "aborted", "Command aborted.".to_owned()),
-        (Ended { timed_out: true, .. }, _) => {
+        (Outcome { aborted: true, .. }, _) => (ExecStatus::Failed, "aborted", "Command aborted.".to_owned()),
+        (Outcome { timed_out: true, .. }, _) => {
             let remark = format!("Command timed out after {} seconds and was ended.", limit.as_secs_f64());
             (ExecStatus::Failed, "overall-timeout", remark)
         }
         (_, Some(name)) => (ExecStatus::Failed, "signal", format!("Command ended by signal {name}.")),
-        (Ended { exit_code: Some(0) | None, .. }, _) => (ExecStatus::Completed, "exit", String::new()),
-        (Ended { exit_code: Some(code), .. }, _) => {
+        (Outcome { exit_code: Some(0) | None, .. }, _) => (ExecStatus::Completed, "exit", String::new()),
+        (Outcome { exit_code: Some(code), .. }, _) => {
             (ExecStatus::Completed, "exit", format!("(Command exited with code {code})"))
         }
     };
@@ -157,7 +156,7 @@ fn outcome(
         exit_code: ended.exit_code,
         exit_signal: signal,
         exit_reason,
-        duration_ms: took.as_millis() as u64,
+        duration_ms: ended.duration_ms,
         aggregated: said,
         timed_out: ended.timed_out,
         no_output_timed_out: false,
@@ -167,9 +166,28 @@ fn outcome(
     ToolOutcome { content: vec![Part::Text(text)], is_error, details: Details::Exec(details) }
 }
 
+/// The end of what was said so far: what progress shows. Never more than [`TAIL`] bytes.
+#[derive(Default)]
+struct Recent(VecDeque<u8>);
+
+impl Recent {
+    fn push(&mut self, chunk: &[u8]) {
+        let chunk = &chunk[chunk.len().saturating_sub(TAIL)..];
+        let excess = (self.0.len() + chunk.len()).saturating_sub(TAIL);
+        self.0.drain(..excess);
+        self.0.extend(chunk);
+    }
+
+    /// Without the rest of a character whose beginning is gone.
+    fn text(&self) -> String {
+        let bytes: Vec<u8> = self.0.iter().copied().collect();
+        let stray = bytes.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
+        String::from_utf8_lossy(&bytes[stray..]).into_owned()
+    }
+}
+
 /// Says when progress may be shown again.
 struct Pulse {
-    started: Instant,
     /// Unix milliseconds.
     started_at: i64,
     shown: Option<Instant>,
@@ -213,3 +231,18 @@ fn signal_name(number: i32) -> String {
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// Bytes of output in one progress.
 const TAIL: usize = 4 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_remembers_the_end_of_a_flood_and_no_half_character() {
+        let mut recent = Recent::default();
+        recent.push(&[b'x'; TAIL * 3]);
+        recent.push("é".repeat(TAIL / 2).as_bytes());
+        recent.push(b"!");
+        assert_eq!(recent.0.len(), TAIL);
+        assert!(recent.text().starts_with('é') && recent.text().ends_with("é!"));
+    }
+}

@@ -15,7 +15,6 @@ mod environment;
 mod exec;
 mod files;
 mod glob;
-mod headtail;
 mod list;
 mod paths;
 pub mod policy;

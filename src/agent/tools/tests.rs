@@ -360,13 +360,22 @@ fn workspace_only_means_the_workspace_only() {
 
 #[test]
 fn exec_hands_its_runner_exactly_the_job() {
+    use crate::sys::child::{ChildError, Outcome, Spec};
     struct Recorder(std::cell::RefCell<Vec<String>>);
     impl runner::Runner for Recorder {
-        fn run(&self, job: &runner::Job, _: &Abort, each: &mut dyn FnMut(&[u8])) -> std::io::Result<runner::Ended> {
-            let line = job.argv.last().unwrap().to_string_lossy().into_owned();
+        fn run(&self, job: &Spec, _: &Abort, each: &mut dyn FnMut(&[u8])) -> Result<Outcome, ChildError> {
+            let line = job.argv.last().unwrap();
             self.0.borrow_mut().push(format!("{line} within {:?}", job.time_limit));
             each(b"said");
-            Ok(runner::Ended { exit_code: Some(0), ..runner::Ended::default() })
+            Ok(Outcome {
+                exit_code: Some(0),
+                signal: None,
+                timed_out: false,
+                aborted: false,
+                output: "said".to_owned(),
+                truncated_bytes: 0,
+                duration_ms: 1,
+            })
         }
     }
     let place = Place::new();

@@ -121,8 +121,28 @@ const NOT_ON_REQUEST_PREFIXES: &[&str] =
     &["CARGO_REGISTRIES_", "GIT_CONFIG_", "NPM_CONFIG_", "OPENCLAW_", "PIP_", "UV_", "XDG_"];
 
 /// Where this instance lives, so that our own commands work inside a run. Everything else named `OPENCLAW_*` stays here.
-const OWN_PUBLIC: &[&str] =
-    &["OPENCLAW_CONFIG_PATH", "OPENCLAW_HOME", "OPENCLAW_PROFILE", "OPENCLAW_STATE_DIR", "OPENCLAW_WORKSPACE_DIR"];
+const OWN_PUBLIC: &[&str] = &[
+    "OPENCLAW_CONFIG_PATH",
+    "OPENCLAW_HOME",
+    "OPENCLAW_PROFILE",
+    "OPENCLAW_SHELL",
+    "OPENCLAW_STATE_DIR",
+    "OPENCLAW_WORKSPACE_DIR",
+];
+
+/// Credentials of model providers and messengers, by the ends of their names.
+const SECRET_ENDS: &[&str] = &["_API_KEY", "_API_KEYS", "_APP_TOKEN", "_AUTH_TOKEN", "_BOT_TOKEN", "_OAUTH_TOKEN"];
+
+/// Credentials without such an end, and the ways to speak to the service manager in the gateway's name.
+const SECRETS: &[&str] = &[
+    "CREDENTIALS_DIRECTORY",
+    "HF_TOKEN",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
 
 /// The environment for a command: `base` without what it must not have, then the allowed part of `extra`.
 pub fn environment(base: &Env, extra: &[(String, String)]) -> Vec<(String, String)> {
@@ -141,7 +161,8 @@ pub fn may_inherit(name: &str) -> bool {
     if upper.starts_with("OPENCLAW_") {
         return OWN_PUBLIC.contains(&upper.as_str());
     }
-    !never(&upper) && !upper.ends_with("_API_KEY")
+    let secret = SECRETS.contains(&upper.as_str()) || SECRET_ENDS.iter().any(|end| upper.ends_with(end));
+    !never(&upper) && !secret
 }
 
 /// May a model set a variable for its command?
@@ -169,7 +190,16 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted_and_unique() {
-        for list in [NEVER, GIT_NEVER, NOT_ON_REQUEST, OWN_PUBLIC, NEVER_PREFIXES, NOT_ON_REQUEST_PREFIXES] {
+        for list in [
+            NEVER,
+            GIT_NEVER,
+            NOT_ON_REQUEST,
+            OWN_PUBLIC,
+            SECRETS,
+            SECRET_ENDS,
+            NEVER_PREFIXES,
+            NOT_ON_REQUEST_PREFIXES,
+        ] {
             assert!(list.is_sorted_by(|a, b| a < b), "{list:?}");
         }
     }
