@@ -7,10 +7,12 @@ mod support;
 
 mod chat;
 mod command_line;
+mod config_reload;
 mod devices;
 mod gateway_start;
 mod hostile;
 mod http;
+mod http_openai;
 mod liars;
 mod models;
 mod protocol;

@@ -8,6 +8,7 @@
 //! panic included.
 
 mod commands;
+mod direct;
 mod messages;
 mod records;
 mod tooling;

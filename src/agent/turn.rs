@@ -14,7 +14,9 @@ use crate::config::Config;
 use crate::hub::run::{Emission, Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status};
 use crate::providers::chain;
 use crate::providers::registry::{ModelRef, Registry};
-use crate::providers::{Delta, Finish, Message, Part, ProviderError, StopReason, ToolCall, ToolSpec, Turn, Usage};
+use crate::providers::{
+    Delta, Finish, Message, Part, ProviderError, StopReason, ToolCall, ToolChoice, ToolSpec, Turn, Usage,
+};
 use crate::store::usage::Spent;
 use crate::store::{StoreError, sessions, transcript};
 use crate::sys::{clock, host};
@@ -202,7 +204,9 @@ impl<'a> Turning<'a> {
             messages.extend(now);
         }
         let mut specs: Vec<ToolSpec> = offered.iter().map(|tool| tool.spec()).collect();
-        specs.retain(|own| input.client_tools.iter().all(|tool| tool.name != own.name));
+        // A caller that demands a call demands one of its own tools.
+        let demanded = matches!(input.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+        specs.retain(|own| !demanded && input.client_tools.iter().all(|tool| tool.name != own.name));
         specs.extend(input.client_tools.iter().cloned());
         let mut sampling = input.sampling.clone();
         if sampling.thinking.is_none() {
@@ -295,7 +299,7 @@ impl<'a> Turning<'a> {
     ) -> Ended {
         self.report(RunEvent::Phase("starting_model"));
         for _ in 0..ROUNDS {
-            let (said, calls, finish) = match self.ask(turn, models) {
+            let (said, mut calls, finish) = match self.ask(turn, models) {
                 Ok(answer) => answer,
                 Err(error) => return Ended::Failed(error),
             };
@@ -303,7 +307,10 @@ impl<'a> Turning<'a> {
                 return Ended::Answered { stop: finish.stop };
             }
             let input = &self.order.input;
-            if calls.iter().any(|call| input.client_tools.iter().any(|tool| tool.name == call.name)) {
+            let client_s = |call: &ToolCall| input.client_tools.iter().any(|tool| tool.name == call.name);
+            if calls.iter().any(client_s) {
+                // The client runs its own tools; it was never told of the agent's.
+                calls.retain(client_s);
                 return Ended::ClientCalls(calls);
             }
             turn.messages.push(Message::Assistant { text: said.clone(), tool_calls: calls.clone() });

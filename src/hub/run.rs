@@ -17,6 +17,7 @@ use crate::wire::agent::RunUsage;
 pub type RunId = Arc<str>;
 
 /// One turn to be made: handed to the launcher, which gives it a thread.
+#[derive(Clone)]
 pub struct Order {
     pub run_id: RunId,
     pub session_key: Arc<str>,

@@ -199,6 +199,7 @@ impl State {
 
     fn stored_message(&mut self, run_id: &RunId, stored: &Stored, _now: Now) {
         let Some(run) = self.runs.get(run_id) else { return };
+        self.followers.tell(&run.session_key);
         if !stored.announce || !self.peers.any_reader() {
             return;
         }

@@ -269,7 +269,7 @@ fn waiting_text(payload: &str) -> String {
 }
 
 /// A stored message with what the gateway knows of it under `__openclaw`. Messages over `max_chars` become a notice.
-fn message(entry: &Entry, max_chars: usize) -> Option<Box<RawValue>> {
+pub fn message(entry: &Entry, max_chars: usize) -> Option<Box<RawValue>> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Known<'a> {

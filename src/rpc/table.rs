@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{agent, channels, chat, devices, health, logs, models, sessions};
+use super::{agent, channels, chat, config, devices, health, logs, models, secrets, sessions};
 use crate::auth::Caller;
 use crate::hub::event::Job;
 use crate::hub::{Now, State, TaskContext, Ticket};
@@ -95,6 +95,16 @@ methods! {
     "chat.history": Read, "<=2026.7", task chat::history;
     /// Says something in a session and starts the turn that answers it.
     "chat.send": Write, "<=2026.7", ticket chat::send;
+    /// Replaces the configuration file and waits until it is in force.
+    "config.apply": Admin, "<=2026.7", task config::apply, write;
+    /// Merges an object into the configuration file and waits until it is in force.
+    "config.patch": Admin, "<=2026.7", task config::patch, write;
+    /// What the configuration file may say, as a JSON Schema.
+    "config.schema": Read, "<=2026.7", task config::schema;
+    /// What one key of the configuration file may say, and what is below it.
+    "config.schema.lookup": Read, "<=2026.7", task config::lookup;
+    /// Replaces the configuration file; the answer comes when it is on disk.
+    "config.set": Admin, "<=2026.7", task config::set, write;
     /// Lets a device in that asked for it, with the scopes it asked for.
     "device.pair.approve": Pairing, "<=2026.7", ticket devices::approve;
     /// The devices that were let in, and those that wait.
@@ -117,6 +127,8 @@ methods! {
     "logs.tail": Read, "<=2026.7", task logs::tail;
     /// The models that can be chosen.
     "models.list": Read, "<=2026.7", state models::list;
+    /// Reads the secrets again from where they are kept.
+    "secrets.reload": Admin, "<=2026.7", task secrets::reload;
     /// Sessions, latest first.
     "sessions.list": Read, "<=2026.7", task sessions::list;
     /// Follows the messages of one session.

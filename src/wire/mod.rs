@@ -8,19 +8,24 @@
 pub mod agent;
 pub mod channels;
 pub mod chat;
+pub mod config;
 pub mod connect;
 pub mod decode;
 pub mod device;
+pub mod embeddings;
 pub mod error;
 pub mod event;
 pub mod frame;
 pub mod health;
+pub mod hooks;
 pub mod logs;
 pub mod models;
 pub mod openai;
 pub mod presence;
+pub mod responses;
 pub mod scope;
 pub mod session;
+pub mod tools;
 
 /// The version of the protocol this gateway speaks.
 pub const PROTOCOL: u32 = 4;
