@@ -309,7 +309,9 @@ pub(super) fn device_token_mismatch() -> Refusal {
 /// What to say to a client that did not show the shared secret. A missing credential is no guess.
 fn unproved(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, auth: &ConnectAuth) -> Refusal {
     let given = |field: &Option<String>| field.as_deref().is_some_and(|value| !value.is_empty());
-    let offered_secret = given(&auth.token) || given(&auth.password);
+    // Clients show a stored device token in both fields; then it is what failed.
+    let repeated = given(&auth.device_token) && auth.token == auth.device_token;
+    let offered_secret = (given(&auth.token) && !repeated) || given(&auth.password);
     let guess = |refusal| Refusal { guess: true, ..refusal };
     if !offered_secret && given(&auth.device_token) {
         return device_token_mismatch();

@@ -93,7 +93,7 @@ pub fn policy(
         secret,
         trusted_proxies: config.gateway.trusted_proxies.clone(),
         real_ip: config.gateway.allow_real_ip_fallback,
-        proxy: (mode == auth::Mode::TrustedProxy).then(|| proxy_rules(&config)),
+        proxy: (mode == auth::Mode::TrustedProxy).then(|| proxy_rules(config)),
         rates: auth::Rates::from(&config.gateway.auth.rate_limit),
         nodes: auth::NodeRules {
             approve_local: config.gateway.nodes.pairing.auto_approve_local,
