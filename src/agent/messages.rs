@@ -12,29 +12,15 @@ use crate::store::transcript::Entry;
 pub const COMMAND: &str = "command";
 
 /// A block of content.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum Block {
-    Text {
-        text: String,
-    },
-    Image {
-        data: String,
-        mime_type: String,
-    },
-    ToolCall {
-        id: String,
-        name: String,
-        arguments: Box<RawValue>,
-    },
-    Thinking {
-        thinking: String,
-    },
-    #[serde(other, skip_serializing)]
-    Other,
+    Text { text: String },
+    Image { data: String, mime_type: String },
+    ToolCall { id: String, name: String, arguments: Box<RawValue> },
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(untagged)]
 enum Content {
     Text(String),
@@ -219,8 +205,9 @@ fn close_calls(messages: &mut Vec<Message>, next: &Message) {
 fn read(entry: &Entry) -> Option<Message> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Stored {
-        content: Content,
+    struct Stored<'a> {
+        #[serde(borrow)]
+        content: &'a RawValue,
         tool_call_id: Option<String>,
         tool_name: Option<String>,
         is_error: Option<bool>,
@@ -229,9 +216,9 @@ fn read(entry: &Entry) -> Option<Message> {
         return None;
     }
     let stored: Stored = serde_json::from_str(&entry.message).ok()?;
-    let blocks = match stored.content {
-        Content::Text(text) => vec![Block::Text { text }],
-        Content::Blocks(blocks) => blocks,
+    let blocks = match stored.content.get().starts_with('"') {
+        true => vec![StoredBlock { text: serde_json::from_str(stored.content.get()).ok(), ..StoredBlock::default() }],
+        false => serde_json::from_str(stored.content.get()).ok()?,
     };
     match entry.role.as_str() {
         "user" | "compaction" => Some(Message::User(parts(blocks))),
@@ -239,8 +226,8 @@ fn read(entry: &Entry) -> Option<Message> {
             let (mut text, mut tool_calls) = (String::new(), Vec::new());
             for block in blocks {
                 match block {
-                    Block::Text { text: more } => text.push_str(&more),
-                    Block::ToolCall { id, name, arguments } => {
+                    StoredBlock { text: Some(more), .. } => text.push_str(&more),
+                    StoredBlock { id: Some(id), name: Some(name), arguments: Some(arguments), .. } => {
                         tool_calls.push(ToolCall { id, name, arguments: arguments.get().to_string() });
                     }
                     _ => {}
@@ -258,12 +245,26 @@ fn read(entry: &Entry) -> Option<Message> {
     }
 }
 
-fn parts(blocks: Vec<Block>) -> Vec<Part> {
+/// A block of any kind as it is read. One struct for all: an enum by tag would go through serde's buffer, which cannot
+/// keep a [`RawValue`].
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredBlock<'a> {
+    text: Option<String>,
+    data: Option<String>,
+    mime_type: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+fn parts(blocks: Vec<StoredBlock<'_>>) -> Vec<Part> {
     blocks
         .into_iter()
         .filter_map(|block| match block {
-            Block::Text { text } => Some(Part::Text(text)),
-            Block::Image { data, mime_type } => Some(Part::Image { mime: mime_type, data }),
+            StoredBlock { text: Some(text), .. } => Some(Part::Text(text)),
+            StoredBlock { data: Some(data), mime_type: Some(mime), .. } => Some(Part::Image { mime, data }),
             _ => None,
         })
         .collect()
