@@ -13,5 +13,6 @@ mod http;
 mod liars;
 mod models;
 mod protocol;
+mod sessions;
 mod tidy;
 mod tools;

@@ -277,6 +277,7 @@ fn stored(appended: &[Appended], lines: Vec<Line>) -> Vec<Stored> {
             id: appended.id.clone(),
             seq: appended.seq,
             announce: line.role != "toolResult",
+            from_user: line.role == "user",
         })
     })
     .collect()

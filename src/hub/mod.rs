@@ -18,6 +18,7 @@ pub mod run;
 mod run_events;
 mod run_start;
 pub mod runs;
+pub mod sessions;
 pub mod shared;
 pub mod tasks;
 pub mod ticket;
@@ -69,6 +70,7 @@ pub struct State {
     pub peers: Peers,
     pub presence: Presence,
     pub runs: Runs,
+    quiet: sessions::Quiet,
     pub seen: Seen,
     pub timers: Timers,
     pub pulse: Pulse,
@@ -105,6 +107,7 @@ impl State {
             store: parts.store,
             peers: Peers::default(),
             runs: Runs::new(parts.launcher),
+            quiet: sessions::Quiet::default(),
             seen: parts.seen,
             timers: Timers::default(),
             pulse: Pulse::new(now.at),
@@ -247,6 +250,7 @@ impl State {
                     }));
                 }
             }
+            Due::QuietDeadline(number) => self.quiet_deadline(number),
             Due::DrainOver => self.drain_over(now),
         }
     }

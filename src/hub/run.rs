@@ -138,6 +138,8 @@ pub struct Stored {
     pub seq: u64,
     /// Clients are told of user and assistant messages, not of tool results.
     pub announce: bool,
+    /// The input itself.
+    pub from_user: bool,
 }
 
 pub struct Retrying {

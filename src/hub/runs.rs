@@ -14,6 +14,7 @@ use crossbeam_channel::Sender;
 
 use super::run::{Emission, Input, Launch, NewRun, Order, Outcome, RunId, Starter, Status};
 use super::ticket::Ticket;
+use crate::store::sessions::SessionRow;
 use crate::sys::abort::Abort;
 use crate::wire::error::RpcError;
 
@@ -57,6 +58,8 @@ pub struct Run {
     pub session_key: Arc<str>,
     pub agent_id: Arc<str>,
     pub session_id: Option<Arc<str>>,
+    /// The session as the first write left it.
+    pub row: Option<Box<SessionRow>>,
     pub conn: u64,
     pub abort: Abort,
     pub received: Instant,
@@ -239,6 +242,11 @@ impl Runs {
         self.ended.iter().find(|(id, _)| &**id == run_id).map(|(_, outcome)| outcome.clone())
     }
 
+    /// Whether nothing is made or waits in a session.
+    pub fn is_quiet(&self, key: &str) -> bool {
+        !self.lanes.contains_key(key)
+    }
+
     /// Runs of one session, the one being made first.
     pub fn of_session(&self, key: &str) -> Vec<RunId> {
         match self.lanes.get(key) {
@@ -283,6 +291,7 @@ impl Run {
             session_key: new.session_key,
             agent_id: new.agent_id,
             session_id: None,
+            row: None,
             conn: new.conn,
             abort: Abort::new(),
             received: new.received,

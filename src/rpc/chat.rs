@@ -8,11 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::sessions::stored;
 use crate::auth::Caller;
 use crate::config::Config;
 use crate::hub::rows::session_row;
 use crate::hub::run::{Input, NewRun, Starter};
+use crate::hub::sessions::stored;
 use crate::hub::{Now, State, TaskContext, Ticket, main_key};
 use crate::providers::Part;
 use crate::store::transcript::{self, Entry};
@@ -26,7 +26,7 @@ use crate::wire::session;
 /// Messages of one page when the caller names no limit.
 const PAGE: u64 = 200;
 /// Bytes of one page: a client on a phone asks for more when it wants more.
-const PAGE_BYTES: usize = 2 << 20;
+pub const PAGE_BYTES: usize = 2 << 20;
 /// Bytes of one message in a page before it is cut.
 const PAGE_CHARS: u64 = 500_000;
 
@@ -265,7 +265,7 @@ fn waiting_text(payload: &str) -> String {
 }
 
 /// A stored message with what the gateway knows of it under `__openclaw`. Messages over `max_chars` become a notice.
-fn message(entry: &Entry, max_chars: usize) -> Option<Box<RawValue>> {
+pub fn message(entry: &Entry, max_chars: usize) -> Option<Box<RawValue>> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Known<'a> {

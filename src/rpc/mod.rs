@@ -11,6 +11,8 @@ mod conversation;
 mod health;
 mod logs;
 mod models;
+mod session_change;
+mod session_read;
 mod sessions;
 pub mod table;
 mod writes;
@@ -18,3 +20,13 @@ mod writes;
 pub use chat::run_limit;
 pub use conversation::{Conversation, Desk};
 pub use table::{METHODS, Method, advertised, find};
+
+/// Asks the state thread on behalf of a task.
+fn ask<T: Send + 'static>(
+    context: &crate::hub::TaskContext,
+    name: &'static str,
+    f: impl FnOnce(&mut crate::hub::State) -> Result<T, crate::wire::error::RpcError> + Send + 'static,
+) -> Result<T, crate::wire::error::RpcError> {
+    let asked = context.hub.ask(name, |state, _| f(state));
+    asked.map_err(|gone| crate::wire::error::RpcError::unavailable(gone.to_string()).retryable())?
+}

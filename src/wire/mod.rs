@@ -20,6 +20,7 @@ pub mod openai;
 pub mod presence;
 pub mod scope;
 pub mod session;
+pub mod session_change;
 
 /// The version of the protocol this gateway speaks.
 pub const PROTOCOL: u32 = 4;

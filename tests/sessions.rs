@@ -1,0 +1,163 @@
+//! Sessions by RPC: made, looked up, changed, started over, removed, and what those who follow the list hear of it.
+
+use serde_json::{Value, json};
+
+use crate::support::gateway::Gateway;
+use crate::support::golden;
+use crate::support::talk::{roles, say};
+use crate::support::upstream::{Answer, Upstream};
+use crate::support::ws::Ws;
+
+const MAIN: &str = "agent:main:main";
+
+fn followed(gateway: &Gateway) -> Ws {
+    let mut client = gateway.operator();
+    client.ok("sessions.subscribe", json!({}));
+    client
+}
+
+/// The next `sessions.changed` for a reason.
+fn changed(client: &mut Ws, reason: &str) -> Value {
+    client.event_where("sessions.changed", |payload| payload["reason"] == reason)["payload"].take()
+}
+
+#[test]
+fn a_session_is_made_found_renamed_started_over_and_removed() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let mut client = followed(&gateway);
+    let made = client.ok("sessions.create", json!({ "label": "my label", "agentId": "main" }));
+    golden::has(&made, &json!({ "ok": true, "runStarted": false, "entry": { "label": "my label" } }));
+    let key = made["key"].as_str().expect("a key").to_string();
+    assert!(key.starts_with("agent:main:dashboard:"), "{key}");
+    let news = changed(&mut client, "create");
+    golden::has(&news, &json!({ "sessionKey": key, "label": "my label", "session": { "key": key }, "icon": null }));
+
+    let described = client.ok("sessions.describe", json!({ "key": key }));
+    golden::has(&described["session"], &json!({ "key": key, "classification": "dashboard", "unread": false }));
+    let short = key.rsplit(':').next().expect("an id").replace('-', "");
+    for way in [json!({ "key": key }), json!({ "label": "my label" }), json!({ "shortId": &short[..12] })] {
+        golden::has(&client.ok("sessions.resolve", way), &json!({ "ok": true, "key": key, "agentId": "main" }));
+    }
+
+    let patched = client.ok("sessions.patch", json!({ "key": key, "label": "new", "pinned": true, "icon": "x" }));
+    golden::has(&patched, &json!({ "ok": true, "key": key, "entry": { "label": "new", "icon": "x" } }));
+    golden::has(&changed(&mut client, "patch"), &json!({ "label": "new", "pinned": true, "icon": "x" }));
+    client.ok("sessions.patch", json!({ "key": key, "label": null }));
+    assert!(changed(&mut client, "patch")["label"].is_null());
+
+    say(&mut client, &key, "hello", "run-1");
+    let told = client.ok("sessions.preview", json!({ "keys": [key, "nobody"] }));
+    golden::has(&told["previews"][0], &json!({ "key": key, "status": "ok", "items": [{ "role": "user" }, {}] }));
+    assert_eq!(told["previews"][1]["status"], "missing");
+    assert_eq!(roles(&client.ok("sessions.get", json!({ "key": key }))), ["user", "assistant"]);
+
+    let before = made["sessionId"].as_str().expect("an id");
+    let reset = client.ok("sessions.reset", json!({ "key": key }));
+    assert_ne!(reset["entry"]["sessionId"], before);
+    changed(&mut client, "reset");
+    assert_eq!(client.ok("chat.history", json!({ "sessionKey": key }))["messages"], json!([]));
+
+    let gone = client.ok("sessions.delete", json!({ "key": key }));
+    assert_eq!(gone, json!({ "ok": true, "key": key, "deleted": true, "archived": [] }));
+    let news = changed(&mut client, "delete");
+    assert!(news["session"].is_null() && news["sessionKey"] == key.as_str());
+    assert_eq!(client.ok("sessions.describe", json!({ "key": key })), json!({ "session": null }));
+    assert_eq!(client.ok("sessions.delete", json!({ "key": key }))["deleted"], false);
+}
+
+#[test]
+fn what_cannot_be_done_to_a_session_is_said() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    client.ok("sessions.create", json!({ "key": "one", "label": "taken" }));
+    let thinking = r#"thinkingLevel "high" is not supported for stub/stub-model (use off)"#;
+    for (method, params, message) in [
+        ("sessions.delete", json!({ "key": MAIN }), "Cannot delete the main session (agent:main:main)."),
+        ("sessions.patch", json!({ "key": "one", "thinkingLevel": "high" }), thinking),
+        ("sessions.patch", json!({ "key": "two", "label": "taken" }), "label already in use: taken"),
+        ("sessions.patch", json!({ "key": "two", "model": "no/such" }), "model not allowed: no/such"),
+        ("sessions.create", json!({ "label": "taken" }), "label already in use: taken"),
+        ("sessions.create", json!({ "key": "cron:mine" }), r#"session key "cron:mine" is reserved"#),
+        ("sessions.resolve", json!({ "key": "nobody" }), "No session found: nobody"),
+        ("sessions.resolve", json!({}), "Either key, sessionId, shortId, or label is required"),
+    ] {
+        assert_eq!(client.err(method, params.clone())["message"], message, "{method} {params}");
+    }
+    let missing = client.ok("sessions.resolve", json!({ "key": "nobody", "allowMissing": true }));
+    assert_eq!(missing, json!({ "ok": false }));
+}
+
+#[test]
+fn a_session_can_begin_with_a_message_or_with_another_ones_words() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    let made = client.ok("sessions.create", json!({ "key": "first", "message": "good morning" }));
+    golden::has(&made, &json!({ "runStarted": true, "key": "agent:main:first" }));
+    client.event_where("chat", |chat| chat["state"] == "final" && chat["runId"] == made["runId"]);
+    let fork = client.ok("sessions.create", json!({ "key": "second", "parentSessionKey": "first", "fork": true }));
+    assert_eq!(fork["entry"]["parentSessionKey"], "agent:main:first");
+    let history = client.ok("chat.history", json!({ "sessionKey": "second" }));
+    assert_eq!(roles(&history), ["user", "assistant"]);
+    say(&mut client, "second", "and now", "run-2");
+    let asked = upstream.asked();
+    assert!(asked.last().expect("asked").body.to_string().contains("good morning"), "the fork remembers");
+    assert_eq!(roles(&client.ok("chat.history", json!({ "sessionKey": "first" }))).len(), 2);
+}
+
+#[test]
+fn a_session_that_is_busy_is_stopped_before_it_is_removed() {
+    let upstream = Upstream::script([Answer::Silent, Answer::say("later")]);
+    let gateway = Gateway::on(&upstream);
+    let mut client = followed(&gateway);
+    client.ok("sessions.send", json!({ "key": "busy", "message": "hi", "idempotencyKey": "run-1" }));
+    upstream.wait_asked(1);
+    client.ok("sessions.delete", json!({ "key": "busy" }));
+    assert_eq!(client.ok("sessions.describe", json!({ "key": "busy" })), json!({ "session": null }));
+    assert_eq!(client.ok("sessions.list", json!({}))["count"], 0, "the run did not bring it back");
+}
+
+#[test]
+fn a_run_is_stopped_by_its_session() {
+    let upstream = Upstream::script([Answer::Silent, Answer::say("instead")]);
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    let idle = client.ok("sessions.abort", json!({ "key": "busy" }));
+    assert_eq!(idle, json!({ "ok": true, "abortedRunId": null, "status": "no-active-run" }));
+    client.ok("sessions.send", json!({ "key": "busy", "message": "hi", "idempotencyKey": "run-1" }));
+    upstream.wait_asked(1);
+    let steered = client.ok("sessions.steer", json!({ "key": "busy", "message": "no, this" }));
+    assert_eq!(steered["status"], "started");
+    let end = client.event_where("chat", |chat| chat["state"] == "final");
+    assert_eq!(end["payload"]["runId"], steered["runId"]);
+}
+
+#[test]
+fn the_list_is_filtered_and_sorted() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    for key in ["a", "b", "c"] {
+        client.ok("sessions.create", json!({ "key": key, "label": format!("label {key}") }));
+    }
+    client.ok("sessions.create", json!({ "key": "child", "parentSessionKey": "a" }));
+    say(&mut client, "b", "hello", "run-1");
+    client.ok("sessions.patch", json!({ "key": "c", "archived": true }));
+    let mut keys = |params: Value| -> Vec<String> {
+        let listed = client.ok("sessions.list", params);
+        let rows = listed["sessions"].as_array().expect("rows").iter();
+        rows.map(|row| row["key"].as_str().expect("a key").replace("agent:main:", "")).collect()
+    };
+    assert_eq!(keys(json!({ "sortBy": "lastInteractionAt" })), ["b", "child", "a"]);
+    assert_eq!(keys(json!({ "requireLastInteraction": true })), ["b"]);
+    assert_eq!(keys(json!({ "label": "label a" })), ["a"]);
+    assert_eq!(keys(json!({ "spawnedBy": "agent:main:a" })), ["child"]);
+    assert_eq!(keys(json!({ "archived": true })), ["c"]);
+    assert_eq!(keys(json!({ "archived": "all", "search": "LABEL" })).len(), 3);
+    assert_eq!(keys(json!({ "ownerId": "gateway-owner" })).len(), 3);
+    assert_eq!(keys(json!({ "ownerId": "somebody" })).len(), 0);
+    assert_eq!(keys(json!({ "configuredAgentsOnly": true, "limit": 1, "offset": 1 })).len(), 1);
+    assert_eq!(keys(json!({ "agentId": "other" })).len(), 0);
+}
