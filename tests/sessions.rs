@@ -161,3 +161,59 @@ fn the_list_is_filtered_and_sorted() {
     assert_eq!(keys(json!({ "configuredAgentsOnly": true, "limit": 1, "offset": 1 })).len(), 1);
     assert_eq!(keys(json!({ "agentId": "other" })).len(), 0);
 }
+
+#[test]
+fn a_chat_window_gets_what_it_needs_at_once() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    let key = client.ok("sessions.create", json!({}))["key"].as_str().expect("a key").to_string();
+    say(&mut client, &key, "hello", "run-1");
+    let started = client.ok("chat.startup", json!({ "sessionKey": key, "limit": 80, "maxBytes": 262_144 }));
+    assert_eq!(roles(&started), ["user", "assistant"]);
+    golden::has_shape(&started, &json!({ "metadata": { "models": [{ "id": "" }], "commands": [{ "name": "" }] } }));
+    let short = key.rsplit(':').next().expect("an id").replace('-', "");
+    let found = client.ok("chat.startup", json!({ "shortId": short, "slugHint": "x", "agentId": "main" }));
+    golden::has(&found, &json!({ "resolution": { "ok": true, "key": key }, "sessionKey": key }));
+    let missing = client.ok("chat.startup", json!({ "shortId": "ffffffff" }));
+    assert_eq!(missing, json!({ "resolution": { "ok": false } }));
+
+    let id = started["messages"][1]["__openclaw"]["id"].clone();
+    let whole = client.ok("chat.message.get", json!({ "sessionKey": key, "messageId": id }));
+    assert_eq!(whole["message"], started["messages"][1]);
+    let gone = client.ok("chat.message.get", json!({ "sessionKey": key, "messageId": "x" }));
+    assert_eq!(gone, json!({ "ok": false, "unavailableReason": "not_found" }));
+
+    let commands = client.ok("commands.list", json!({ "agentId": "main", "scope": "text", "includeArgs": false }));
+    golden::has(&commands["commands"][0], &json!({ "name": "help", "textAliases": ["/help", "/commands"] }));
+    let agents = client.ok("agents.list", json!({}));
+    golden::has(&agents, &json!({ "defaultId": "main", "mainKey": "main", "agents": [{ "id": "main" }] }));
+    let face = client.ok("agent.identity.get", json!({ "agentId": "main" }));
+    assert_eq!(face, json!({ "agentId": "main", "name": "Assistant", "nameSource": "default", "avatar": "A" }));
+    let keys = client.ok("models.authStatus", json!({}));
+    assert!(keys["providers"].as_array().expect("rows").iter().any(|row| row["provider"] == "stub"));
+    let config = client.ok("config.get", json!({}));
+    golden::has(&config, &json!({ "exists": true, "valid": true }));
+    assert!(!config.to_string().contains(&gateway_token()), "no secret leaves");
+}
+
+fn gateway_token() -> String {
+    crate::support::gateway::bearer().trim_start_matches("Bearer ").to_string()
+}
+
+#[test]
+fn a_note_of_an_operator_stands_in_the_session() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let mut client = followed(&gateway);
+    say(&mut client, MAIN, "hello", "run-1");
+    let put = client.ok("chat.inject", json!({ "sessionKey": MAIN, "message": "injected text", "label": "note" }));
+    assert_eq!(put["ok"], true);
+    let run = format!("inject-{}", put["messageId"].as_str().expect("an id"));
+    let chat = client.event_where("chat", |chat| chat["runId"] == run.as_str());
+    let said = json!([{ "type": "text", "text": "[note]\n\ninjected text" }]);
+    golden::has(&chat["payload"], &json!({ "seq": 0, "state": "final", "message": { "content": said } }));
+    let grown = client.event_where("session.message", |grown| grown["messageId"] == put["messageId"]);
+    golden::has(&grown["payload"]["message"], &json!({ "model": "gateway-injected", "__openclaw": { "seq": 3 } }));
+    assert_eq!(roles(&client.ok("chat.history", json!({ "sessionKey": MAIN }))), ["user", "assistant", "assistant"]);
+}

@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use super::Engine;
 use crate::hub::event::Event;
 use crate::hub::run::{Accepted, Outcome, RunEvent, RunId, Status, Stored};
@@ -16,6 +14,7 @@ use crate::store::sessions::{self, SessionRow};
 use crate::store::transcript::{self, Appended, NewEntry};
 use crate::store::usage::{self, Spent};
 use crate::store::{StoreError, inbox, runs};
+use crate::wire::chat::Known;
 
 /// Longest preview of a message in a list of sessions, in bytes.
 const PREVIEW: usize = 160;
@@ -195,7 +194,7 @@ impl Engine {
     pub(super) fn open(&self, opening: Opening) -> Result<Opened, StoreError> {
         let (run_id, lines) = (opening.run_id.clone(), opening.lines.clone());
         let opened = self.store.write("store a message", move |conn| opening.write(conn))?;
-        self.report(&run_id, accepted(&opened, lines));
+        self.report(&run_id, accepted(&run_id, &opened, lines));
         Ok(opened)
     }
 
@@ -207,7 +206,10 @@ impl Engine {
             move |conn| opening.write(conn),
             move |result| match result {
                 // The state thread is gone only when the gateway stops.
-                Ok(opened) => drop(hub.post(Event::Run(run_id, accepted(&opened, lines)))),
+                Ok(opened) => {
+                    let told = accepted(&run_id, &opened, lines);
+                    let _ = hub.post(Event::Run(run_id, told));
+                }
                 Err(error) => log::error!("{error}"),
             },
         );
@@ -222,7 +224,7 @@ impl Engine {
             move |conn| append_all(conn, &session_id, &writer, &lines),
             move |result| match result {
                 Ok(appended) => {
-                    for stored in stored(&appended, told) {
+                    for stored in stored(&run_id, &appended, told) {
                         // As above.
                         let _ = hub.post(Event::Run(run_id.clone(), RunEvent::Stored(Box::new(stored))));
                     }
@@ -253,27 +255,35 @@ impl Engine {
     pub(super) fn close(&self, closing: Closing, outcome: &Outcome) -> Result<SessionRow, StoreError> {
         let (run_id, lines, ended) = (closing.run_id.clone(), closing.lines.clone(), outcome.clone());
         let (row, appended) = self.store.write("store the end of a run", move |conn| closing.write(conn, &ended))?;
-        for stored in stored(&appended, lines) {
+        for stored in stored(&run_id, &appended, lines) {
             self.report(&run_id, RunEvent::Stored(Box::new(stored)));
         }
         Ok(row)
     }
 }
 
-fn accepted(opened: &Opened, lines: Vec<Line>) -> RunEvent {
+fn accepted(run_id: &str, opened: &Opened, lines: Vec<Line>) -> RunEvent {
     RunEvent::Accepted(Box::new(Accepted {
         session_id: opened.row.session_id.as_str().into(),
         row: opened.row.clone(),
         created: opened.created,
-        stored: stored(&opened.appended, lines).pop(),
+        stored: stored(run_id, &opened.appended, lines).pop(),
     }))
 }
 
-fn stored(appended: &[Appended], lines: Vec<Line>) -> Vec<Stored> {
+fn stored(run_id: &str, appended: &[Appended], lines: Vec<Line>) -> Vec<Stored> {
     let rows = appended.iter().zip(lines).filter(|(appended, _)| !appended.duplicate);
     rows.filter_map(|(appended, line)| {
+        let known = Known {
+            run_id: (line.role != "user").then_some(run_id),
+            id: &appended.id,
+            idempotency_key: line.key.as_deref(),
+            record_timestamp_ms: line.ts_ms,
+            seq: appended.seq,
+            truncated: false,
+        };
         Some(Stored {
-            message: RawValue::from_string(line.message).ok()?,
+            message: known.beside(&line.message)?,
             id: appended.id.clone(),
             seq: appended.seq,
             announce: line.role != "toolResult",

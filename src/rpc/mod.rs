@@ -5,8 +5,12 @@
 
 pub mod absent;
 mod agent;
+mod agents;
 mod channels;
 mod chat;
+mod chat_inject;
+mod chat_read;
+mod config_read;
 mod conversation;
 mod health;
 mod logs;

@@ -6,7 +6,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{agent, channels, chat, health, logs, models, session_change, session_read, sessions};
+use super::{
+    agent, agents, channels, chat, chat_inject, chat_read, config_read, health, logs, models, session_change,
+    session_read, sessions,
+};
 use crate::auth::Caller;
 use crate::hub::event::Job;
 use crate::hub::{Now, State, TaskContext, Ticket};
@@ -90,20 +93,38 @@ macro_rules! methods {
 methods! {
     /// Starts an agent turn; answers when the message is safe, and again when the run has ended.
     "agent": By(agent::scope), "<=2026.7", ticket agent::start;
+    /// The name and face of an agent.
+    "agent.identity.get": Read, "<=2026.7", state agents::identity;
     /// Waits for the end of a run.
     "agent.wait": Write, "<=2026.7", ticket agent::wait;
+    /// The agents of the configuration.
+    "agents.list": Read, "<=2026.7", state agents::list;
     /// The messengers and their accounts, with what is known of each.
     "channels.status": Read, "<=2026.7", state channels::status;
     /// Stops the runs of a session, or one of them.
     "chat.abort": Write, "<=2026.7", state chat::abort;
     /// The messages of a session, newest page first, with the run in flight.
     "chat.history": Read, "<=2026.7", task chat::history;
+    /// Puts a note of an operator into a session; no turn begins.
+    "chat.inject": Admin, "<=2026.7", ticket chat_inject::inject, unlisted;
+    /// One message whole.
+    "chat.message.get": Read, "<=2026.7", task chat_read::message_get;
+    /// The models and commands of a chat.
+    "chat.metadata": Read, "<=2026.7", state chat_read::metadata;
     /// Says something in a session and starts the turn that answers it.
     "chat.send": Write, "<=2026.7", ticket chat::send;
+    /// The first page of a session's history with the models and commands of a chat.
+    "chat.startup": Read, "<=2026.7", task chat_read::startup;
+    /// The slash commands of a conversation.
+    "commands.list": Read, "<=2026.7", state chat_read::commands;
+    /// The configuration without its secrets.
+    "config.get": Read, "<=2026.7", task config_read::get;
     /// Whether the gateway is well.
     "health": Any, "<=2026.7", state health::health;
     /// The end of the log file, or what came after a cursor.
     "logs.tail": Read, "<=2026.7", task logs::tail;
+    /// Which providers of models have what they need.
+    "models.authStatus": Read, "<=2026.7", state agents::auth_status;
     /// The models that can be chosen.
     "models.list": Read, "<=2026.7", state models::list;
     /// Stops what is made in a session.

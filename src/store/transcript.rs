@@ -164,6 +164,12 @@ pub fn find_by_id(conn: &Connection, id: &str) -> Result<Option<Entry>, StoreErr
     }
 }
 
+/// The entry of an id, if it is in this transcript.
+pub fn find_in(conn: &Connection, session_id: &str, id: &str) -> Result<Option<Entry>, StoreError> {
+    let (Some(span), Ok(row_id)) = (Span::of(conn, session_id)?, i64::from_str_radix(id, 16)) else { return Ok(None) };
+    if row_id > span.zero && row_id <= span.last() { at_row(conn, row_id) } else { Ok(None) }
+}
+
 /// Begins an empty transcript with the entries of another one, but not those of the run `but`. Returns how many there are.
 pub fn copy(conn: &Connection, from: &str, to: &str, but: Option<&str>) -> Result<u64, StoreError> {
     let Some(old) = Span::of(conn, from)? else { return Ok(0) };

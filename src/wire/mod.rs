@@ -6,8 +6,11 @@
 //! Invariant: request frames and params are closed objects; an unknown property is an error that names it.
 
 pub mod agent;
+pub mod agents;
 pub mod channels;
 pub mod chat;
+pub mod command;
+pub mod config;
 pub mod connect;
 pub mod decode;
 pub mod error;
