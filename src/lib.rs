@@ -1,4 +1,55 @@
-//! An always-on gateway for a personal AI agent.
+//! An always-on gateway for a personal AI agent: one process, one port, a few megabytes.
+//!
+//! This page is the map of the house. Each module's own page says what it is for, what it deliberately does not do, and
+//! what always holds.
+//!
+//! # Layers
+//!
+//! A module imports only from a lower number; equal numbers do not import each other. A test enforces it.
+//!
+//! | layer | modules | what they are |
+//! |---|---|---|
+//! | 8 | `main` | argv in, exit code out |
+//! | 7 | [`cli`] | one file per command |
+//! | 6 | [`gateway`], [`client`] | the composition root; the blocking protocol client |
+//! | 5 | [`routes`] | HTTP: one table, one file per surface |
+//! | 4 | [`rpc`], [`agent`] | the methods of the protocol; one agent run |
+//! | 3 | [`hub`] | the state thread |
+//! | 2 | [`auth`], [`providers`], [`channels`], [`service`] | who calls; models; messengers; service managers |
+//! | 1 | [`config`], [`store`], [`net`] | the key table and loader; SQLite; sockets |
+//! | 0 | [`wire`], [`sys`] | the protocol's vocabulary; the platform |
+//!
+//! # Threads
+//!
+//! | thread | how many | what it owns |
+//! |---|---|---|
+//! | main | 1 | start, signals, stop |
+//! | accept | one per address | its listener |
+//! | `conn N` | one per connection | its socket's reading side, the handshake, HTTP handlers |
+//! | `conn N out` | one per WebSocket | its socket's writing side |
+//! | state | 1 | [`hub::State`]: peers, runs, presence, timers |
+//! | store | 1 | the one connection that writes to the database |
+//! | `run X` | one per agent run | the turn, the call upstream, the tools |
+//! | task | 0 to 4 | handlers that may block; they end when idle |
+//! | signals | 1 (Unix) | the signal pipe |
+//!
+//! # A request's way
+//!
+//! `net` reads a frame on the connection's thread; [`rpc::Conversation`] finds its row in [`rpc::METHODS`], checks role
+//! and scope and decodes the params there. State handlers go to the state thread, tasks to the pool; the answer goes into
+//! the client's mailbox, and the writer thread sends it. A message to an agent becomes a run: the state thread orders it,
+//! the run's thread writes the input to the store (only then is it acknowledged), calls the model, reports each step as an
+//! event, and writes the answer before the last one.
+//!
+//! # What always holds
+//!
+//! - The state thread waits for nobody; everybody else may wait for it. There is no lock order because nobody holds a lock
+//!   while waiting.
+//! - Durable before acknowledged: writes of many requests share one commit of the store thread.
+//! - Everything a peer can make grow is counted in bytes and has a cap; every wait has a deadline with a name.
+//! - Nothing is advertised that is not built: tables produce hello-ok's lists, and absences have reasons ([`rpc::absent`]).
+//! - No async runtime, no unsafe code of ours; tiny_http gives words (methods, statuses, headers, responses), never its
+//!   `Server`, which one EMFILE ends and which cannot read and write an upgraded stream at once.
 #![forbid(unsafe_code)]
 
 pub mod agent;

@@ -1,5 +1,7 @@
 //! `openclaw`: the command. Everything is in the library.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use openclaw::{cli, sys};

@@ -13,6 +13,7 @@ mod http;
 mod liars;
 mod models;
 mod protocol;
+mod queue;
 mod sessions;
 mod tidy;
 mod tools;

@@ -2,7 +2,8 @@
 //! no part of the conversation the model sees.
 
 use super::messages::COMMAND;
-use super::turn::{Turning, tool_names};
+use super::tooling::tool_names;
+use super::turn::Turning;
 use crate::hub::run::{Outcome, RunEvent, Status};
 use crate::store::sessions;
 use crate::sys::{clock, host};

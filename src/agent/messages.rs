@@ -11,8 +11,8 @@ use crate::store::transcript::Entry;
 /// Role of entries that are shown but are no part of the conversation: commands and their answers.
 pub const COMMAND: &str = "command";
 
-/// A block of content.
-#[derive(Serialize)]
+/// A block of content, as it is written.
+#[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum Block {
     Text { text: String },
@@ -20,7 +20,21 @@ enum Block {
     ToolCall { id: String, name: String, arguments: Box<RawValue> },
 }
 
-#[derive(Serialize)]
+/// A block as it is read: serde cannot keep raw JSON inside a tagged enum, and kinds we do not know may be there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StoredBlock {
+    #[serde(rename = "type")]
+    kind: String,
+    text: Option<String>,
+    data: Option<String>,
+    mime_type: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
+    arguments: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Content {
     Text(String),
@@ -205,9 +219,8 @@ fn close_calls(messages: &mut Vec<Message>, next: &Message) {
 fn read(entry: &Entry) -> Option<Message> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Stored<'a> {
-        #[serde(borrow)]
-        content: &'a RawValue,
+    struct Stored {
+        content: Box<RawValue>,
         tool_call_id: Option<String>,
         tool_name: Option<String>,
         is_error: Option<bool>,
@@ -216,8 +229,11 @@ fn read(entry: &Entry) -> Option<Message> {
         return None;
     }
     let stored: Stored = serde_json::from_str(&entry.message).ok()?;
-    let blocks = match stored.content.get().starts_with('"') {
-        true => vec![StoredBlock { text: serde_json::from_str(stored.content.get()).ok(), ..StoredBlock::default() }],
+    let blocks: Vec<StoredBlock> = match stored.content.get().starts_with('"') {
+        true => {
+            let text = serde_json::from_str(stored.content.get()).ok()?;
+            vec![StoredBlock { kind: "text".into(), text, ..StoredBlock::default() }]
+        }
         false => serde_json::from_str(stored.content.get()).ok()?,
     };
     match entry.role.as_str() {
@@ -225,10 +241,11 @@ fn read(entry: &Entry) -> Option<Message> {
         "assistant" => {
             let (mut text, mut tool_calls) = (String::new(), Vec::new());
             for block in blocks {
-                match block {
-                    StoredBlock { text: Some(more), .. } => text.push_str(&more),
-                    StoredBlock { id: Some(id), name: Some(name), arguments: Some(arguments), .. } => {
-                        tool_calls.push(ToolCall { id, name, arguments: arguments.get().to_string() });
+                match (block.kind.as_str(), block.text, block.id, block.name) {
+                    ("text", Some(more), ..) => text.push_str(&more),
+                    ("toolCall", _, Some(id), Some(name)) => {
+                        let arguments = block.arguments.map_or_else(|| "{}".into(), |raw| raw.get().to_string());
+                        tool_calls.push(ToolCall { id, name, arguments });
                     }
                     _ => {}
                 }
@@ -245,26 +262,12 @@ fn read(entry: &Entry) -> Option<Message> {
     }
 }
 
-/// A block of any kind as it is read. One struct for all: an enum by tag would go through serde's buffer, which cannot
-/// keep a [`RawValue`].
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StoredBlock<'a> {
-    text: Option<String>,
-    data: Option<String>,
-    mime_type: Option<String>,
-    id: Option<String>,
-    name: Option<String>,
-    #[serde(borrow)]
-    arguments: Option<&'a RawValue>,
-}
-
-fn parts(blocks: Vec<StoredBlock<'_>>) -> Vec<Part> {
+fn parts(blocks: Vec<StoredBlock>) -> Vec<Part> {
     blocks
         .into_iter()
-        .filter_map(|block| match block {
-            StoredBlock { text: Some(text), .. } => Some(Part::Text(text)),
-            StoredBlock { data: Some(data), mime_type: Some(mime), .. } => Some(Part::Image { mime, data }),
+        .filter_map(|block| match (block.kind.as_str(), block.text, block.data, block.mime_type) {
+            ("text", Some(text), ..) => Some(Part::Text(text)),
+            ("image", _, Some(data), Some(mime)) => Some(Part::Image { mime, data }),
             _ => None,
         })
         .collect()

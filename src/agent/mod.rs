@@ -10,6 +10,8 @@
 mod commands;
 mod messages;
 mod records;
+mod steering;
+mod tooling;
 pub mod tools;
 mod turn;
 pub mod workspace;

@@ -39,6 +39,8 @@ pub struct Opening {
     pub now_ms: i64,
     /// The input lies in the inbox.
     pub queued: bool,
+    /// Inputs of other runs that are part of this one.
+    pub absorbed: Vec<RunId>,
 }
 
 /// What the first write found and made.
@@ -59,6 +61,9 @@ impl Opening {
             sessions::ensure(conn, &self.session_key, &self.agent_id, self.now_ms, Some(self.created_via))?;
         if self.queued {
             inbox::remove(conn, &self.run_id)?;
+        }
+        for run_id in &self.absorbed {
+            inbox::remove(conn, run_id)?;
         }
         let appended = append_all(conn, &row.session_id, &self.run_id, &self.lines)?;
         if appended.first().is_some_and(|a| a.duplicate)
@@ -232,6 +237,26 @@ impl Engine {
                 Err(error) => log::error!("{error}"),
             },
         );
+    }
+
+    /// Writes messages that steer a run behind what it has written so far, and takes them out of the inbox. Waits for the
+    /// disk: the model must not see what a crash could forget.
+    pub(super) fn join(&self, session_id: &str, run_id: &RunId, lines: Vec<(RunId, Line)>) -> Result<(), StoreError> {
+        let (session_id, written) = (session_id.to_string(), lines.clone());
+        let appended = self.store.write("store messages for a run", move |conn| {
+            let mut all = Vec::new();
+            for (from, line) in &written {
+                inbox::remove(conn, from)?;
+                all.extend(append_all(conn, &session_id, from, std::slice::from_ref(line))?);
+            }
+            Ok(all)
+        })?;
+        let (ids, lines): (Vec<RunId>, Vec<Line>) = lines.into_iter().unzip();
+        for stored in stored(run_id, &appended, lines) {
+            self.report(run_id, RunEvent::Stored(Box::new(stored)));
+        }
+        self.report(run_id, RunEvent::Joined(ids));
+        Ok(())
     }
 
     /// The same for a run whose session was not looked up: the first write made it, in the same queue.

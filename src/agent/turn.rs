@@ -1,25 +1,17 @@
 //! One run, top to bottom: write the input, build the prompt, call the model, make its tool calls, write the answer.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::messages::{self, Spoken};
 use super::records::{Closing, Line, Opening};
-use super::tools::policy::{Layer, Policy};
-use super::tools::{self, Tool, ToolContext, ToolLimits};
+use super::tools::{self, Tool};
 use super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
-use super::{Engine, commands};
+use super::{Engine, commands, steering};
 use crate::config::Config;
-use crate::config::sections::ToolPolicy;
-use crate::hub::run::{
-    Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status, ToolEnded, ToolOutput, ToolStarted,
-};
+use crate::hub::run::{Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status};
 use crate::providers::chain;
 use crate::providers::registry::{ModelRef, Registry};
 use crate::providers::{Delta, Finish, Message, Part, ProviderError, StopReason, ToolCall, ToolSpec, Turn, Usage};
@@ -154,6 +146,7 @@ impl<'a> Turning<'a> {
             preview: said.to_string(),
             now_ms: signed(now),
             queued: self.order.queued,
+            absorbed: self.order.absorbed.clone(),
         };
         if input.stateless {
             self.engine.open_later(opening);
@@ -257,32 +250,6 @@ impl<'a> Turning<'a> {
         self.registry.info(model).map_or(0, |info| info.context_window)
     }
 
-    fn policy(&self) -> Policy {
-        let layer = |origin: String, policy: &ToolPolicy| Layer {
-            origin,
-            profile: policy.profile.clone(),
-            allow: policy.allow.clone().unwrap_or_default(),
-            also_allow: policy.also_allow.clone(),
-            deny: policy.deny.clone(),
-        };
-        let global = layer("tools".into(), &self.config.tools.policy);
-        let agent = self.config.agent(&self.order.agent_id);
-        let agent = agent.map(|agent| layer(format!("agents.list.{}.tools", agent.id), &agent.tools));
-        let policy = Policy::chain(global, None, agent, None);
-        // Approvals are not built: what would have to ask is denied instead of being run unasked.
-        let exec = &self.config.tools.exec;
-        let unasked =
-            |word: &Option<String>| word.as_deref().is_none_or(|w| matches!(w, "full" | "auto" | "off" | "gateway"));
-        match unasked(&exec.mode) && unasked(&exec.security) && unasked(&exec.ask) && unasked(&exec.host) {
-            true => policy,
-            false => policy.and(Layer { origin: "tools.exec".into(), deny: vec!["exec".into()], ..Layer::default() }),
-        }
-    }
-
-    fn workspace(&self) -> PathBuf {
-        self.config.agent_workspace(&self.order.agent_id)
-    }
-
     fn system_prompt(&self, model: &ModelRef, offered: &[&'static Tool]) -> String {
         let defaults = &self.config.agents.defaults;
         let own = PromptLimits::default();
@@ -341,8 +308,9 @@ impl<'a> Turning<'a> {
             turn.messages.push(Message::Assistant { text: said.clone(), tool_calls: calls.clone() });
             let spoken = self.spoken_by(&finish, "toolUse");
             self.note(session_id, "assistant", messages::assistant(&said, &calls, &spoken, clock::now_ms()));
-            for call in calls {
-                let result = self.call_tool(&call, offered);
+            for (at, call) in calls.into_iter().enumerate() {
+                let skipped = at > 0 && steering::waits(self.engine, &self.order);
+                let result = self.call_tool(&call, offered, skipped);
                 if self.order.abort.fired() {
                     return Ended::Failed(ProviderError::Aborted);
                 }
@@ -354,6 +322,12 @@ impl<'a> Turning<'a> {
                     );
                 }
                 turn.messages.push(result);
+            }
+            if let Some(session_id) = session_id {
+                match steering::take(self.engine, &self.order, session_id) {
+                    Ok(said) => turn.messages.extend(said),
+                    Err(error) => log::error!("{error}"),
+                }
             }
             // A tool that had to be called was called.
             turn.tool_choice = Default::default();
@@ -438,79 +412,6 @@ impl<'a> Turning<'a> {
         self.usage.cache_write += usage.cache_write;
         self.usage.total_tokens += usage.total_tokens;
         self.last_call = *usage;
-    }
-
-    fn call_tool(&self, call: &ToolCall, offered: &[&'static Tool]) -> Message {
-        let allowed = tools::find(&call.name).filter(|tool| offered.iter().any(|own| own.name == tool.name));
-        let title = title(call);
-        self.report(RunEvent::ToolStarted(Box::new(ToolStarted {
-            call_id: call.id.clone(),
-            name: call.name.clone(),
-            title: title.clone(),
-            args: messages::arguments(&call.arguments),
-        })));
-        let outcome = match allowed {
-            None => tools::ToolOutcome::refused(&call.name, format!("The tool {:?} is not available here.", call.name)),
-            Some(tool) => self.run_tool(tool, call),
-        };
-        self.report(RunEvent::ToolEnded(Box::new(ToolEnded {
-            call_id: call.id.clone(),
-            name: call.name.clone(),
-            title,
-            text: outcome.text(),
-            is_error: outcome.is_error,
-            details: serde_json::value::to_raw_value(&outcome.details).ok(),
-        })));
-        Message::ToolResult {
-            call_id: call.id.clone(),
-            name: call.name.clone(),
-            content: outcome.content,
-            is_error: outcome.is_error,
-        }
-    }
-
-    fn run_tool(&self, tool: &Tool, call: &ToolCall) -> tools::ToolOutcome {
-        let workspace = self.workspace();
-        if let Err(error) = std::fs::create_dir_all(&workspace) {
-            let text = format!("The workspace {} could not be made: {error}", workspace.display());
-            return tools::ToolOutcome::refused(tool.name, text);
-        }
-        let exec = &self.config.tools.exec;
-        let own = ToolLimits::default();
-        let longest = exec.timeout_seconds.filter(|s| *s > 0).map_or(own.exec_time_max, Duration::from_secs);
-        let mut denied_roots = vec![self.config.path.clone()];
-        if let Some(paths) = &self.config.paths {
-            denied_roots.push(paths.state_dir.clone());
-        }
-        let limits = ToolLimits {
-            workspace_only: self.config.tools.fs.workspace_only,
-            denied_roots,
-            path_prepend: exec.path_prepend.iter().map(|path| self.config.expand(path)).collect(),
-            exec_time: own.exec_time.min(longest),
-            exec_time_max: longest,
-            ..own
-        };
-        let status = || commands::status_text(self);
-        tools::run(
-            tool.name,
-            &call.arguments,
-            &mut ToolContext {
-                workspace: &workspace,
-                session_key: &self.order.session_key,
-                agent_id: &self.order.agent_id,
-                run_id: &self.order.run_id,
-                abort: &self.order.abort,
-                limits: &limits,
-                status: &status,
-                progress: &mut |progress| {
-                    self.report(RunEvent::ToolOutput(Box::new(ToolOutput {
-                        call_id: call.id.clone(),
-                        name: call.name.clone(),
-                        text: progress.tail,
-                    })));
-                },
-            },
-        )
     }
 
     fn push_text(&mut self, text: &str) {
@@ -658,27 +559,6 @@ impl<'a> Turning<'a> {
     }
 }
 
-/// A line for people about a call: its name and the first thing it is about.
-fn title(call: &ToolCall) -> String {
-    #[derive(serde::Deserialize)]
-    struct About<'a> {
-        #[serde(borrow)]
-        command: Option<Cow<'a, str>>,
-        #[serde(borrow)]
-        path: Option<Cow<'a, str>>,
-        #[serde(borrow)]
-        pattern: Option<Cow<'a, str>>,
-    }
-    let about = serde_json::from_str::<About>(&call.arguments).ok();
-    let subject = about.and_then(|a| a.command.or(a.path).or(a.pattern));
-    match subject {
-        Some(subject) => {
-            format!("{} {}", call.name, crate::wire::frame::cut(subject.lines().next().unwrap_or(""), 120))
-        }
-        None => call.name.clone(),
-    }
-}
-
 fn stop_word(stop: StopReason) -> &'static str {
     match stop {
         StopReason::Stop | StopReason::ToolUse => "stop",
@@ -689,9 +569,4 @@ fn stop_word(stop: StopReason) -> &'static str {
 
 fn signed(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
-}
-
-/// Names of tools a run may call, for `/tools`.
-pub fn tool_names(turning: &Turning<'_>) -> BTreeSet<&'static str> {
-    tools::permitted(&turning.policy()).iter().map(|tool| tool.name).collect()
 }

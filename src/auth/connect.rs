@@ -255,22 +255,16 @@ fn credentials(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, auth: 
 fn hint(mode: Mode, peer: &PeerFacts, params: &ConnectParams) -> &'static str {
     let password = mode == Mode::Password;
     match (params.client.id, peer.local) {
-        (ClientId::ControlUi | ClientId::WebchatUi | ClientId::BrowserCopilot, _) if password => {
+        (ClientId::ControlUi | ClientId::WebchatUi | ClientId::BrowserCopilot | ClientId::Tui, _) if password => {
             "enter the password in Control UI settings"
         }
-        (ClientId::ControlUi | ClientId::WebchatUi | ClientId::BrowserCopilot, _) => {
+        (ClientId::ControlUi | ClientId::WebchatUi | ClientId::BrowserCopilot | ClientId::Tui, _) => {
             "open the dashboard URL and paste the token in Control UI settings"
         }
-        (ClientId::Cli | ClientId::GatewayClient | ClientId::Tui | ClientId::Test, true) if password => {
-            "use this gateway's gateway.auth.password"
-        }
-        (ClientId::Cli | ClientId::GatewayClient | ClientId::Tui | ClientId::Test, true) => {
-            "use this gateway's gateway.auth.token or pair the device"
-        }
-        (ClientId::Cli | ClientId::GatewayClient, false) if password => {
-            "set gateway.remote.password to match gateway.auth.password"
-        }
-        (ClientId::Cli | ClientId::GatewayClient, false) => "set gateway.remote.token to match gateway.auth.token",
+        (ClientId::Cli, true) if password => "use this gateway's gateway.auth.password",
+        (ClientId::Cli, true) => "use this gateway's gateway.auth.token or pair the device",
+        (ClientId::Cli, false) if password => "set gateway.remote.password to match gateway.auth.password",
+        (ClientId::Cli, false) => "set gateway.remote.token to match gateway.auth.token",
         _ if password => "provide gateway auth password",
         _ => "provide gateway auth token",
     }

@@ -127,8 +127,14 @@ pub struct Timed {
 
 impl Read for Timed {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(Some(remaining(self.until)))?;
-        self.socket.read(into).map_err(late)
+        loop {
+            self.socket.set_read_timeout(Some(remaining(self.until)))?;
+            match self.socket.read(into) {
+                // A signal to this process: the wait goes on.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map_err(late),
+            }
+        }
     }
 }
 

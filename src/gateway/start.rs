@@ -1,5 +1,6 @@
 //! The life of the process: start, serve, stop.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -108,8 +109,9 @@ impl Gateway {
         let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(prepared.port, |a| a.port());
         let tls = tls(&prepared)?;
         let url = format!("{}://{}", if tls.is_some() { "wss" } else { "ws" }, address(prepared.listen.host(), port));
-        let store = Store::open(&prepared.paths.database()).map_err(of_store)?;
-        let seen = seen(&store).map_err(of_store)?;
+        let file = prepared.paths.database();
+        let store = Store::open(&file).map_err(|e| of_store(&file, e))?;
+        let seen = seen(&store).map_err(|e| of_store(&file, e))?;
         let limits = limits();
         let knowledge = Arc::new(Knowledge::default());
         let registry = models::registry(&prepared.config, Vec::new(), knowledge.clone());
@@ -276,10 +278,11 @@ fn complain<T>(result: Result<T, StoreError>) {
     }
 }
 
-fn of_store(error: StoreError) -> StartError {
+fn of_store(file: &Path, error: StoreError) -> StartError {
+    let text = format!("{error} ({})", file.display());
     match error {
-        StoreError::NewerSchema { .. } | StoreError::Foreign { .. } => StartError::Config(error.to_string()),
-        error => StartError::Failed(error.to_string()),
+        StoreError::NewerSchema { .. } | StoreError::Foreign { .. } => StartError::Config(text),
+        _ => StartError::Failed(text),
     }
 }
 

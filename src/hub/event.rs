@@ -83,10 +83,13 @@ pub enum Job {
     Task(Box<OnTask>),
 }
 
+/// A closure that is run on the state thread.
+pub type Question = dyn FnOnce(&mut State, Now) + Send;
+
 /// A named question from another thread.
 pub struct Ask {
     pub name: &'static str,
-    pub f: Box<dyn FnOnce(&mut State, Now) + Send>,
+    pub f: Box<Question>,
 }
 
 impl Event {

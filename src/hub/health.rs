@@ -79,13 +79,19 @@ impl State {
                 .map(|id| HealthAgent {
                     agent_id: id.to_string(),
                     is_default: *id == default_agent,
-                    heartbeat: HealthHeartbeat { enabled: false, every: "disabled".into(), every_ms: None },
+                    heartbeat: HealthHeartbeat {
+                        enabled: false,
+                        every: "disabled".into(),
+                        every_ms: None,
+                        prompt: String::new(),
+                        target: "none",
+                        ack_max_chars: 300,
+                    },
                     sessions: sessions(Some(id)),
                 })
                 .collect(),
             default_agent_id: default_agent,
             sessions: sessions(None),
-            model_runtime: ModelRuntime::default(),
             event_loop: self.pulse.report(now.at, now.ms),
         }
     }
@@ -143,7 +149,7 @@ impl State {
                     .map(|a| StatusAgentSessions { agent_id: a.agent_id.clone(), sessions: a.sessions.clone() })
                     .collect(),
             },
-            model_runtime: health.model_runtime.clone(),
+            model_runtime: ModelRuntime::default(),
             event_loop: self.pulse.report(now.at, now.ms),
             process_memory: ProcessMemory { rss_bytes: 0 },
             pid: std::process::id(),

@@ -75,7 +75,7 @@ pub fn session_row(row: &Stored, catalogue: &Catalogue, main_key: &str, active: 
             _ => None,
         },
         last_run_id: row.last_run_id.clone(),
-        effective_queue_mode: "followup",
+        effective_queue_mode: facts.queue_mode.unwrap_or_else(|| "steer".into()),
         model_provider: provider,
         model,
         model_override_source: row.model_override.as_ref().map(|_| "user"),

@@ -59,6 +59,7 @@ impl State {
             }
             RunEvent::Accepted(accepted) => self.run_accepted(run_id, *accepted, now),
             RunEvent::Stored(stored) => self.stored_message(run_id, &stored, now),
+            RunEvent::Joined(ids) => self.end_joined(&ids, Status::Ok, now),
             RunEvent::Thinking(text) => {
                 run.thinking.push_str(&text);
                 if run.thinking.len() > TEXT_BYTES {
@@ -70,8 +71,11 @@ impl State {
                 });
             }
             RunEvent::Phase(phase) if run.chat => {
-                tell(&self.peers, run_id, run, "run_status", now, everyone, |_| AgentData::Phase { phase });
+                // Both carry the same count, chat first.
+                run.seq += 1;
                 chat(&self.peers, run_id, run, ChatState::Status { phase });
+                run.seq -= 1;
+                tell(&self.peers, run_id, run, "run_status", now, everyone, |_| AgentData::Phase { phase });
             }
             RunEvent::Phase(_) => {}
             RunEvent::Started => {
@@ -198,8 +202,10 @@ impl State {
         let Some(run) = self.runs.get_mut(run_id) else { return };
         run.session_id = Some(accepted.session_id);
         run.row = Some(Box::new(accepted.row));
+        let joined = run.joined.clone();
         self.seen.touch(&run.session_key, &run.agent_id, now.ms, accepted.created);
         self.forget_health();
+        self.end_joined(&joined, Status::Ok, now);
         self.timing(run_id, "dispatch-started", now);
         self.run_changed_session(run_id, Some("send"), None, now);
         if let Some(stored) = accepted.stored {
@@ -330,6 +336,14 @@ impl State {
         }
     }
 
+    /// Ends runs whose inputs another run took along: what is said to them is said there.
+    fn end_joined(&mut self, ids: &[RunId], status: Status, now: Now) {
+        for run_id in ids {
+            let outcome = Outcome { status, stop_reason: "stop", ended_ms: now.ms, ..Outcome::default() };
+            self.finished(run_id, outcome, now);
+        }
+    }
+
     /// The end of a run: last text, final events, answers, then the next run of its session.
     pub(super) fn finished(&mut self, run_id: &RunId, mut outcome: Outcome, now: Now) {
         self.flush_run(run_id, now);
@@ -362,6 +376,8 @@ impl State {
         for ticket in waited {
             ticket.answer(wait_result(run_id, &outcome));
         }
+        // Whatever it took and did not get to, is not made by anybody else in this life of the gateway.
+        self.end_joined(&run.joined, Status::Aborted, now);
         if let Some(row) = row {
             let phase = if outcome.status == Status::Ok { "end" } else { "error" };
             self.tell_session_changed(&row, Some("agent.input.settled"), None, now);

@@ -11,7 +11,7 @@ use crate::store::inbox::{self, InboxRow};
 use crate::wire::agent::{
     AgentAccepted, AgentMeta, AgentReply, AgentResult, AgentWaitResult, ReplyMeta, ReplyPayload, TerminalReply,
 };
-use crate::wire::chat::{ChatSendResult, ServerTiming};
+use crate::wire::chat::{ChatSendResult, QueueMode, ServerTiming};
 use crate::wire::error::RpcError;
 use crate::wire::frame::Payload;
 
@@ -23,6 +23,9 @@ impl State {
             return;
         }
         let (run_id, key, agent_id) = (new.run_id.clone(), new.session_key.clone(), new.agent_id.clone());
+        if new.input.queue == Some(QueueMode::Interrupt) && self.runs.get(&run_id).is_none() {
+            self.abort_runs(&key, None, now);
+        }
         let (deadline, from_inbox) = (new.timeout, matches!(new.starter, Starter::Inbox));
         match self.runs.begin(new, from_inbox) {
             Begun::Made => {}
@@ -119,7 +122,8 @@ impl State {
     /// Stops runs of a session, or one of them. Clients are told at once; the threads follow.
     pub fn abort_runs(&mut self, session_key: &str, only: Option<&str>, now: Now) -> Vec<RunId> {
         let mut ids = self.runs.of_session(session_key);
-        ids.retain(|id| only.is_none_or(|wanted| **id == *wanted));
+        // One that was stopped a moment ago and is still ending is not stopped twice.
+        ids.retain(|id| only.is_none_or(|wanted| **id == *wanted) && self.runs.get(id).is_some_and(|run| !run.closed));
         // Waiting ones first, so that none begins because its predecessor was stopped.
         for run_id in ids.iter().rev() {
             self.abort_run(run_id, now);

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::run::{Emission, Input, Launch, NewRun, Order, Outcome, RunId, Starter, Status};
+use super::run::{Emission, Input, Launch, NewRun, Order, Outcome, RunId, Starter, Status, Steered};
 use super::ticket::Ticket;
 use crate::store::sessions::SessionRow;
 use crate::sys::abort::Abort;
+use crate::wire::chat::QueueMode;
 use crate::wire::error::RpcError;
 
 /// Runs on threads at once; more wait. A thread of a run costs about 100 KB.
@@ -91,6 +92,8 @@ pub struct Run {
     pub finals: Vec<Ticket>,
     pub sink_bytes: usize,
     pub timeout: Option<Duration>,
+    /// Runs whose inputs this one took along and that end with it at the latest.
+    pub joined: Vec<RunId>,
     input: Option<Input>,
     stored_in_inbox: bool,
 }
@@ -180,8 +183,61 @@ impl Runs {
                 input,
                 abort: run.abort.clone(),
                 queued: run.stored_in_inbox,
+                absorbed: run.joined.clone(),
             });
         }
+    }
+
+    /// Puts messages that may be collected into the one that is next.
+    fn collect(&mut self, key: &str) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        let collects = |run: &Run| run.waits_for(QueueMode::Collect);
+        if !self.active.get(&lane.current).is_some_and(collects) {
+            return;
+        }
+        let (mut text, mut parts, mut joined) = (String::new(), Vec::new(), Vec::new());
+        while let Some(front) = lane.waiting.front()
+            && let Some(run) = self.active.get_mut(front)
+            && run.waits_for(QueueMode::Collect)
+            && let Some(input) = run.input.take()
+        {
+            text.push_str("\n\n");
+            text.push_str(&input.text);
+            parts.extend(input.parts);
+            joined.push(front.clone());
+            lane.waiting.pop_front();
+        }
+        if let Some(head) = self.active.get_mut(&lane.current)
+            && let Some(input) = &mut head.input
+        {
+            input.text.push_str(&text);
+            input.parts.extend(parts);
+            head.joined = joined;
+        }
+    }
+
+    /// Takes the messages that steer a run out of its lane; they end when it has taken them in.
+    pub fn take_steering(&mut self, run_id: &RunId) -> Vec<Steered> {
+        let Some(current) = self.active.get(run_id).filter(|run| !run.abort.fired()) else { return Vec::new() };
+        let Some(lane) = self.lanes.get_mut(&current.session_key) else { return Vec::new() };
+        let mut taken = Vec::new();
+        lane.waiting.retain(|id| {
+            let Some(run) = self.active.get_mut(id).filter(|run| run.waits_for(QueueMode::Steer)) else { return true };
+            let Some(input) = run.input.take() else { return true };
+            taken.push(Steered { run_id: id.clone(), text: input.text, parts: input.parts });
+            false
+        });
+        if let Some(current) = self.active.get_mut(run_id) {
+            current.joined.extend(taken.iter().map(|steered| steered.run_id.clone()));
+        }
+        taken
+    }
+
+    /// Whether messages wait that steer a run.
+    pub fn is_steered(&self, run_id: &RunId) -> bool {
+        let lane = self.active.get(run_id).and_then(|run| self.lanes.get(&run.session_key));
+        let mut waiting = lane.into_iter().flat_map(|lane| &lane.waiting).filter_map(|id| self.active.get(id));
+        waiting.any(|run| run.waits_for(QueueMode::Steer))
     }
 
     /// The input of a waiting run is on disk.
@@ -189,6 +245,13 @@ impl Runs {
         if let Some(run) = self.active.get_mut(run_id) {
             run.stored_in_inbox = true;
         }
+    }
+
+    /// What happens to a message that comes now: what it asks for, what its session was set to, steering.
+    pub fn queue_mode(&self, key: &str, asked: Option<QueueMode>) -> QueueMode {
+        let current = self.lanes.get(key).and_then(|lane| self.active.get(&lane.current));
+        let set = current.and_then(|run| run.row.as_ref()).and_then(|row| row.facts().queue_mode);
+        asked.or(set.as_deref().and_then(QueueMode::named)).unwrap_or(QueueMode::Steer)
     }
 
     /// Forgets a run that ended, remembers its outcome, and lets the next one of its session begin.
@@ -210,6 +273,7 @@ impl Runs {
                     lane.current = next;
                     self.ready.push_back(run.session_key.clone());
                 }
+                self.collect(&run.session_key);
             }
             Some(Some(None)) => {
                 self.lanes.remove(&run.session_key);
@@ -315,6 +379,7 @@ impl Run {
             finals: Vec::new(),
             sink_bytes: 0,
             timeout: new.timeout,
+            joined: Vec::new(),
             input: Some(new.input),
             stored_in_inbox: stored,
         }
@@ -330,5 +395,12 @@ impl Run {
 
     pub fn input(&self) -> Option<&Input> {
         self.input.as_ref()
+    }
+
+    /// Whether its input is safe, waits, and may be taken along in this way.
+    fn waits_for(&self, mode: QueueMode) -> bool {
+        self.stored_in_inbox
+            && self.accepted
+            && self.input.as_ref().is_some_and(|input| input.queue == Some(mode) && input.is_plain())
     }
 }

@@ -64,7 +64,8 @@ pub fn find(method: &Method, path: &str, config: &Config) -> Result<(&'static Ro
         if route.method == *method || (*method == Method::Head && route.method == Method::Get) {
             return Ok((route, rest));
         }
-        if !allow.contains(&route.method.as_str()) {
+        // Every path has the page at `/` beneath it; other methods there are simply not found.
+        if route.pattern != "/" && !allow.contains(&route.method.as_str()) {
             allow.push(route.method.as_str());
             if route.method == Method::Get && !path.starts_with("/v1/") {
                 allow.push("HEAD");

@@ -31,7 +31,11 @@ pub const PAGE_BYTES: usize = 2 << 20;
 const PAGE_CHARS: u64 = 500_000;
 
 pub fn send(state: &mut State, who: &Arc<Caller>, params: ChatSendParams, ticket: Ticket, now: Now) {
-    match prepare(state, who, params) {
+    let prepared = match params {
+        ChatSendParams::NoTarget => Err(no_target("chat.send")),
+        ChatSendParams::Send(params) => prepare(state, who, *params),
+    };
+    match prepared {
         Ok(Sent::Stop { session_key, run_id }) => {
             state.abort_runs(&session_key, None, now);
             ticket.answer_with(Ok(ChatSendResult { run_id, status: "ok", server_timing: None }));
@@ -54,10 +58,9 @@ enum Sent {
     },
 }
 
-fn prepare(state: &State, who: &Arc<Caller>, params: ChatSendParams) -> Result<Sent, RpcError> {
+fn prepare(state: &State, who: &Arc<Caller>, params: ChatSend) -> Result<Sent, RpcError> {
     let config = state.shared.config.get();
-    let Some(key) = params.session_key else { return Err(no_target("chat.send")) };
-    let (session_key, agent_id) = target(&config, &key, params.agent_id.as_deref())?;
+    let (session_key, agent_id) = target(&config, &params.session_key, params.agent_id.as_deref())?;
     let parts = attachments(&params.attachments, state.shared.boot.attachments())?;
     let mut text = params.message;
     let images = fold(parts, &mut text);
@@ -68,6 +71,7 @@ fn prepare(state: &State, who: &Arc<Caller>, params: ChatSendParams) -> Result<S
     if commands && matches!(text.trim(), "/stop" | "/abort") {
         return Ok(Sent::Stop { session_key, run_id: params.idempotency_key.0 });
     }
+    let queue = state.runs.queue_mode(&session_key, params.queue_mode);
     let limit = params.timeout_ms.map(|ms| ms.0).filter(|ms| *ms > 0).map(Duration::from_millis);
     Ok(Sent::Run(Box::new(NewRun {
         run_id: params.idempotency_key.0.as_str().into(),
@@ -80,6 +84,7 @@ fn prepare(state: &State, who: &Arc<Caller>, params: ChatSendParams) -> Result<S
             commands,
             admin: who.scopes.allows(Scope::Admin),
             created_via: "operator",
+            queue: Some(queue),
             ..Input::default()
         },
         starter: Starter::Inbox,

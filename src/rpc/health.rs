@@ -6,19 +6,14 @@ use crate::auth::Caller;
 use crate::hub::{Now, State, TaskContext};
 use crate::sys::host;
 use crate::wire::error::RpcError;
-use crate::wire::health::{HealthParams, HealthSnapshot, StatusParams, StatusResult};
+use crate::wire::health::{HealthParams, HealthResult, ModelRuntime, StatusParams, StatusResult};
 use crate::wire::presence::{PresenceEntry, SystemPresenceParams};
 
-pub fn health(
-    state: &mut State,
-    _: &Arc<Caller>,
-    params: HealthParams,
-    now: Now,
-) -> Result<Arc<HealthSnapshot>, RpcError> {
+pub fn health(state: &mut State, _: &Arc<Caller>, params: HealthParams, now: Now) -> Result<HealthResult, RpcError> {
     if params.probe == Some(true) {
         state.refresh_health(now);
     }
-    Ok(state.health(now))
+    Ok(HealthResult { snapshot: state.health(now), model_runtime: ModelRuntime::default() })
 }
 
 pub fn status(context: &TaskContext, _: &Arc<Caller>, _: StatusParams) -> Result<StatusResult, RpcError> {

@@ -498,6 +498,7 @@ fn message(state: &State, who: &Arc<Caller>, params: SessionsSendParams) -> Resu
     if text.trim().is_empty() && images.is_empty() {
         return Err(RpcError::invalid("message or attachment required"));
     }
+    let queue = state.runs.queue_mode(&session_key, None);
     let limit = params.timeout_ms.map(|ms| ms.0).filter(|ms| *ms > 0).map(Duration::from_millis);
     Ok(NewRun {
         run_id: params.idempotency_key.map_or_else(random::uuid, |id| id.0).into(),
@@ -510,6 +511,7 @@ fn message(state: &State, who: &Arc<Caller>, params: SessionsSendParams) -> Resu
             commands: true,
             admin: who.scopes.allows(Scope::Admin),
             created_via: "operator",
+            queue: Some(queue),
             ..Input::default()
         },
         starter: Starter::Inbox,

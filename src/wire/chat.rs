@@ -13,11 +13,33 @@ use super::session_change::SessionsResolveResult;
 /// Longest session key, in characters.
 pub const SESSION_KEY_LIMIT: usize = 512;
 
+/// Params of `chat.send`. That no session is named has an answer of its own, given before anything else is looked at.
+#[derive(Debug)]
+pub enum ChatSendParams {
+    NoTarget,
+    Send(Box<ChatSend>),
+}
+
+impl<'de> Deserialize<'de> for ChatSendParams {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<ChatSendParams, D::Error> {
+        #[derive(Deserialize)]
+        struct Target {
+            #[serde(rename = "sessionKey")]
+            key: Option<IgnoredAny>,
+        }
+        let raw = Box::<RawValue>::deserialize(from)?;
+        let target: Target = super::decode::object(raw.get()).map_err(serde::de::Error::custom)?;
+        if target.key.is_none() {
+            return Ok(ChatSendParams::NoTarget);
+        }
+        super::decode::object(raw.get()).map(ChatSendParams::Send).map_err(serde::de::Error::custom)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChatSendParams {
-    /// Optional here so that its absence gets the protocol's own answer.
-    pub session_key: Option<Text<SESSION_KEY_LIMIT>>,
+pub struct ChatSend {
+    pub session_key: Text<SESSION_KEY_LIMIT>,
     pub agent_id: Option<Name>,
     pub session_id: Option<Name>,
     pub message: String,
@@ -59,6 +81,18 @@ pub enum QueueMode {
     Followup,
     Collect,
     Interrupt,
+}
+
+impl QueueMode {
+    pub fn named(name: &str) -> Option<QueueMode> {
+        match name {
+            "steer" => Some(QueueMode::Steer),
+            "followup" => Some(QueueMode::Followup),
+            "collect" => Some(QueueMode::Collect),
+            "interrupt" => Some(QueueMode::Interrupt),
+            _ => None,
+        }
+    }
 }
 
 /// A file that comes with a message; `content` is base64 or a data URL.

@@ -79,10 +79,9 @@ fn explain(text: &str) -> BadFrame {
         return BadFrame::NotRequest { id: None, why: "must be object".into() };
     };
     let mut why = Vec::new();
-    for name in ["type", "id", "method"] {
-        if !object.contains_key(name) {
-            why.push(format!("must have required property '{name}'"));
-        }
+    // Only the first that is missing is named, as the reference does.
+    if let Some(name) = ["type", "id", "method"].into_iter().find(|name| !object.contains_key(*name)) {
+        why.push(format!("must have required property '{name}'"));
     }
     const KNOWN: [&str; 6] = ["type", "id", "method", "params", "traceparent", "expectedProfileId"];
     why.extend(

@@ -18,7 +18,7 @@ pub struct StatusParams {
     pub include_channel_summary: Option<bool>,
 }
 
-/// Payload of `health`, of the event of that name and of the snapshot in hello-ok.
+/// Payload of the event `health` and of the snapshot in hello-ok.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthSnapshot {
@@ -35,8 +35,16 @@ pub struct HealthSnapshot {
     pub default_agent_id: String,
     pub agents: Vec<HealthAgent>,
     pub sessions: HealthSessions,
-    pub model_runtime: ModelRuntime,
     pub event_loop: EventLoop,
+}
+
+/// Payload of `health` itself: the snapshot and the model runtime.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthResult {
+    #[serde(flatten)]
+    pub snapshot: std::sync::Arc<HealthSnapshot>,
+    pub model_runtime: ModelRuntime,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -73,6 +81,10 @@ pub struct HealthHeartbeat {
     pub enabled: bool,
     pub every: String,
     pub every_ms: Option<u64>,
+    pub prompt: String,
+    pub target: &'static str,
+    /// Characters of an answer that counts as "nothing to say".
+    pub ack_max_chars: u32,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]

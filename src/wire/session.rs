@@ -181,7 +181,7 @@ pub struct SessionRow {
     pub runtime_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_run_id: Option<String>,
-    pub effective_queue_mode: &'static str,
+    pub effective_queue_mode: String,
     pub model_provider: String,
     pub model: String,
     pub model_override_source: Option<&'static str>,

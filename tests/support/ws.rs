@@ -265,6 +265,8 @@ impl Ws {
                     self.closed.get_or_insert((1006, String::new()));
                     return Ok(None);
                 }
+                // A signal to this process: the wait goes on.
+                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }

@@ -1,0 +1,145 @@
+//! Tools within a run: which ones the model is offered, and how its calls are made.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::steering;
+use super::tools::policy::{Layer, Policy};
+use super::tools::{self, Tool, ToolContext, ToolLimits};
+use super::turn::Turning;
+use super::{commands, messages};
+use crate::config::sections::ToolPolicy;
+use crate::hub::run::{RunEvent, ToolEnded, ToolOutput, ToolStarted};
+use crate::providers::{Message, ToolCall};
+
+impl Turning<'_> {
+    pub(super) fn policy(&self) -> Policy {
+        let layer = |origin: String, policy: &ToolPolicy| Layer {
+            origin,
+            profile: policy.profile.clone(),
+            allow: policy.allow.clone().unwrap_or_default(),
+            also_allow: policy.also_allow.clone(),
+            deny: policy.deny.clone(),
+        };
+        let global = layer("tools".into(), &self.config().tools.policy);
+        let agent = self.config().agent(&self.order().agent_id);
+        let agent = agent.map(|agent| layer(format!("agents.list.{}.tools", agent.id), &agent.tools));
+        let policy = Policy::chain(global, None, agent, None);
+        // Approvals are not built: what would have to ask is denied instead of being run unasked.
+        let exec = &self.config().tools.exec;
+        let unasked =
+            |word: &Option<String>| word.as_deref().is_none_or(|w| matches!(w, "full" | "auto" | "off" | "gateway"));
+        match unasked(&exec.mode) && unasked(&exec.security) && unasked(&exec.ask) && unasked(&exec.host) {
+            true => policy,
+            false => policy.and(Layer { origin: "tools.exec".into(), deny: vec!["exec".into()], ..Layer::default() }),
+        }
+    }
+
+    pub(super) fn workspace(&self) -> PathBuf {
+        self.config().agent_workspace(&self.order().agent_id)
+    }
+
+    /// Makes a call, or says of one that is `skipped` that it was not begun: the user said something meanwhile, and the
+    /// model is to decide anew.
+    pub(super) fn call_tool(&self, call: &ToolCall, offered: &[&'static Tool], skipped: bool) -> Message {
+        let allowed = tools::find(&call.name).filter(|tool| offered.iter().any(|own| own.name == tool.name));
+        let title = title(call);
+        self.report(RunEvent::ToolStarted(Box::new(ToolStarted {
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            title: title.clone(),
+            args: messages::arguments(&call.arguments),
+        })));
+        let outcome = match allowed {
+            _ if skipped => tools::ToolOutcome::refused(&call.name, steering::SKIPPED.into()),
+            None => tools::ToolOutcome::refused(&call.name, format!("The tool {:?} is not available here.", call.name)),
+            Some(tool) => self.run_tool(tool, call),
+        };
+        self.report(RunEvent::ToolEnded(Box::new(ToolEnded {
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            title,
+            text: outcome.text(),
+            is_error: outcome.is_error,
+            details: serde_json::value::to_raw_value(&outcome.details).ok(),
+        })));
+        Message::ToolResult {
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            content: outcome.content,
+            is_error: outcome.is_error,
+        }
+    }
+
+    fn run_tool(&self, tool: &Tool, call: &ToolCall) -> tools::ToolOutcome {
+        let workspace = self.workspace();
+        if let Err(error) = std::fs::create_dir_all(&workspace) {
+            let text = format!("The workspace {} could not be made: {error}", workspace.display());
+            return tools::ToolOutcome::refused(tool.name, text);
+        }
+        let exec = &self.config().tools.exec;
+        let own = ToolLimits::default();
+        let longest = exec.timeout_seconds.filter(|s| *s > 0).map_or(own.exec_time_max, Duration::from_secs);
+        let mut denied_roots = vec![self.config().path.clone()];
+        if let Some(paths) = &self.config().paths {
+            denied_roots.push(paths.state_dir.clone());
+        }
+        let limits = ToolLimits {
+            workspace_only: self.config().tools.fs.workspace_only,
+            denied_roots,
+            path_prepend: exec.path_prepend.iter().map(|path| self.config().expand(path)).collect(),
+            exec_time: own.exec_time.min(longest),
+            exec_time_max: longest,
+            ..own
+        };
+        let status = || commands::status_text(self);
+        tools::run(
+            tool.name,
+            &call.arguments,
+            &mut ToolContext {
+                workspace: &workspace,
+                session_key: &self.order().session_key,
+                agent_id: &self.order().agent_id,
+                run_id: &self.order().run_id,
+                abort: &self.order().abort,
+                limits: &limits,
+                status: &status,
+                progress: &mut |progress| {
+                    self.report(RunEvent::ToolOutput(Box::new(ToolOutput {
+                        call_id: call.id.clone(),
+                        name: call.name.clone(),
+                        text: progress.tail,
+                    })));
+                },
+            },
+        )
+    }
+}
+
+/// A line for people about a call: its name and the first thing it is about.
+fn title(call: &ToolCall) -> String {
+    #[derive(serde::Deserialize)]
+    struct About<'a> {
+        #[serde(borrow)]
+        command: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        path: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        pattern: Option<Cow<'a, str>>,
+    }
+    let about = serde_json::from_str::<About>(&call.arguments).ok();
+    let subject = about.and_then(|a| a.command.or(a.path).or(a.pattern));
+    match subject {
+        Some(subject) => {
+            format!("{} {}", call.name, crate::wire::frame::cut(subject.lines().next().unwrap_or(""), 120))
+        }
+        None => call.name.clone(),
+    }
+}
+
+/// Names of tools a run may call, for `/tools`.
+pub fn tool_names(turning: &Turning<'_>) -> BTreeSet<&'static str> {
+    tools::permitted(&turning.policy()).iter().map(|tool| tool.name).collect()
+}
