@@ -8,6 +8,7 @@
 //! panic included.
 
 mod commands;
+mod expiry;
 mod messages;
 mod records;
 mod steering;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::expiry::Expiry;
 use crate::hub::event::Event;
 use crate::hub::run::{Accepted, Outcome, RunEvent, RunId, Status, Stored};
 use crate::providers::Usage;
@@ -39,6 +40,8 @@ pub struct Opening {
     pub now_ms: i64,
     /// The input lies in the inbox.
     pub queued: bool,
+    /// When the session was to start over.
+    pub expiry: Expiry,
     /// Inputs of other runs that are part of this one.
     pub absorbed: Vec<RunId>,
 }
@@ -59,6 +62,13 @@ impl Opening {
     fn write(&self, conn: &rusqlite::Connection) -> Result<Opened, StoreError> {
         let (mut row, created) =
             sessions::ensure(conn, &self.session_key, &self.agent_id, self.now_ms, Some(self.created_via))?;
+        if !created
+            && self.expiry.ended(&row)
+            && transcript::find_by_idempotency(conn, &row.session_id, &format!("{}:user", self.run_id))?.is_none()
+            && let Some(fresh) = sessions::reset(conn, &self.session_key, &sessions::fresh_session_id(), self.now_ms)?
+        {
+            row = fresh;
+        }
         if self.queued {
             inbox::remove(conn, &self.run_id)?;
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::expiry::Expiry;
 use super::messages::{self, Spoken};
 use super::records::{Closing, Line, Opening};
 use super::tools::{self, Tool};
@@ -147,6 +148,7 @@ impl<'a> Turning<'a> {
             now_ms: signed(now),
             queued: self.order.queued,
             absorbed: self.order.absorbed.clone(),
+            expiry: Expiry::of(&self.config.session.reset, signed(now), &TimeZone::system()),
         };
         if input.stateless {
             self.engine.open_later(opening);

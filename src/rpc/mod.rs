@@ -19,6 +19,7 @@ mod session_change;
 mod session_read;
 mod sessions;
 pub mod table;
+mod usage;
 mod writes;
 
 pub use chat::run_limit;

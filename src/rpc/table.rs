@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     agent, agents, channels, chat, chat_inject, chat_read, config_read, health, logs, models, session_change,
-    session_read, sessions,
+    session_read, sessions, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -161,6 +161,10 @@ methods! {
     "status": Read, "<=2026.7", task health::status;
     /// Who is connected.
     "system-presence": Read, "<=2026.7", state health::presence;
+    /// Tokens and money, day by day.
+    "usage.cost": Read, "<=2026.7", task usage::cost;
+    /// Quotas of model providers, where any are known.
+    "usage.status": Read, "<=2026.7", state usage::status;
 }
 
 /// Finds a row by name.

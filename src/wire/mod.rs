@@ -24,6 +24,7 @@ pub mod presence;
 pub mod scope;
 pub mod session;
 pub mod session_change;
+pub mod usage;
 
 /// The version of the protocol this gateway speaks.
 pub const PROTOCOL: u32 = 4;
