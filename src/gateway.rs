@@ -9,6 +9,7 @@ mod facts;
 mod log_file;
 mod models;
 mod prepare;
+mod reload;
 mod start;
 
 use std::time::Duration;

@@ -7,9 +7,11 @@ mod support;
 
 mod chat;
 mod command_line;
+mod config_reload;
 mod gateway_start;
 mod hostile;
 mod http;
+mod http_openai;
 mod liars;
 mod models;
 mod protocol;

@@ -8,6 +8,7 @@
 //! panic included.
 
 mod commands;
+mod direct;
 mod expiry;
 mod messages;
 mod records;
@@ -21,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::hub::event::Event;
-use crate::hub::run::{Failure, Launch, Order, Outcome, RunEvent, RunId, Status};
+use crate::hub::run::{Emission, Failure, Launch, Order, Outcome, RunEvent, RunId, Status};
 use crate::hub::{Hub, Shared};
 use crate::providers::registry::Registry;
 use crate::store::Store;
@@ -69,7 +70,7 @@ impl Launch for Launcher {
 
 impl Engine {
     fn make(&self, order: Order) {
-        let run_id = order.run_id.clone();
+        let (run_id, sink) = (order.run_id.clone(), order.sink.clone());
         let outcome = catch_unwind(AssertUnwindSafe(|| turn::Turning::new(self, order).make())).unwrap_or_else(|_| {
             log::error!("a run failed inside the gateway; it was answered with an error");
             Outcome::failed(
@@ -78,6 +79,10 @@ impl Engine {
                 500,
             )
         });
+        if let Some(sink) = sink {
+            // The handler may have left; its run is over anyway.
+            let _ = sink.send(Emission::Done(Arc::new(outcome.clone())));
+        }
         self.report(&run_id, RunEvent::Finished(Box::new(outcome)));
     }
 

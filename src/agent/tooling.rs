@@ -73,7 +73,7 @@ impl Turning<'_> {
         }
     }
 
-    fn run_tool(&self, tool: &Tool, call: &ToolCall) -> tools::ToolOutcome {
+    pub(super) fn run_tool(&self, tool: &Tool, call: &ToolCall) -> tools::ToolOutcome {
         let workspace = self.workspace();
         if let Err(error) = std::fs::create_dir_all(&workspace) {
             let text = format!("The workspace {} could not be made: {error}", workspace.display());

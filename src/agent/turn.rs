@@ -12,10 +12,12 @@ use super::tools::{self, Tool};
 use super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
 use super::{Engine, commands, steering};
 use crate::config::Config;
-use crate::hub::run::{Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status};
+use crate::hub::run::{Emission, Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status};
 use crate::providers::chain;
 use crate::providers::registry::{ModelRef, Registry};
-use crate::providers::{Delta, Finish, Message, Part, ProviderError, StopReason, ToolCall, ToolSpec, Turn, Usage};
+use crate::providers::{
+    Delta, Finish, Message, Part, ProviderError, StopReason, ToolCall, ToolChoice, ToolSpec, Turn, Usage,
+};
 use crate::store::usage::Spent;
 use crate::store::{StoreError, sessions, transcript};
 use crate::sys::{clock, host};
@@ -26,6 +28,8 @@ const ROUNDS: usize = 50;
 /// Stored conversation given to a model whose context window is unknown, and at most, in bytes.
 const CONTEXT_BYTES: usize = 256 << 10;
 const CONTEXT_BYTES_MAX: usize = 2 << 20;
+/// Assistant text of one run at most; over it the run is stopped.
+const TEXT_BYTES: usize = 8 << 20;
 /// Bytes of text per token, on the safe side of what tokenisers do.
 const BYTES_PER_TOKEN: u64 = 3;
 
@@ -203,7 +207,9 @@ impl<'a> Turning<'a> {
             messages.extend(now);
         }
         let mut specs: Vec<ToolSpec> = offered.iter().map(|tool| tool.spec()).collect();
-        specs.retain(|own| input.client_tools.iter().all(|tool| tool.name != own.name));
+        // A caller that demands a call demands one of its own tools.
+        let demanded = matches!(input.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+        specs.retain(|own| !demanded && input.client_tools.iter().all(|tool| tool.name != own.name));
         specs.extend(input.client_tools.iter().cloned());
         let mut sampling = input.sampling.clone();
         if sampling.thinking.is_none() {
@@ -296,7 +302,7 @@ impl<'a> Turning<'a> {
     ) -> Ended {
         self.report(RunEvent::Phase("starting_model"));
         for _ in 0..ROUNDS {
-            let (said, calls, finish) = match self.ask(turn, models) {
+            let (said, mut calls, finish) = match self.ask(turn, models) {
                 Ok(answer) => answer,
                 Err(error) => return Ended::Failed(error),
             };
@@ -304,7 +310,10 @@ impl<'a> Turning<'a> {
                 return Ended::Answered { stop: finish.stop };
             }
             let input = &self.order.input;
-            if calls.iter().any(|call| input.client_tools.iter().any(|tool| tool.name == call.name)) {
+            let client_s = |call: &ToolCall| input.client_tools.iter().any(|tool| tool.name == call.name);
+            if calls.iter().any(client_s) {
+                // The client runs its own tools; it was never told of the agent's.
+                calls.retain(client_s);
                 return Ended::ClientCalls(calls);
             }
             turn.messages.push(Message::Assistant { text: said.clone(), tool_calls: calls.clone() });
@@ -346,6 +355,7 @@ impl<'a> Turning<'a> {
     fn ask(&mut self, turn: &mut Turn, models: &[ModelRef]) -> Result<(String, Vec<ToolCall>, Finish), ProviderError> {
         let (engine, run_id, abort) = (self.engine, self.order.run_id.clone(), self.order.abort.clone());
         let report = |event| engine.report(&run_id, event);
+        let order = &self.order;
         let from = self.text.len();
         let (text, mut calls, mut announced) = (&mut self.text, Vec::new(), false);
         let first = models[0].clone();
@@ -361,7 +371,10 @@ impl<'a> Turning<'a> {
             match delta {
                 Delta::Text(piece) => {
                     text.push_str(&piece);
-                    report(RunEvent::Text(piece));
+                    if text.len() > TEXT_BYTES {
+                        abort.fire();
+                    }
+                    say(engine, &order, piece);
                 }
                 Delta::Thinking(piece) => report(RunEvent::Thinking(piece)),
                 Delta::ToolCall(call) => calls.push(call),
@@ -418,7 +431,7 @@ impl<'a> Turning<'a> {
 
     fn push_text(&mut self, text: &str) {
         self.text.push_str(text);
-        self.report(RunEvent::Text(text.to_string()));
+        say(self.engine, &self.order, text.to_string());
     }
 
     /// Writes a message in the middle of the run.
@@ -447,6 +460,7 @@ impl<'a> Turning<'a> {
         let (status, stop_reason, failure, calls) = match ended {
             Ended::Answered { stop } => (Status::Ok, stop_word(stop), None, Vec::new()),
             Ended::ClientCalls(calls) => (Status::Ok, "tool_calls", None, calls),
+            Ended::Failed(_) if self.order.link.timed_out() => (Status::TimedOut, "timeout", None, Vec::new()),
             Ended::Failed(_) if self.order.abort.fired() => (Status::Aborted, "aborted", None, Vec::new()),
             Ended::Failed(error) => (Status::Error, "error", Some(self.explain(&error)), Vec::new()),
         };
@@ -558,6 +572,19 @@ impl<'a> Turning<'a> {
             _ => 502,
         };
         Failure { message, reason: error.kind().as_str().to_string(), http_status }
+    }
+}
+
+/// Text goes to the HTTP handler that follows the run, and to readers through the state thread. A handler that is slow
+/// slows its run; one that left stops it.
+fn say(engine: &Engine, order: &Order, text: String) {
+    if order.link.push(&text) {
+        engine.report(&order.run_id, RunEvent::Text);
+    }
+    if let Some(sink) = &order.sink
+        && sink.send(Emission::Text(text)).is_err()
+    {
+        order.abort.fire();
     }
 }
 

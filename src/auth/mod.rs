@@ -51,6 +51,13 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Whether the same people come in by the other rules, as far as secrets and proxies decide it.
+    pub fn same_callers(&self, other: &Policy) -> bool {
+        self.mode == other.mode
+            && self.secret.matches(other.secret.expose())
+            && self.trusted_proxies == other.trusted_proxies
+    }
+
     /// Whether `offered` is the shared secret. An empty secret matches nothing.
     pub fn accepts(&self, offered: &str) -> bool {
         !self.secret.is_empty() && self.secret.matches(offered)

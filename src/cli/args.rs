@@ -5,6 +5,8 @@
 
 use argh::{ArgsInfo, FromArgs};
 
+pub use super::config_args::*;
+
 /// an always-on gateway for a personal AI agent
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
 #[argh(help_triggers("--help", "help"))]
@@ -41,6 +43,8 @@ pub enum Command {
     Models(Models),
     System(System),
     Config(Config),
+    Setup(Setup),
+    Doctor(Doctor),
 }
 
 /// run the gateway (without a further word), or ask a running one
@@ -393,39 +397,6 @@ talks_to_a_gateway! {
         #[argh(option, arg_name = "ms")]
         pub timeout: Option<u64>,
     }
-}
-
-/// look at the configuration
-#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
-#[argh(subcommand, name = "config", help_triggers("--help", "help"))]
-pub struct Config {
-    #[argh(subcommand)]
-    pub command: ConfigCommand,
-}
-
-#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
-#[argh(subcommand)]
-pub enum ConfigCommand {
-    Path(ConfigPath),
-    File(ConfigFile),
-}
-
-/// print the path of the configuration file in use
-#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
-#[argh(subcommand, name = "path", help_triggers("--help", "help"))]
-pub struct ConfigPath {
-    /// print JSON, and nothing but JSON, on standard output
-    #[argh(switch)]
-    pub json: bool,
-}
-
-/// the same as config path
-#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
-#[argh(subcommand, name = "file", help_triggers("--help", "help"))]
-pub struct ConfigFile {
-    /// print JSON, and nothing but JSON, on standard output
-    #[argh(switch)]
-    pub json: bool,
 }
 
 fn port(text: &str) -> Result<u16, String> {

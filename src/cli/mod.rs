@@ -3,7 +3,8 @@
 //! [`main`] puts the arguments in order ([`argv`]), lets argh read them ([`args`]) and runs one command, each in its own
 //! file. Commands talk to a running gateway over the control socket; only `gateway run` is the gateway.
 //!
-//! Deliberately absent: state of any kind. A command reads the configuration at most once and never writes it.
+//! Deliberately absent: state of any kind. Only `config set|unset|patch|restore`, `setup` and `doctor
+//! --fix` write the configuration.
 //!
 //! Invariants: with `--json` nothing but JSON goes to standard output; no credential is ever printed; text that came
 //! from a gateway is cleaned of control characters before it is printed.
@@ -18,7 +19,12 @@ pub mod target;
 
 mod agent;
 mod channels;
+pub mod config_args;
+mod config_changes;
 mod config_path;
+mod config_read;
+mod config_write;
+mod doctor;
 mod gateway_call;
 mod gateway_health;
 mod gateway_probe;
@@ -30,6 +36,7 @@ mod logs;
 mod models;
 mod probe;
 mod sessions;
+mod setup;
 mod status;
 mod system;
 
@@ -131,7 +138,18 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
         Some(Command::Config(config)) => match config.command {
             ConfigCommand::Path(args) => config_path::run(shell, args.json),
             ConfigCommand::File(args) => config_path::run(shell, args.json),
+            ConfigCommand::Get(args) => config_read::get(shell, &args),
+            ConfigCommand::Explain(args) => config_read::explain(shell, &args),
+            ConfigCommand::Validate(args) => config_read::validate(shell, &args),
+            ConfigCommand::Schema(args) => config_read::schema(shell, &args),
+            ConfigCommand::Diff(args) => config_changes::diff(shell, &args),
+            ConfigCommand::Set(args) => config_write::set(shell, &args),
+            ConfigCommand::Unset(args) => config_write::unset(shell, &args),
+            ConfigCommand::Patch(args) => config_write::patch(shell, &args),
+            ConfigCommand::Restore(args) => config_changes::restore(shell, &args),
         },
+        Some(Command::Setup(args)) => setup::run(shell, &args),
+        Some(Command::Doctor(args)) => doctor::run(shell, &args),
     }
 }
 
@@ -147,5 +165,7 @@ const SEE_HELP: &str = "See: openclaw --help";
 /// The words of the reference.
 const LEVELS: [&str; 7] = ["silent", "fatal", "error", "warn", "info", "debug", "trace"];
 
+#[cfg(test)]
+mod config_tests;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Config;
-use super::sections::ToolPolicy;
+use super::sections::{MemoryConfig, ToolPolicy};
 
 /// The id of the agent that exists when the file names none.
 pub const MAIN_AGENT: &str = "main";
@@ -148,6 +148,7 @@ pub struct AgentEntry {
     pub identity: IdentityConfig,
     pub tools: ToolPolicy,
     pub heartbeat: Option<HeartbeatConfig>,
+    pub memory: MemoryConfig,
     pub bootstrap_max_chars: Option<usize>,
     pub bootstrap_total_max_chars: Option<usize>,
     pub context_injection: Option<String>,

@@ -27,6 +27,23 @@ pub fn reload_of(path: &str) -> Reload {
     keys::find(path).map_or(Reload::Nothing, |key| key.reload)
 }
 
+/// Whether something that differs between two texts came out differently in the tree they were loaded into: an included
+/// file has a say there.
+pub fn overlaid(old: &Value, new: &Value, loaded: &Value) -> bool {
+    let mut paths = Vec::new();
+    compare(old, new, "", &mut paths);
+    let value = |tree, path: &str| super::edit::at(tree, &keys::split(path)).cloned();
+    paths.iter().any(|path| {
+        let (wanted, got) = (value(new, path), value(loaded, path));
+        // Substitution and secrets are meant to come out differently.
+        let resolved = wanted.as_ref().is_some_and(|wanted| {
+            let text = wanted.to_string();
+            text.contains("${") || text.contains("\"source\"")
+        });
+        wanted != got && !resolved
+    })
+}
+
 fn compare(old: &Value, new: &Value, path: &str, out: &mut Vec<String>) {
     static EMPTY: Value = Value::Null;
     match (old, new) {

@@ -219,6 +219,8 @@ pub struct UrlInput {
     pub url_allowlist: Vec<String>,
     pub allowed_mimes: Vec<String>,
     pub max_bytes: Option<u64>,
+    /// Characters taken of a file's text; for files only.
+    pub max_chars: Option<usize>,
     pub max_redirects: Option<u32>,
     pub timeout_ms: Option<u64>,
 }

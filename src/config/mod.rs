@@ -3,7 +3,9 @@
 //! `openclaw.json` is JSON5 and is read in place. [`load`](load::load) answers a [`Config`] or every mistake at once, with
 //! file, line and path. What a key means, its type, default and reload class are rows of one table in [`keys`].
 //!
-//! Deliberately absent: writing (no read path ever writes the file), watching, and the environment, which is passed in.
+//! [`edit`] changes a text in place and [`write`] puts it on disk; no read path ever writes the file.
+//!
+//! Deliberately absent: watching, and the environment, which is passed in.
 //!
 //! Invariants: a `Config` never changes; secrets inside have a type that does not print; what the file says about a key
 //! this gateway does not act on becomes a warning, never silence.
@@ -11,6 +13,7 @@
 pub mod agents;
 pub mod check;
 pub mod diff;
+pub mod edit;
 pub mod gateway;
 pub mod include;
 pub mod json5;
@@ -19,8 +22,10 @@ pub mod load;
 pub mod models;
 pub mod redact;
 pub mod resolve;
+pub mod schema;
 pub mod secrets;
 pub mod sections;
+pub mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,8 +42,8 @@ pub use gateway::{AuthMode, BindMode, GatewayConfig, Mode};
 pub use load::{LoadError, load};
 pub use models::{ModelApi, ModelConfig, ModelsConfig, ProviderConfig};
 pub use sections::{
-    CommandsConfig, CronConfig, EnvConfig, HooksConfig, LoggingConfig, MessagesConfig, MetaConfig, PluginsConfig,
-    SecretsConfig, SessionConfig, ToolsConfig, UiConfig,
+    CommandsConfig, CronConfig, EnvConfig, HooksConfig, LoggingConfig, MemoryConfig, MessagesConfig, MetaConfig,
+    PluginsConfig, SecretsConfig, SessionConfig, ToolsConfig, UiConfig,
 };
 
 /// Everything the configuration file says, typed, with defaults filled in.
@@ -58,6 +63,7 @@ pub struct Config {
     pub env: EnvConfig,
     pub commands: CommandsConfig,
     pub messages: MessagesConfig,
+    pub memory: MemoryConfig,
     pub ui: UiConfig,
     pub meta: MetaConfig,
     pub secrets: SecretsConfig,
@@ -96,6 +102,13 @@ pub struct Config {
     /// What `~` means inside the file, and the default places.
     #[serde(skip)]
     pub paths: Option<Arc<Paths>>,
+}
+
+impl Config {
+    /// Whether a variable settings may use is another one.
+    pub fn vars_differ(&self, other: &Config) -> bool {
+        !self.vars.iter().eq(other.vars.iter())
+    }
 }
 
 /// A secret the file points at and that is not there.

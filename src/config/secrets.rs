@@ -98,10 +98,10 @@ impl Work<'_> {
             }
             Kind::Object(entries) => {
                 let mut keep = Vec::with_capacity(entries.len());
-                for Entry { key, at, mut value } in std::mem::take(entries) {
+                for Entry { key, at, start, mut value } in std::mem::take(entries) {
                     let inner = names.and_then(|names| names.child(&key));
                     if self.node(&mut value, &keys::join(path, &key), inner) {
-                        keep.push(Entry { key, at, value });
+                        keep.push(Entry { key, at, start, value });
                     }
                 }
                 *entries = keep;
@@ -118,22 +118,47 @@ impl Work<'_> {
 
     fn fetch(&self, reference: &Reference) -> Result<String, String> {
         match reference.source {
-            "env" => {
-                let found = self.env.get(reference.id).map(str::to_owned);
-                found.ok_or_else(|| format!("environment variable {} is not set", reference.id))
-            }
+            "env" => self.read_variable(reference),
             "file" => self.read_file(reference),
             other => Err(format!("secrets of source {other:?} are not supported by this gateway")),
         }
     }
 
+    /// The block of a provider; one of another source is none.
+    fn provider(&self, reference: &Reference) -> Option<&Node> {
+        let block = self.providers.as_ref()?.get(reference.provider)?;
+        (block.get("source").and_then(Node::as_str) == Some(reference.source)).then_some(block)
+    }
+
+    /// A variable, if the provider's list lets it be read. Only the provider `default` needs no block.
+    fn read_variable(&self, reference: &Reference) -> Result<String, String> {
+        let block = self.provider(reference);
+        if block.is_none() && reference.provider != "default" {
+            return Err(format!("secrets.providers.{} is not configured for source env", reference.provider));
+        }
+        if let Some(Kind::Array(names)) = block.and_then(|block| block.get("allowlist")).map(|list| &list.kind)
+            && !names.iter().any(|name| name.as_str() == Some(reference.id))
+        {
+            return Err(format!(
+                "{} is not in the allowlist of secrets.providers.{}",
+                reference.id, reference.provider
+            ));
+        }
+        let found = self.env.get(reference.id).map(str::to_owned);
+        found.ok_or_else(|| format!("environment variable {} is not set", reference.id))
+    }
+
+    /// A file, or a text in a JSON file. `${CREDENTIALS_DIRECTORY}/name` is a credential of the service manager.
     fn read_file(&self, reference: &Reference) -> Result<String, String> {
-        let provider = self.providers.as_ref().and_then(|providers| providers.get(reference.provider));
-        let unknown = || format!("secrets.providers.{} is not configured", reference.provider);
-        let provider = provider.ok_or_else(unknown)?;
+        let unknown = || format!("secrets.providers.{} is not configured for source file", reference.provider);
+        let provider = self.provider(reference).ok_or_else(unknown)?;
         let path = provider.get("path").and_then(Node::as_str).ok_or_else(unknown)?;
-        let path = (self.expand)(path);
+        let missing = |name| format!("environment variable {name} is not set");
+        let path = (self.expand)(&substituted(path, self.env).map_err(missing)?.unwrap_or_else(|| path.to_owned()));
         let single = provider.get("mode").and_then(Node::as_str) == Some("singleValue");
+        if single != (reference.id == "value") || !single && !reference.id.starts_with('/') {
+            return Err("the id of a file secret is a JSON pointer, or `value` for a single value".to_owned());
+        }
         read_secret(&path, (!single).then_some(reference.id)).map_err(|reason| format!("{}: {reason}", path.display()))
     }
 }
@@ -273,6 +298,35 @@ mod tests {
         assert_eq!(keys, [json!("1"), json!("from json"), json!("whole"), Value::Null, Value::Null]);
         let paths: Vec<_> = resolved.unresolved.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["models.providers.d.apiKey", "models.providers.e.apiKey"]);
+    }
+
+    #[test]
+    fn a_provider_reads_what_its_block_allows_and_its_source_has() {
+        let dir = crate::sys::scratch::dir("credentials");
+        std::fs::write(dir.join("token"), "from systemd\n").unwrap();
+        let env = env().with("CREDENTIALS_DIRECTORY", dir.to_str().unwrap());
+        let text = "{secrets: {providers: {few: {source: 'env', allowlist: ['B_2']},
+              cred: {source: 'file', path: '${CREDENTIALS_DIRECTORY}/token', mode: 'singleValue'}}},
+              models: {providers: {
+               a: {apiKey: {source: 'env', provider: 'few', id: 'A'}},
+               b: {apiKey: {source: 'env', provider: 'few', id: 'B_2'}},
+               c: {apiKey: {source: 'env', provider: 'cred', id: 'A'}},
+               d: {apiKey: {source: 'file', provider: 'cred', id: 'value'}},
+               e: {apiKey: {source: 'file', provider: 'cred', id: '/x'}}}}}";
+        let mut root = json5::parse(text, 0).unwrap().root;
+        let resolved = resolve(&mut root, &env, &|path| std::path::PathBuf::from(path));
+        let value = root.to_value();
+        let key = |id: &str| value["models"]["providers"][id]["apiKey"].clone();
+        assert_eq!((key("b"), key("d")), (json!("two"), json!("from systemd")));
+        let reasons: Vec<_> = resolved.unresolved.iter().map(|entry| entry.reason.as_str()).collect();
+        assert_eq!(
+            reasons,
+            [
+                "A is not in the allowlist of secrets.providers.few",
+                "secrets.providers.cred is not configured for source env",
+                "the id of a file secret is a JSON pointer, or `value` for a single value",
+            ]
+        );
     }
 
     #[test]

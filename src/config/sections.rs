@@ -207,6 +207,24 @@ pub struct MessagesConfig {
     pub response_prefix: Option<String>,
 }
 
+/// `memory.*`: of the reference's memory only what `POST /v1/embeddings` needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MemoryConfig {
+    pub search: MemorySearch,
+}
+
+/// `memory.search.*`: who makes embeddings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MemorySearch {
+    /// A provider's id; the embedded one unless set.
+    pub provider: Option<String>,
+    pub model: Option<String>,
+    /// Entries of a vector.
+    pub output_dimensionality: Option<u32>,
+}
+
 /// `ui.*`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -266,6 +284,17 @@ pub struct PluginsConfig {
 pub struct PluginEntry {
     pub enabled: Option<bool>,
     pub config: Value,
+}
+
+impl PluginsConfig {
+    /// Whether a plugin that is off by default was switched on, and nothing switches it off again.
+    pub fn enables(&self, id: &str) -> bool {
+        let named = |list: &[String]| list.iter().any(|own| own == id);
+        self.enabled != Some(false)
+            && !named(&self.deny)
+            && (self.allow.is_empty() || named(&self.allow))
+            && self.entries.get(id).and_then(|entry| entry.enabled) == Some(true)
+    }
 }
 
 impl LogLevel {

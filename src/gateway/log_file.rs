@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -26,7 +27,14 @@ const DATE_EVERY: u64 = 60_000;
 
 /// Where log lines go. Cloning shares the file.
 #[derive(Clone)]
-pub struct LogFile(Arc<Mutex<State>>);
+pub struct LogFile(Arc<Log>);
+
+struct Log {
+    state: Mutex<State>,
+    /// Least severe line of the file and of the console, as [`log::LevelFilter`] counts.
+    to_file: AtomicUsize,
+    shown: AtomicUsize,
+}
 
 struct State {
     place: Place,
@@ -77,33 +85,23 @@ pub struct Wanted<'a> {
 
 /// Starts logging for this process. A second call changes nothing.
 pub fn start(wanted: &Wanted<'_>) -> LogFile {
-    let config = &wanted.config.logging;
-    let place = match config.file.as_deref().map(str::trim) {
-        Some("off" | "stderr" | "syslog") => Place::Nowhere,
-        Some(path) if !path.is_empty() => Place::Fixed(wanted.config.expand(path)),
-        _ => Place::Daily {
-            dir: log_dir::log_dir(wanted.paths, &wanted.config.vars),
-            profile: wanted.paths.profile.clone(),
-        },
-    };
-    let file = LogFile(Arc::new(Mutex::new(State {
-        place,
-        open: None,
-        path: PathBuf::new(),
-        written: 0,
-        looked: 0,
-        cap: config.max_file_bytes.filter(|bytes| *bytes >= 4096).unwrap_or(FILE_BYTES),
-        complained: false,
-    })));
-    let to_file = config.level.map_or(log::LevelFilter::Info, |level| level.filter());
-    let named = wanted.level.and_then(|name| name.parse::<log::LevelFilter>().ok());
-    let shown = named.unwrap_or_else(|| match wanted.verbose {
-        true => log::LevelFilter::Debug,
-        false => config.console_level.map_or(log::LevelFilter::Info, |level| level.filter()),
-    });
+    let file = LogFile(Arc::new(Log {
+        state: Mutex::new(State {
+            place: Place::Nowhere,
+            open: None,
+            path: PathBuf::new(),
+            written: 0,
+            looked: 0,
+            cap: FILE_BYTES,
+            complained: false,
+        }),
+        to_file: AtomicUsize::new(0),
+        shown: AtomicUsize::new(0),
+    }));
     let sink = file.clone();
     let built = env_logger::Builder::new()
-        .filter_level(to_file.max(shown))
+        // How much is wanted may change while the process runs: `set_max_level` decides, not this.
+        .filter_level(log::LevelFilter::Trace)
         // Libraries speak up only when something is wrong.
         .filter_module("rustls", log::LevelFilter::Warn)
         .filter_module("ureq", log::LevelFilter::Warn)
@@ -112,10 +110,11 @@ pub fn start(wanted: &Wanted<'_>) -> LogFile {
         .format(move |out, record| {
             let subsystem = record.target().strip_prefix("openclaw").map_or(record.target(), |_| "gateway");
             let message = escape(&record.args().to_string());
-            if record.level() <= to_file {
+            let level = record.level() as usize;
+            if level <= sink.0.to_file.load(Ordering::Relaxed) {
                 sink.line(record.level(), subsystem, &message);
             }
-            if record.level() <= shown {
+            if level <= sink.0.shown.load(Ordering::Relaxed) {
                 let mark = match record.level() {
                     log::Level::Error => "error: ",
                     log::Level::Warn => "warning: ",
@@ -126,16 +125,55 @@ pub fn start(wanted: &Wanted<'_>) -> LogFile {
             Ok(())
         })
         .try_init();
+    file.follow(wanted, Files::MayMove);
     if built.is_err() {
         log::debug!("logging was started before");
     }
     file
 }
 
+/// Whether another file may be written from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// At a start.
+    MayMove,
+    /// In a running gateway: `logging.file` waits for a restart.
+    Stay,
+}
+
 impl LogFile {
+    /// Takes over what the configuration says about logging.
+    pub fn follow(&self, wanted: &Wanted<'_>, files: Files) {
+        let config = &wanted.config.logging;
+        let to_file = config.level.map_or(log::LevelFilter::Info, |level| level.filter());
+        let named = wanted.level.and_then(|name| name.parse::<log::LevelFilter>().ok());
+        let shown = named.unwrap_or_else(|| match wanted.verbose {
+            true => log::LevelFilter::Debug,
+            false => config.console_level.map_or(log::LevelFilter::Info, |level| level.filter()),
+        });
+        self.0.to_file.store(to_file as usize, Ordering::Relaxed);
+        self.0.shown.store(shown as usize, Ordering::Relaxed);
+        log::set_max_level(to_file.max(shown));
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.cap = config.max_file_bytes.filter(|bytes| *bytes >= 4096).unwrap_or(FILE_BYTES);
+        if files == Files::Stay {
+            return;
+        }
+        state.place = match config.file.as_deref().map(str::trim) {
+            Some("off" | "stderr" | "syslog") => Place::Nowhere,
+            Some(path) if !path.is_empty() => Place::Fixed(wanted.config.expand(path)),
+            _ => Place::Daily {
+                dir: log_dir::log_dir(wanted.paths, &wanted.config.vars),
+                profile: wanted.paths.profile.clone(),
+            },
+        };
+        state.open = None;
+        state.path = PathBuf::new();
+    }
+
     /// The file that is written now, if there is one.
     pub fn current(&self) -> Option<PathBuf> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.choose(clock::now_ms())
     }
 
@@ -152,7 +190,7 @@ impl LogFile {
         };
         let Ok(mut text) = serde_json::to_string(&line) else { return };
         text.push('\n');
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(&text, now);
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).write(&text, now);
     }
 }
 
@@ -258,7 +296,7 @@ mod tests {
     use crate::sys::scratch;
 
     fn log_in(dir: &Path, cap: u64) -> LogFile {
-        LogFile(Arc::new(Mutex::new(State {
+        let state = Mutex::new(State {
             place: Place::Fixed(dir.join("x.log")),
             open: None,
             path: PathBuf::new(),
@@ -266,7 +304,8 @@ mod tests {
             looked: 0,
             cap,
             complained: false,
-        })))
+        });
+        LogFile(Arc::new(Log { state, to_file: AtomicUsize::new(0), shown: AtomicUsize::new(0) }))
     }
 
     #[test]

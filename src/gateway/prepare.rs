@@ -40,13 +40,26 @@ pub fn prepare(options: &Options, env: &Env) -> Result<Prepared, StartError> {
     let (mode, _) = resolve::bind_mode(options.bind.map(|mode| mode.as_str()), &config).map_err(refused)?;
     let known = resolve::Addresses { tailnet: host::tailnet_ipv4(), container: false };
     let listen = resolve::listen(mode, config.gateway.custom_bind_host.as_deref(), &known).map_err(refused)?;
+    let (policy, mut warnings) = policy(options, &paths, &config, &listen, port)?;
+    warnings.extend(config.warnings.iter().cloned());
+    Ok(Prepared { paths, config, listen, port, policy, warnings })
+}
+
+/// Who may come in: at the start, and again whenever the configuration changes. Also what to warn of.
+pub fn policy(
+    options: &Options,
+    paths: &Paths,
+    config: &Config,
+    listen: &Listen,
+    port: u16,
+) -> Result<(auth::Policy, Vec<String>), StartError> {
     let flags = AuthFlags {
         mode: options.auth.map(|mode| mode.as_str().to_string()),
         token: options.token.clone(),
         password: options.password.clone(),
     };
-    let mut decided = resolve::auth(&flags, &config).map_err(refused)?;
-    resolve::may_bind(&listen, port, &decided).map_err(refused)?;
+    let mut decided = resolve::auth(&flags, config).map_err(refused)?;
+    resolve::may_bind(listen, port, &decided).map_err(refused)?;
     let mut warnings = std::mem::take(&mut decided.warnings);
     let (mode, secret) = match decided.mode {
         AuthMode::None => {
@@ -55,7 +68,7 @@ pub fn prepare(options: &Options, env: &Env) -> Result<Prepared, StartError> {
         }
         AuthMode::Password => (auth::Mode::Password, decided.password.clone().unwrap_or_default()),
         AuthMode::Token if decided.needs_token() => {
-            let (token, file) = own_token(&paths)?;
+            let (token, file) = own_token(paths)?;
             warnings.push(format!("no gateway token is configured; the one in {} is used", file.display()));
             (auth::Mode::Token, token)
         }
@@ -80,12 +93,11 @@ pub fn prepare(options: &Options, env: &Env) -> Result<Prepared, StartError> {
         secret,
         trusted_proxies: config.gateway.trusted_proxies.clone(),
         origins: auth::OriginRules {
-            allowed: resolve::control_ui_origins(&config, &listen, port),
+            allowed: resolve::control_ui_origins(config, listen, port),
             trust_host_header: config.gateway.control_ui.dangerously_allow_host_header_origin_fallback,
         },
     };
-    warnings.extend(config.warnings.iter().cloned());
-    Ok(Prepared { paths, config, listen, port, policy, warnings })
+    Ok((policy, warnings))
 }
 
 fn refused(refusal: Refusal) -> StartError {

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, after, bounded, never, select, tick, unbounded};
+use crossbeam_channel::{Receiver, after, at, bounded, never, select, tick, unbounded};
 
 use super::facts::{Knowledge, Sources};
-use super::log_file::{self, LogFile};
+use super::log_file::{self, Files, LogFile};
 use super::prepare::{Prepared, address, prepare};
+use super::reload::{self, Outcome, Reloader};
 use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, bind, models};
 use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
 use crate::hub::health::Seen;
 use crate::hub::run::{NewRun, Starter, Waiting};
-use crate::hub::{Boot, Event, Hub, Now, Parts, Pool, Shared, State, Stop, TaskContext};
+use crate::hub::{Boot, ConfigDesk, Event, Hub, Now, Parts, Pool, Shared, State, Stop, TaskContext};
 use crate::net::{Limits, Server, TlsConfig};
 use crate::providers::discover;
-use crate::routes::Site;
+use crate::routes::{Hooks, Site, hooks_problem};
+use crate::rpc::admin::Admin;
 use crate::rpc::{self, Desk};
 use crate::store::sessions::{self, ListFilter};
 use crate::store::{StateLock, Store, StoreError, inbox};
@@ -38,30 +40,86 @@ const INBOX_ATTEMPTS: u32 = 3;
 
 /// Runs the gateway until it is told to stop.
 pub fn run(options: &Options, env: &Env) -> Result<(), StartError> {
-    let started = Instant::now();
-    let prepared = prepare(options, env)?;
-    let log = log_file::start(&log_file::Wanted {
-        paths: &prepared.paths,
-        config: &prepared.config,
-        verbose: options.verbose,
-        level: options.log_level.as_deref(),
-    });
-    log::info!("loading configuration… {}", prepared.config.path.display());
-    for warning in &prepared.warnings {
-        log::warn!("{warning}");
-    }
-    log::info!("resolving authentication… {}", prepared.policy.mode.as_str());
-    log::info!("starting...");
+    let mut started = Instant::now();
+    let mut prepared = prepare(options, env)?;
+    let log = log_file::start(&wanted(options, &prepared));
+    greet(&prepared);
     let (told, signals) = unbounded();
     signals::start_into(told, |signal| signal).map_err(|e| StartError::Failed(format!("watch signals: {e}")))?;
     if options.force && prepared.port != 0 {
         bind::force(prepared.port)?;
     }
-    let lock = lock(&prepared)?;
-    let gateway = Gateway::open(prepared, log, started)?;
-    let result = gateway.serve(&signals);
-    drop(lock);
-    result
+    let _lock = lock(&prepared)?;
+    let listeners = bind::bind(&prepared)?;
+    let mut gateway = Gateway::open(prepared, listeners, options, env, log.clone(), started)?;
+    loop {
+        let port = gateway.port;
+        match gateway.serve(&signals)? {
+            End::Stopped => return Ok(()),
+            End::Restart if supervised(env) => {
+                log::info!("restart: the service manager starts the gateway again");
+                return Ok(());
+            }
+            End::Restart => {}
+        }
+        // In this process: the state lock stays ours, and nobody has to find a new process.
+        started = Instant::now();
+        prepared = prepare(options, env)?;
+        if options.port == Some(0) {
+            // Clients come back to where they were.
+            prepared.port = port;
+        }
+        log.follow(&wanted(options, &prepared), Files::MayMove);
+        greet(&prepared);
+        let listeners = bind_again(&prepared)?;
+        gateway = Gateway::open(prepared, listeners, options, env, log.clone(), started)?;
+    }
+}
+
+/// How serving came to an end.
+enum End {
+    Stopped,
+    Restart,
+}
+
+/// Whether somebody starts this process again when it ends with 0. What a shell inherited from its session does not
+/// count, or a gateway in a terminal would end instead of restarting.
+fn supervised(env: &Env) -> bool {
+    let own = std::process::id().to_string();
+    let told = env.get("OPENCLAW_SERVICE_MARKER").is_some() || env.get("SYSTEMD_EXEC_PID") == Some(own.as_str());
+    told && !env.flag("OPENCLAW_NO_RESPAWN")
+}
+
+fn wanted<'a>(options: &'a Options, prepared: &'a Prepared) -> log_file::Wanted<'a> {
+    log_file::Wanted {
+        paths: &prepared.paths,
+        config: &prepared.config,
+        verbose: options.verbose,
+        level: options.log_level.as_deref(),
+    }
+}
+
+fn greet(prepared: &Prepared) {
+    log::info!("loading configuration… {}", prepared.config.path.display());
+    for warning in &prepared.warnings {
+        log::warn!("{warning}");
+    }
+    if let Some(problem) = hooks_problem(&prepared.config) {
+        log::error!("{problem}");
+    }
+    log::info!("resolving authentication… {}", prepared.policy.mode.as_str());
+    log::info!("starting...");
+}
+
+/// Binds after a restart: the accept threads of the old listeners may take a moment to let go.
+fn bind_again(prepared: &Prepared) -> Result<Vec<std::net::TcpListener>, StartError> {
+    let end = Instant::now() + FAREWELL;
+    loop {
+        match bind::bind(prepared) {
+            Err(_) if Instant::now() < end => drop(never::<()>().recv_timeout(Duration::from_millis(20))),
+            bound => return bound,
+        }
+    }
 }
 
 /// The state directory belongs to one gateway at a time.
@@ -97,15 +155,23 @@ struct Gateway {
     /// Closed when the state thread has ended.
     state_ended: Receiver<()>,
     url: String,
+    port: u16,
     engine: Arc<Engine>,
     knowledge: Arc<Knowledge>,
+    reloader: Reloader,
     ready: Arc<AtomicBool>,
     started: Instant,
 }
 
 impl Gateway {
-    fn open(prepared: Prepared, log: LogFile, started: Instant) -> Result<Gateway, StartError> {
-        let listeners = bind::bind(&prepared)?;
+    fn open(
+        prepared: Prepared,
+        listeners: Vec<std::net::TcpListener>,
+        options: &Options,
+        env: &Env,
+        log: LogFile,
+        started: Instant,
+    ) -> Result<Gateway, StartError> {
         let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(prepared.port, |a| a.port());
         let tls = tls(&prepared)?;
         let url = format!("{}://{}", if tls.is_some() { "wss" } else { "ws" }, address(prepared.listen.host(), port));
@@ -115,6 +181,7 @@ impl Gateway {
         let limits = limits();
         let knowledge = Arc::new(Knowledge::default());
         let registry = models::registry(&prepared.config, Vec::new(), knowledge.clone());
+        let (paths, listen) = (prepared.paths.clone(), prepared.listen.clone());
         let shared = Arc::new(Shared {
             boot: boot(&prepared, port, &limits, started),
             catalogue: Swap::new(models::catalogue(&prepared.config, &registry)),
@@ -140,9 +207,25 @@ impl Gateway {
             },
             inbox,
         )?;
+        let reloader = Reloader::new(reload::Parts {
+            options: options.clone(),
+            env: env.clone(),
+            paths: paths.clone(),
+            listen,
+            port,
+            engine: engine.clone(),
+            knowledge: knowledge.clone(),
+            log: log.clone(),
+        });
         let pool = Pool::default();
         let tail = log.clone();
-        pool.open(TaskContext { hub: hub.clone(), store: store.clone(), log_file: Box::new(move || tail.current()) });
+        let desk = ConfigDesk { shared: shared.clone(), paths, env: env.clone(), reload: Box::new(reloader.asker()) };
+        pool.open(TaskContext {
+            hub: hub.clone(),
+            store: store.clone(),
+            log_file: Box::new(move || tail.current()),
+            desk,
+        });
         knowledge.fill(Sources {
             hub: hub.clone(),
             shared: shared.clone(),
@@ -151,31 +234,60 @@ impl Gateway {
             url: url.clone(),
         });
         let ready = Arc::new(AtomicBool::new(false));
-        let site = Site { desk: Desk { hub: hub.clone(), pool, shared }, ready: ready.clone() };
+        let desk = Desk { hub: hub.clone(), pool, shared };
+        let site = Site {
+            desk,
+            engine: engine.clone(),
+            admin: Admin::default(),
+            hooks: Hooks::default(),
+            ready: ready.clone(),
+        };
         let server = Server::start(listeners, Arc::new(site), limits, tls)
             .map_err(|e| StartError::Failed(format!("start serving: {e}")))?;
-        Ok(Gateway { server, hub, store, state_ended, url, engine, knowledge, ready, started })
+        Ok(Gateway { server, hub, store, state_ended, url, port, engine, knowledge, reloader, ready, started })
     }
 
     /// From ready to the end.
-    fn serve(self, signals: &Receiver<Signal>) -> Result<(), StartError> {
+    fn serve(mut self, signals: &Receiver<Signal>) -> Result<End, StartError> {
         self.take_up_inbox();
         self.ready.store(true, Ordering::Relaxed);
         log::info!("listening on {} (pid {}, {} ms)", self.url, std::process::id(), self.started.elapsed().as_millis());
         log::info!("ready");
         self.look_around();
         loop {
-            select! {
+            let due = self.reloader.next().map_or_else(never, at);
+            let outcome = select! {
                 recv(signals) -> signal => match signal {
-                    Ok(Signal::Stop(name)) => return self.stop(name, "gateway stopping", None),
-                    Ok(Signal::Restart(name)) => {
-                        // The supervisor starts it again; in the foreground its user does.
-                        return self.stop(name, "gateway restarting", Some(1500));
+                    Ok(Signal::Stop(name)) => return self.stop(Some(name), "gateway stopping", None).map(|()| End::Stopped),
+                    Ok(Signal::Restart(name)) if self.engine.shared.config.get().commands.restart => {
+                        log::info!("received {name}; restarting");
+                        Outcome::Restart
                     }
-                    Ok(_) => {}
-                    Err(_) => return self.stop("signals", "gateway stopping", None),
+                    Ok(Signal::Restart(name)) => {
+                        log::warn!("{name} restart ignored (not authorized; commands.restart=false).");
+                        Outcome::Nothing
+                    }
+                    Ok(Signal::HangUp) => {
+                        self.reloader.touched();
+                        Outcome::Nothing
+                    }
+                    Err(_) => return self.stop(Some("signals"), "gateway stopping", None).map(|()| End::Stopped),
                 },
+                recv(self.reloader.changed()) -> _ => {
+                    self.reloader.touched();
+                    Outcome::Nothing
+                }
+                recv(self.reloader.asked()) -> wish => match wish {
+                    Ok(answer) => self.reloader.asked_to(&answer),
+                    Err(_) => Outcome::Nothing,
+                },
+                recv(due) -> _ => self.reloader.due(),
                 recv(self.state_ended) -> _ => return Err(StartError::Broken("the state thread")),
+            };
+            match outcome {
+                Outcome::Nothing => {}
+                Outcome::Applied => self.look_around(),
+                Outcome::Restart => return self.stop(None, "gateway restarting", Some(1500)).map(|()| End::Restart),
             }
         }
     }
@@ -244,9 +356,16 @@ impl Gateway {
         }
     }
 
-    fn stop(self, signal: &str, reason: &'static str, restart_expected_ms: Option<u64>) -> Result<(), StartError> {
+    fn stop(
+        self,
+        signal: Option<&str>,
+        reason: &'static str,
+        restart_expected_ms: Option<u64>,
+    ) -> Result<(), StartError> {
         let begun = Instant::now();
-        log::info!("received {signal}; shutting down");
+        if let Some(signal) = signal {
+            log::info!("received {signal}; shutting down");
+        }
         self.server.stop_accepting();
         let stop = Stop { reason, restart_expected_ms, drain: DRAIN };
         if self.hub.post(Event::Stop(stop)).is_ok() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::event::Opened;
 use super::{Now, State, TICK};
+use crate::config::gateway::ReloadMode;
 use crate::wire::PROTOCOL;
 use crate::wire::connect::*;
 use crate::wire::error::RpcError;
@@ -69,7 +70,12 @@ impl State {
             ts: now.ms,
             duration_ms: 0,
             plugins: HealthPlugins::default(),
-            config_reload: ConfigReload { hot_reload_status: "disabled" },
+            config_reload: ConfigReload {
+                hot_reload_status: match config.gateway.reload.mode {
+                    ReloadMode::Off => "disabled",
+                    _ => "active",
+                },
+            },
             channels: BTreeMap::new(),
             channel_order: Vec::new(),
             channel_labels: BTreeMap::new(),

@@ -8,6 +8,7 @@
 //! is why there is no lock order to document.
 
 pub mod event;
+pub mod followers;
 pub mod handle;
 pub mod health;
 pub mod peers;
@@ -23,6 +24,7 @@ pub mod shared;
 pub mod tasks;
 pub mod ticket;
 pub mod timers;
+pub mod wakes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,20 +35,23 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 pub use event::{Ask, Call, ConnId, Event, Job, Now, Opened, PeerEvent, Stop};
 pub use handle::{Gone, Hub};
 pub use shared::{Boot, Catalogue, Shared, main_key};
-pub use tasks::{Pool, TaskContext};
+pub use tasks::{ConfigDesk, Pool, TaskContext};
 pub use ticket::Ticket;
 
+use followers::Followers;
 use health::Seen;
 use peers::{Peer, Peers};
 use presence::Presence;
 use pulse::Pulse;
 use runs::Runs;
 use timers::{Due, Timers};
+use wakes::Wakes;
 
 use crate::net::CloseReason;
 use crate::store::Store;
 use crate::sys::clock;
 use crate::wire::agent::AgentWaitResult;
+use crate::wire::config::ConfigChangedEvent;
 use crate::wire::error::RpcError;
 use crate::wire::event as kinds;
 use crate::wire::frame::StateVersion;
@@ -73,12 +78,16 @@ pub struct State {
     quiet: sessions::Quiet,
     pub seen: Seen,
     pub timers: Timers,
+    pub followers: Followers,
+    pub wakes: Wakes,
     pub pulse: Pulse,
     health_version: u64,
     /// What hello-ok and `health` answer between two looks.
     health: Option<Arc<HealthSnapshot>>,
     advertised: &'static [&'static str],
     clockwork: bool,
+    /// When the rules of who may come in were last changed.
+    auth_since: Option<Instant>,
     stopping: Option<Stopping>,
     done: bool,
 }
@@ -110,11 +119,14 @@ impl State {
             quiet: sessions::Quiet::default(),
             seen: parts.seen,
             timers: Timers::default(),
+            followers: Followers::default(),
+            wakes: Wakes::default(),
             pulse: Pulse::new(now.at),
             health_version: 1,
             health: None,
             advertised: parts.advertised,
             clockwork: false,
+            auth_since: None,
             stopping: None,
             done: false,
         }
@@ -192,6 +204,11 @@ impl State {
             opened.mail.close(service_restart());
             return;
         }
+        if self.auth_since.is_some_and(|since| opened.ticket.received < since) {
+            opened.ticket.answer(Err(RpcError::unavailable("gateway auth changed; connect again").retry_after(100)));
+            opened.mail.close(CloseReason::policy(4001, "gateway auth changed"));
+            return;
+        }
         self.presence.arrived(&opened.caller, now.ms);
         let hello = self.hello(&opened, now);
         opened.ticket.answer(hello);
@@ -201,6 +218,10 @@ impl State {
             conn,
             Peer { caller: opened.caller, mail: opened.mail, sessions: false, messages: Default::default() },
         );
+        // Text that waited because nobody read: from now on somebody does.
+        for run_id in self.runs.ids() {
+            self.flush_run(&run_id, now);
+        }
         if !self.clockwork {
             // No clients, no clockwork: an idle gateway is not woken.
             self.clockwork = true;
@@ -266,6 +287,21 @@ impl State {
             self.refresh_health(now);
         }
         self.health.clone().unwrap_or_else(|| Arc::new(self.look(now)))
+    }
+
+    /// The configuration was swapped: clients are told, and the next look at health sees the new one.
+    pub fn config_changed(&mut self, event: &ConfigChangedEvent) {
+        self.forget_health();
+        self.peers.broadcast(&kinds::CONFIG_CHANGED, event, None, |_| true);
+    }
+
+    /// Who may come in has changed: whoever came in under the old rules has to come again (T17). A connection that was
+    /// checked by the old rules and is still on its way here is caught when it arrives.
+    pub fn auth_changed(&mut self, now: Now) {
+        self.auth_since = Some(now.at);
+        for peer in self.peers.iter() {
+            peer.mail.close(CloseReason::policy(4001, "gateway auth changed"));
+        }
     }
 
     /// What health reports has changed: the next one who asks gets a new look.

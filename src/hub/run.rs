@@ -1,6 +1,7 @@
 //! What a run is to the state thread: an order that goes out to a thread, and the events that come back.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -17,12 +18,16 @@ use crate::wire::chat::QueueMode;
 pub type RunId = Arc<str>;
 
 /// One turn to be made: handed to the launcher, which gives it a thread.
+#[derive(Clone)]
 pub struct Order {
     pub run_id: RunId,
     pub session_key: Arc<str>,
     pub agent_id: Arc<str>,
     pub input: Input,
     pub abort: Abort,
+    pub link: Arc<Link>,
+    /// The HTTP handler that follows the run: text and the end go there directly.
+    pub sink: Option<Sender<Emission>>,
     /// The input lies in the inbox and must be taken out with the first write.
     pub queued: bool,
     /// Other runs whose inputs were put into this one; they leave the inbox with it.
@@ -75,6 +80,40 @@ pub struct Steered {
     pub parts: Vec<Part>,
 }
 
+/// What the thread of a run and the state thread share: text on its way to readers.
+///
+/// The run's thread pushes as text comes; the state thread takes all of it when it is time for a frame. One event says
+/// that there is some, however much: a thousand tokens a second do not become a thousand turns of the state thread.
+#[derive(Debug, Default)]
+pub struct Link {
+    text: Mutex<String>,
+    told: AtomicBool,
+    timed_out: AtomicBool,
+}
+
+impl Link {
+    /// Adds text. True: the state thread does not know yet that there is some.
+    pub fn push(&self, text: &str) -> bool {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+        !self.told.swap(true, Ordering::SeqCst)
+    }
+
+    /// Takes what has come since the last time; the next push tells again.
+    pub fn take(&self) -> String {
+        self.told.store(false, Ordering::SeqCst);
+        std::mem::take(&mut *self.text.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The time of the run is used up; said before its abort fires.
+    pub fn time_is_up(&self) {
+        self.timed_out.store(true, Ordering::SeqCst);
+    }
+
+    pub fn timed_out(&self) -> bool {
+        self.timed_out.load(Ordering::SeqCst)
+    }
+}
+
 /// Gives runs their threads. Called on the state thread: it must not block.
 pub trait Launch: Send {
     /// A failure to start a thread is reported as the run's end.
@@ -87,7 +126,8 @@ pub enum Starter {
     Chat(Ticket),
     /// `agent`: the same, then another when the run ends.
     Agent(Ticket),
-    /// An HTTP handler that follows the run. The channel is unbounded; [`super::runs::SINK_BYTES`] caps it.
+    /// An HTTP handler that follows the run. The channel is bounded: a client that reads slowly slows its run, and
+    /// nobody else.
     Http(Sender<Emission>),
     /// The gateway itself, after a restart.
     Inbox,
@@ -126,7 +166,8 @@ pub enum RunEvent {
         provider: Box<str>,
         model: Box<str>,
     },
-    Text(String),
+    /// There is text in the [`Link`].
+    Text,
     Thinking(String),
     Retrying(Box<Retrying>),
     Fallback(Box<Fallback>),
@@ -247,7 +288,7 @@ impl RunEvent {
             RunEvent::Phase(_) => "run phase",
             RunEvent::Started => "run started",
             RunEvent::Model { .. } => "run model",
-            RunEvent::Text(_) => "run text",
+            RunEvent::Text => "run text",
             RunEvent::Thinking(_) => "run thinking",
             RunEvent::Retrying(_) => "run retrying",
             RunEvent::Fallback(_) => "run fallback",

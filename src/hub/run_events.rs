@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::peers::{Peer, Peers};
 use super::run::{Accepted, Emission, Outcome, RunEvent, RunId, Starter, Status, Stored};
 use super::run_start::{agent_result, wait_result};
-use super::runs::{Run, SINK_BYTES};
+use super::runs::Run;
 use super::timers::Due;
 use super::{Now, State};
 use crate::wire::agent::{AgentData, AgentEvent, TerminalReply, ToolOutput};
@@ -22,8 +22,8 @@ use crate::wire::session::{FlatSession, SessionMessage};
 
 /// Between two frames with text of one run.
 const PACE: Duration = Duration::from_millis(75);
-/// Assistant text of one run at most; over it the run is stopped.
-const TEXT_BYTES: usize = 8 << 20;
+/// Thoughts of one run kept; over it they begin anew.
+const THINKING_BYTES: usize = 1 << 20;
 /// Output of a running tool in one frame.
 const TOOL_TEXT: usize = 16 << 10;
 
@@ -35,34 +35,21 @@ impl State {
         }
         let Some(run) = self.runs.get_mut(run_id) else { return };
         match event {
-            RunEvent::Text(text) => {
-                if let Some(sink) = run.sink() {
-                    let full = run.sink_bytes + text.len() > SINK_BYTES;
-                    // A handler that left aborts its run; until then nobody takes the text.
-                    if full || sink.send(Emission::Text(text.clone())).is_err() {
-                        run.abort.fire();
+            RunEvent::Text => {
+                // Without readers the text waits where it is: nothing is told again until somebody takes it.
+                if self.peers.any_reader() {
+                    if run.text.is_empty() {
+                        self.timing(run_id, "first-assistant-event", now);
                     }
-                    run.sink_bytes += text.len();
+                    self.pace(run_id, now);
                 }
-                let first = run.text.is_empty();
-                run.text.push_str(&text);
-                if run.text.len() > TEXT_BYTES {
-                    run.abort.fire();
-                }
-                if !self.peers.any_reader() {
-                    return;
-                }
-                if first {
-                    self.timing(run_id, "first-assistant-event", now);
-                }
-                self.pace(run_id, now);
             }
             RunEvent::Accepted(accepted) => self.run_accepted(run_id, *accepted, now),
             RunEvent::Stored(stored) => self.stored_message(run_id, &stored, now),
             RunEvent::Joined(ids) => self.end_joined(&ids, Status::Ok, now),
             RunEvent::Thinking(text) => {
                 run.thinking.push_str(&text);
-                if run.thinking.len() > TEXT_BYTES {
+                if run.thinking.len() > THINKING_BYTES {
                     run.thinking.clear();
                 }
                 tell(&self.peers, run_id, run, "thinking", now, everyone, |run| AgentData::Thinking {
@@ -215,6 +202,7 @@ impl State {
 
     fn stored_message(&mut self, run_id: &RunId, stored: &Stored, _now: Now) {
         let Some(run) = self.runs.get(run_id) else { return };
+        self.followers.tell(&run.session_key);
         if !stored.announce || !self.peers.any_reader() {
             return;
         }
@@ -279,6 +267,7 @@ impl State {
     pub(super) fn flush_run(&mut self, run_id: &RunId, now: Now) {
         let Some(run) = self.runs.get_mut(run_id) else { return };
         run.flush_armed = false;
+        run.collect();
         if run.closed || run.sent >= run.text.len() {
             return;
         }
@@ -307,6 +296,7 @@ impl State {
         if std::mem::replace(&mut run.closed, true) {
             return;
         }
+        run.collect();
         chat(
             &self.peers,
             run_id,
@@ -331,7 +321,7 @@ impl State {
 
     pub(super) fn run_out_of_time(&mut self, run_id: &RunId) {
         if let Some(run) = self.runs.get_mut(run_id) {
-            run.timed_out = true;
+            run.link.time_is_up();
             run.abort.fire();
         }
     }
@@ -348,10 +338,6 @@ impl State {
     pub(super) fn finished(&mut self, run_id: &RunId, mut outcome: Outcome, now: Now) {
         self.flush_run(run_id, now);
         let Some(run) = self.runs.get_mut(run_id) else { return };
-        if run.timed_out && outcome.status == Status::Aborted {
-            outcome.status = Status::TimedOut;
-            outcome.stop_reason = "timeout";
-        }
         if !run.accepted {
             // It failed before its input was safe: the sender must know that it has to send again.
             let why = outcome.failure.as_ref().map_or("the run was stopped before it began", |f| f.message.as_str());
@@ -366,9 +352,9 @@ impl State {
         self.timing(run_id, "dispatch-completed", now);
         let outcome = Arc::new(outcome);
         let Some((run, waited)) = self.runs.end(run_id, outcome.clone()) else { return };
-        if let Some(sink) = run.sink() {
-            // The handler may have left; its run is over anyway.
-            let _ = sink.send(Emission::Done(outcome.clone()));
+        if let (Some(sink), false) = (run.sink(), run.launched) {
+            // The thread of a run tells its end itself; this one never had a thread. The handler may have left.
+            let _ = sink.try_send(Emission::Done(outcome.clone()));
         }
         for ticket in run.finals {
             ticket.answer(agent_result(run_id, &outcome));
@@ -388,6 +374,12 @@ impl State {
 }
 
 impl Run {
+    /// Takes in what the run's thread has said since the last time.
+    pub fn collect(&mut self) {
+        let more = self.link.take();
+        self.text.push_str(&more);
+    }
+
     /// Text after a tool belongs to another paragraph.
     fn new_segment(&mut self) {
         if self.segment < self.text.len() {

@@ -17,11 +17,12 @@ use crate::wire::frame::Payload;
 
 impl State {
     /// Takes a run in and sees to it that its starter is answered.
-    pub fn begin_run(&mut self, new: NewRun, now: Now) {
+    pub fn begin_run(&mut self, mut new: NewRun, now: Now) {
         if self.is_stopping() {
             refuse(new.starter, RpcError::unavailable("gateway stopping; retry shortly").retry_after(1500));
             return;
         }
+        self.brief(&mut new);
         let (run_id, key, agent_id) = (new.run_id.clone(), new.session_key.clone(), new.agent_id.clone());
         if new.input.queue == Some(QueueMode::Interrupt) && self.runs.get(&run_id).is_none() {
             self.abort_runs(&key, None, now);
@@ -50,6 +51,42 @@ impl State {
         }
         if let Some(limit) = deadline {
             self.timers.at(now.at + limit, Due::RunDeadline(run_id));
+        }
+    }
+
+    /// A run of the gateway's own, e.g. for a webhook: taken in or refused at once, and nobody is answered later. A run
+    /// that is known already counts as taken in. It is not stored while it waits.
+    pub fn begin_own(&mut self, mut new: NewRun, now: Now) -> Result<(), RpcError> {
+        if self.is_stopping() {
+            return Err(RpcError::unavailable("gateway stopping; retry shortly").retry_after(1500));
+        }
+        self.brief(&mut new);
+        let (run_id, limit) = (new.run_id.clone(), new.timeout);
+        match self.runs.begin(new, false) {
+            Begun::Refused(_, error) => return Err(error),
+            Begun::InFlight(_) | Begun::Ended(..) => return Ok(()),
+            Begun::Made | Begun::Waits => {}
+        }
+        if let Some(limit) = limit {
+            self.timers.at(now.at + limit, Due::RunDeadline(run_id));
+        }
+        Ok(())
+    }
+
+    /// Tells a new turn what waited for it.
+    fn brief(&mut self, new: &mut NewRun) {
+        let known = self.runs.get(&new.run_id).is_some() || self.runs.outcome(&new.run_id).is_some();
+        let command = new.input.commands && new.input.text.trim_start().starts_with('/');
+        if known || command || new.input.stateless {
+            return;
+        }
+        let news = self.wakes.take(&new.session_key);
+        if !news.is_empty() {
+            let system = new.input.extra_system.get_or_insert_default();
+            if !system.is_empty() {
+                system.push_str("\n\n");
+            }
+            system.push_str(&format!("Events since the last turn:\n- {}", news.join("\n- ")));
         }
     }
 
@@ -172,7 +209,7 @@ fn refuse(starter: Starter, error: RpcError) {
         Starter::Chat(ticket) | Starter::Agent(ticket) => ticket.answer(Err(error)),
         Starter::Http(sink) => {
             // The handler may have left already.
-            let _ = sink.send(Emission::Refused(error));
+            let _ = sink.try_send(Emission::Refused(error));
         }
         Starter::Inbox => log::warn!("a stored message was not taken up: {error}"),
     }

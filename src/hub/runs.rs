@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::run::{Emission, Input, Launch, NewRun, Order, Outcome, RunId, Starter, Status, Steered};
+use super::run::{Emission, Input, Launch, Link, NewRun, Order, Outcome, RunId, Starter, Status, Steered};
 use super::ticket::Ticket;
 use crate::store::sessions::SessionRow;
 use crate::sys::abort::Abort;
@@ -28,8 +28,6 @@ const WAITING: usize = 64;
 /// Ended runs remembered for repeated idempotency keys, and the bytes of their texts.
 const ENDED: usize = 512;
 const ENDED_BYTES: usize = 1 << 20;
-/// Text queued for an HTTP handler that does not take it; over it the run is stopped.
-pub const SINK_BYTES: usize = 16 << 20;
 
 /// All runs of the gateway. Owned by the state thread.
 pub struct Runs {
@@ -70,7 +68,7 @@ pub struct Run {
     pub accepted: bool,
     /// Its end was announced (an abort is announced before the thread has noticed).
     pub closed: bool,
-    pub timed_out: bool,
+    pub link: Arc<Link>,
     pub launched: bool,
     pub started_ms: u64,
     /// Counts the frames about this run.
@@ -90,7 +88,6 @@ pub struct Run {
     pub starter: Option<Starter>,
     /// More callers that wait for the end.
     pub finals: Vec<Ticket>,
-    pub sink_bytes: usize,
     pub timeout: Option<Duration>,
     /// Runs whose inputs this one took along and that end with it at the latest.
     pub joined: Vec<RunId>,
@@ -182,6 +179,8 @@ impl Runs {
                 agent_id: run.agent_id.clone(),
                 input,
                 abort: run.abort.clone(),
+                link: run.link.clone(),
+                sink: run.sink().cloned(),
                 queued: run.stored_in_inbox,
                 absorbed: run.joined.clone(),
             });
@@ -362,7 +361,7 @@ impl Run {
             chat: !matches!(new.starter, Starter::Agent(_)),
             accepted: false,
             closed: false,
-            timed_out: false,
+            link: Arc::default(),
             launched: false,
             started_ms: 0,
             seq: 0,
@@ -377,7 +376,6 @@ impl Run {
             segments: 1,
             starter: Some(new.starter),
             finals: Vec::new(),
-            sink_bytes: 0,
             timeout: new.timeout,
             joined: Vec::new(),
             input: Some(new.input),

@@ -13,6 +13,8 @@ use super::event::Job;
 use super::ticket::Ticket;
 use crate::auth::Caller;
 use crate::store::Store;
+use crate::sys::Env;
+use crate::sys::paths::Paths;
 use crate::wire::error::RpcError;
 
 /// Threads at most: blocking work here is reading the database and files.
@@ -29,6 +31,17 @@ pub struct TaskContext {
     pub store: Store,
     /// Today's log file, if logs go to a file.
     pub log_file: Box<dyn Fn() -> Option<std::path::PathBuf> + Send + Sync>,
+    pub desk: ConfigDesk,
+}
+
+/// What changing the configuration takes.
+pub struct ConfigDesk {
+    pub shared: Arc<super::Shared>,
+    pub paths: Paths,
+    /// The process's own environment.
+    pub env: Env,
+    /// Makes the gateway look at the file now. Answers when what it says is in force, or why it is not.
+    pub reload: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
 /// A queue of jobs and the threads that work on it. Cloning shares both.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crossbeam_channel::Sender;
 use serde::Serialize;
 
 use crate::net::Mailbox;
@@ -19,32 +20,48 @@ pub type Pending = Arc<AtomicUsize>;
 /// One request of one connection.
 #[must_use = "a dropped ticket answers UNAVAILABLE"]
 pub struct Ticket {
-    mail: Mailbox,
-    id: String,
+    to: To,
     method: &'static str,
     pending: Pending,
     pub received: Instant,
     open: bool,
 }
 
+/// Where the answer goes.
+enum To {
+    /// The request of this id of a WebSocket.
+    Peer { mail: Mailbox, id: String },
+    /// A thread that waits.
+    Waiter(Sender<Result<Payload, RpcError>>),
+}
+
 impl Ticket {
+    /// For a caller without a connection of its own, who waits for the one answer.
+    pub fn waited_for(waiter: Sender<Result<Payload, RpcError>>, method: &'static str, received: Instant) -> Ticket {
+        let pending = Pending::default();
+        pending.fetch_add(1, Ordering::Relaxed);
+        Ticket { to: To::Waiter(waiter), method, pending, received, open: true }
+    }
+
     /// Counts itself in `pending` until it is answered.
     pub fn new(mail: Mailbox, id: String, method: &'static str, pending: Pending, received: Instant) -> Ticket {
         pending.fetch_add(1, Ordering::Relaxed);
-        Ticket { mail, id, method, pending, received, open: true }
+        Ticket { to: To::Peer { mail, id }, method, pending, received, open: true }
     }
 
     /// The first of two answers; the duty stays.
     pub fn ack(&self, payload: &impl Serialize) {
-        self.mail.text(frame::response(&self.id, &Payload::of(payload)));
+        if let To::Peer { mail, id } = &self.to {
+            mail.text(frame::response(id, &Payload::of(payload)));
+        }
     }
 
     pub fn answer(self, result: Result<Payload, RpcError>) {
-        self.send(&result);
+        self.send(result);
     }
 
     pub fn answer_with(self, result: Result<impl Serialize, RpcError>) {
-        self.send(&result.and_then(|value| Payload::of(&value)));
+        self.send(result.and_then(|value| Payload::of(&value)));
     }
 
     /// Gives up the duty: only for a request that the protocol closes without an answer.
@@ -54,32 +71,39 @@ impl Ticket {
 
     /// The connection that asked.
     pub fn conn(&self) -> u64 {
-        self.mail.id()
+        match &self.to {
+            To::Peer { mail, .. } => mail.id(),
+            To::Waiter(_) => 0,
+        }
     }
 
-    fn send(mut self, result: &Result<Payload, RpcError>) {
+    fn send(mut self, result: Result<Payload, RpcError>) {
         self.open = false;
         self.post(result);
     }
 
-    fn post(&self, result: &Result<Payload, RpcError>) {
+    fn post(&self, result: Result<Payload, RpcError>) {
         let ms = self.received.elapsed().as_millis();
-        match result {
-            Ok(_) => log::debug!(target: "ws", "⇄ res ✓ {} {ms}ms conn={}", self.method, self.mail.id()),
+        match &result {
+            Ok(_) => log::debug!(target: "ws", "⇄ res ✓ {} {ms}ms conn={}", self.method, self.conn()),
             Err(e) => log::info!(
                 target: "ws",
                 "⇄ res ✗ {} {ms}ms errorCode={} errorMessage={:?} conn={}",
-                self.method, e.code.as_str(), frame::cut(&e.message, 200), self.mail.id()
+                self.method, e.code.as_str(), frame::cut(&e.message, 200), self.conn()
             ),
         }
-        self.mail.text(frame::response(&self.id, result));
+        match &self.to {
+            To::Peer { mail, id } => mail.text(frame::response(id, &result)),
+            // Who waited may have left.
+            To::Waiter(waiter) => drop(waiter.try_send(result)),
+        }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.open {
-            self.post(&Err(
+            self.post(Err(
                 RpcError::unavailable(format!("{} was dropped before it was answered", self.method)).retryable()
             ));
         }

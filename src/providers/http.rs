@@ -540,7 +540,7 @@ const BUFFER: usize = 16 << 10;
 const READ_SIZE: usize = 8 << 10;
 
 /// Kept-alive connections per upstream: more runs than this at once are rare on one host, and each costs 32 KiB.
-const IDLE_CAP: usize = 4;
+const IDLE_CAP: usize = 16;
 
 /// Most servers close idle connections after 60 s or more; those that close after 5 s are noticed when we look.
 const IDLE_AGE: Duration = Duration::from_secs(50);

@@ -1,11 +1,27 @@
-//! The one way from an error to an HTTP answer: OpenAI's shape, the documented types and statuses.
+//! The one way from an error to an HTTP answer: the documented shapes, types and statuses.
 
+use serde::Serialize;
+use serde_json::value::RawValue;
 use tiny_http::Response;
 
 use super::field;
 use crate::net::{Fault, Reply};
+use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
 use crate::wire::openai::{ErrorBody, ErrorObject};
+use crate::wire::scope::Scope;
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// OpenAI's `{"error":{"message","type"}}`.
+    OpenAi,
+    Plain,
+    /// `{"ok":false,"error":{"type","message"}}`.
+    Gateway,
+    /// `{"ok":false,"error":"..."}`.
+    Hook,
+}
 
 /// Why a request got no other answer.
 #[derive(Debug)]
@@ -13,15 +29,23 @@ pub struct HttpError {
     status: u16,
     message: String,
     kind: &'static str,
-    /// Plain text instead of JSON.
-    plain: bool,
+    shape: Shape,
+    details: Option<Box<RawValue>>,
     headers: Vec<(&'static str, String)>,
     last: bool,
 }
 
 impl HttpError {
     fn new(status: u16, kind: &'static str, message: impl Into<String>) -> HttpError {
-        HttpError { status, message: message.into(), kind, plain: false, headers: Vec::new(), last: false }
+        HttpError {
+            status,
+            message: message.into(),
+            kind,
+            shape: Shape::OpenAi,
+            details: None,
+            headers: Vec::new(),
+            last: false,
+        }
     }
 
     pub fn invalid(message: impl Into<String>) -> HttpError {
@@ -46,14 +70,59 @@ impl HttpError {
     }
 
     pub fn not_found() -> HttpError {
-        HttpError { plain: true, ..HttpError::new(404, "not_found", "Not Found") }
+        HttpError { shape: Shape::Plain, ..HttpError::new(404, "not_found", "Not Found") }
     }
 
     /// `allow`: the methods there are.
     pub fn method(allow: String) -> HttpError {
-        let mut error = HttpError { plain: true, ..HttpError::new(405, "method", "Method Not Allowed") };
+        let mut error = HttpError { shape: Shape::Plain, ..HttpError::new(405, "method", "Method Not Allowed") };
         error.headers.push(("Allow", allow));
         error
+    }
+
+    /// The same error the way the gateway's own endpoints write it.
+    pub fn gateway(self) -> HttpError {
+        HttpError { shape: Shape::Gateway, ..self }
+    }
+
+    /// An error of one of the gateway's own endpoints.
+    pub fn own(status: u16, kind: &'static str, message: impl Into<String>) -> HttpError {
+        HttpError::new(status, kind, message).gateway()
+    }
+
+    /// An answer to a webhook.
+    pub fn hook(status: u16, message: impl Into<String>) -> HttpError {
+        HttpError { shape: Shape::Hook, ..HttpError::new(status, "hook", message) }
+    }
+
+    /// A sentence as plain text.
+    pub fn plain(status: u16, message: &str) -> HttpError {
+        HttpError { shape: Shape::Plain, ..HttpError::new(status, "plain", message) }
+    }
+
+    /// When to come again.
+    pub fn retry_after(mut self, seconds: u64) -> HttpError {
+        self.headers.push(("Retry-After", seconds.to_string()));
+        self
+    }
+
+    /// Nothing more is read from this client.
+    pub fn and_close(self) -> HttpError {
+        HttpError { last: true, ..self }
+    }
+
+    pub fn missing_scope(scope: Scope) -> HttpError {
+        let error = RpcError::missing_scope(scope.name());
+        HttpError { details: error.details, ..HttpError::own(403, "forbidden", error.message) }
+    }
+
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The type and the sentence.
+    pub fn parts(&self) -> (&'static str, &str) {
+        (self.kind, &self.message)
     }
 
     pub fn internal() -> HttpError {
@@ -86,14 +155,24 @@ impl HttpError {
     /// The JSON of the answer; also what an event stream carries when it fails in the middle.
     pub fn body(&self) -> String {
         let message = cut(&self.message, 4096);
-        let body = ErrorBody { error: ErrorObject { message, kind: self.kind, param: None, code: None } };
-        serde_json::to_string(&body).expect("strings are always JSON")
+        let kind = self.kind;
+        let text = match self.shape {
+            Shape::OpenAi | Shape::Plain => {
+                serde_json::to_string(&ErrorBody { error: ErrorObject { message, kind, param: None, code: None } })
+            }
+            Shape::Gateway => serde_json::to_string(&OwnError {
+                ok: false,
+                error: OwnErrorObject { kind, message, details: self.details.as_deref() },
+            }),
+            Shape::Hook => serde_json::to_string(&HookError { ok: false, error: message }),
+        };
+        text.expect("strings are always JSON")
     }
 
     pub fn reply(&self) -> Reply {
-        let (text, mime) = match self.plain {
-            true => (self.message.clone(), "text/plain; charset=utf-8"),
-            false => (self.body(), "application/json; charset=utf-8"),
+        let (text, mime) = match self.shape {
+            Shape::Plain => (self.message.clone(), "text/plain; charset=utf-8"),
+            _ => (self.body(), "application/json; charset=utf-8"),
         };
         let mut response = Response::from_data(text.into_bytes())
             .with_status_code(self.status)
@@ -103,4 +182,25 @@ impl HttpError {
         }
         if self.last { Reply::last(response) } else { Reply::full(response) }
     }
+}
+
+#[derive(Serialize)]
+struct OwnError<'a> {
+    ok: bool,
+    error: OwnErrorObject<'a>,
+}
+
+#[derive(Serialize)]
+struct OwnErrorObject<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct HookError<'a> {
+    ok: bool,
+    error: &'a str,
 }

@@ -4,13 +4,24 @@
 //! authenticated by its row's class, bounded by its row's body limit, and handled on the connection's own thread.
 //! Handlers reach the state by asking; they never hold it.
 
+mod admin_rpc;
+mod asking;
 mod chat_completions;
 mod chat_request;
+mod documents;
+mod embeddings;
 mod error;
+mod following;
+mod hooks;
 mod models;
 mod page;
 mod probes;
+mod responses;
+mod responses_request;
+mod session_pages;
 pub mod table;
+mod tools_invoke;
+mod untrusted;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,15 +29,24 @@ use std::time::Instant;
 use tiny_http::{Header, Method, Response};
 
 pub use error::HttpError;
+pub use hooks::Hooks;
+pub use hooks::policy::problem as hooks_problem;
 
+use crate::agent::Engine;
 use crate::auth::{self, Caller, PeerFacts};
 use crate::config::Config;
 use crate::net::{App, Exchange, Opening, Reply, Verdict};
+use crate::rpc::admin::Admin;
 use crate::rpc::{Conversation, Desk};
+use crate::wire::scope::{Scope, Scopes};
 
 /// The program behind the port.
 pub struct Site {
     pub desk: Desk,
+    /// Providers, tools and the store, for what is answered without a run.
+    pub engine: Arc<Engine>,
+    pub admin: Admin,
+    pub hooks: Hooks,
     /// Set when everything is up; until then readiness says no.
     pub ready: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -36,8 +56,10 @@ pub struct Site {
 pub enum Auth {
     /// Everybody.
     Open,
-    /// The shared secret as a bearer token.
+    /// The shared secret as a bearer token; what more is needed the handler knows.
     Operator,
+    /// The same, and this scope.
+    Needs(Scope),
 }
 
 /// One request on its way to its handler.
@@ -92,10 +114,14 @@ impl Site {
         let mut visit = Visit { site: self, config, caller: None, peer, rest, limit: route.limit };
         match route.auth {
             Auth::Operator => visit.caller = Some(self.operator(&policy, &visit.peer, exchange)?),
+            Auth::Needs(scope) => {
+                visit.caller = Some(self.operator(&policy, &visit.peer, exchange)?);
+                visit.needs(scope)?;
+            }
             Auth::Open
                 if exchange.header("authorization").is_some() && policy.bearer(exchange.header("authorization")) =>
             {
-                visit.caller = Some(Caller::http(visit.peer.local));
+                visit.caller = Some(caller(&policy, &visit.peer, exchange));
             }
             Auth::Open => {}
         }
@@ -116,7 +142,7 @@ impl Site {
             if let Some(ip) = peer.ip {
                 attempts.succeeded(ip);
             }
-            return Ok(Caller::http(peer.local));
+            return Ok(caller(policy, peer, exchange));
         }
         if let (Some(ip), Some(_)) = (peer.ip, shown)
             && !exempt
@@ -128,7 +154,26 @@ impl Site {
     }
 }
 
+/// Who showed the secret. Where there is none, a caller may say that it wants less than everything.
+fn caller(policy: &auth::Policy, peer: &PeerFacts, exchange: &Exchange<'_>) -> Caller {
+    let mut caller = Caller::http(peer.local);
+    if policy.mode == auth::Mode::None
+        && let Some(declared) = exchange.header("x-openclaw-scopes")
+    {
+        caller.scopes = Scopes::parse(declared.split(',').map(str::trim));
+    }
+    caller
+}
+
 impl Visit<'_> {
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.scopes.allows(scope))
+    }
+
+    pub fn needs(&self, scope: Scope) -> Result<(), HttpError> {
+        if self.allows(scope) { Ok(()) } else { Err(HttpError::missing_scope(scope)) }
+    }
+
     /// The body, within the route's limit.
     pub fn body(&self, exchange: &mut Exchange<'_>) -> Result<Vec<u8>, HttpError> {
         exchange.read_body(self.limit).map_err(|fault| HttpError::of_fault(&fault))

@@ -2,14 +2,18 @@
 
 use tiny_http::Method;
 
-use super::{Auth, HttpError, Visit, chat_completions, models, page, probes};
+use super::{
+    Auth, HttpError, Visit, admin_rpc, chat_completions, embeddings, hooks, models, page, probes, responses,
+    session_pages, tools_invoke,
+};
 use crate::config::Config;
 use crate::net::{Exchange, Reply};
+use crate::wire::scope::Scope;
 
 /// One row.
 pub struct Route {
     pub method: Method,
-    /// A path; `{rest..}` at its end matches what is left, slashes included.
+    /// A path; `{hooks}` at its beginning is the configured one of webhooks; `{rest..}` at its end matches what is left, slashes included, `{key}` one segment within.
     pub pattern: &'static str,
     pub auth: Auth,
     pub enabled: fn(&Config) -> bool,
@@ -26,7 +30,7 @@ macro_rules! routes {
         pub static ROUTES: &[Route] = &[ $( Route {
             method: routes!(@method $method),
             pattern: $pattern,
-            auth: Auth::$auth,
+            auth: routes!(@auth $auth),
             enabled: $enabled,
             limit: $limit,
             handler: $handler,
@@ -34,6 +38,9 @@ macro_rules! routes {
     };
     (@method GET) => { Method::Get };
     (@method POST) => { Method::Post };
+    (@auth Open) => { Auth::Open };
+    (@auth Operator) => { Auth::Operator };
+    (@auth $scope:ident) => { Auth::Needs(Scope::$scope) };
 }
 
 routes! {
@@ -43,9 +50,16 @@ routes! {
     GET  "/readyz"              Open,     always, 0, probes::ready;
     GET  "/startup"             Open,     always, 0, probes::started;
     GET  "/startupz"            Open,     always, 0, probes::started;
-    GET  "/v1/models"           Operator, |c| c.gateway.http.endpoints.chat_completions.enabled, 0, models::list;
-    GET  "/v1/models/{rest..}"  Operator, |c| c.gateway.http.endpoints.chat_completions.enabled, 0, models::get;
-    POST "/v1/chat/completions" Operator, |c| c.gateway.http.endpoints.chat_completions.enabled, 20 << 20, chat_completions::create;
+    GET  "/v1/models"           Read,     openai, 0, models::list;
+    GET  "/v1/models/{rest..}"  Read,     openai, 0, models::get;
+    POST "/v1/chat/completions" Write,    |c| c.gateway.http.endpoints.chat_completions.enabled, 20 << 20, chat_completions::create;
+    POST "/v1/embeddings"       Write,    openai, 5 << 20, embeddings::create;
+    POST "/v1/responses"        Write,    |c| c.gateway.http.endpoints.responses.enabled, 20 << 20, responses::create;
+    POST "/tools/invoke"        Operator, always, 2 << 20, tools_invoke::create;
+    GET  "/sessions/{key}/history" SessionsRead, always, 0, session_pages::history;
+    POST "/sessions/{key}/kill" Operator, always, 64 << 10, session_pages::kill;
+    POST "/api/v1/admin/rpc"    Operator, admin_rpc::enabled, 1 << 20, admin_rpc::create;
+    POST "{hooks}/{rest..}"     Open,     hooks, 256 << 10, hooks::receive;
     GET  "/"                    Open,     always, 0, page::welcome;
 }
 
@@ -53,12 +67,23 @@ fn always(_: &Config) -> bool {
     true
 }
 
+fn hooks(config: &Config) -> bool {
+    hooks::policy::base(config).is_some()
+}
+
+/// Either of the two surfaces that share models and embeddings.
+fn openai(config: &Config) -> bool {
+    let endpoints = &config.gateway.http.endpoints;
+    endpoints.chat_completions.enabled || endpoints.responses.enabled
+}
+
 /// The row for a request, and what its hole matched. A row that is switched off is not there.
 pub fn find(method: &Method, path: &str, config: &Config) -> Result<(&'static Route, String), HttpError> {
     let mut allow: Vec<&'static str> = Vec::new();
     for route in ROUTES {
-        let Some(rest) = matched(route.pattern, path) else { continue };
-        if !(route.enabled)(config) {
+        let Some(rest) = matched(route.pattern, path, config) else { continue };
+        // The page is no endpoint: other methods find nothing there.
+        if !(route.enabled)(config) || (route.pattern == "/" && !matches!(method, Method::Get | Method::Head)) {
             continue;
         }
         if route.method == *method || (*method == Method::Head && route.method == Method::Get) {
@@ -78,11 +103,25 @@ pub fn find(method: &Method, path: &str, config: &Config) -> Result<(&'static Ro
     }
 }
 
-fn matched(pattern: &str, path: &str) -> Option<String> {
+fn matched(pattern: &str, path: &str, config: &Config) -> Option<String> {
+    if let Some(pattern) = pattern.strip_prefix("{hooks}") {
+        return matched(pattern, path.strip_prefix(hooks::policy::base(config)?.as_str())?, config);
+    }
+    if let Some((before, after)) = pattern.split_once("{key}") {
+        let key = path.strip_prefix(before)?.strip_suffix(after)?;
+        return decoded(key).filter(|_| !key.is_empty() && !key.contains('/'));
+    }
     match pattern.strip_suffix("{rest..}") {
         Some(prefix) => decoded(path.strip_prefix(prefix)?),
         None => (pattern == path).then(String::new),
     }
+}
+
+/// The pairs of a query, decoded; what cannot be decoded is left out.
+pub fn query(query: &str) -> Vec<(String, String)> {
+    let plain = |text: &str| decoded(&text.replace('+', " "));
+    let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.filter_map(|(name, value)| Some((plain(name)?, plain(value)?))).collect()
 }
 
 /// Percent-decodes; what is no UTF-8 or holds a NUL matches nothing.
@@ -110,7 +149,7 @@ mod tests {
     fn rows_are_unique_and_their_methods_agree() {
         for (at, row) in ROUTES.iter().enumerate() {
             assert!(ROUTES[..at].iter().all(|other| other.pattern != row.pattern || other.method != row.method));
-            assert!(row.pattern.starts_with('/'));
+            assert!(row.pattern.starts_with('/') || row.pattern.starts_with("{hooks}/"));
             assert!(row.method == Method::Post || row.limit == 0, "{}", row.pattern);
         }
     }
@@ -129,6 +168,15 @@ mod tests {
         assert_eq!(status(Method::Get, "/health/"), "HttpError { status: 404");
         assert_eq!(status(Method::Post, "/healthz"), "HttpError { status: 405");
         assert_eq!(status(Method::Get, "/v1/models/%zz"), "HttpError { status: 404");
+        assert_eq!(
+            status(Method::Get, "/sessions/agent%3Amain%3Ax%2Fy/history"),
+            "/sessions/{key}/history agent:main:x/y"
+        );
+        assert_eq!(status(Method::Get, "/sessions//history"), "HttpError { status: 404");
+        assert_eq!(status(Method::Get, "/sessions/a/b/history"), "HttpError { status: 404");
+        assert_eq!(status(Method::Get, "/sessions/a/kill"), "HttpError { status: 405");
+        assert_eq!(status(Method::Post, "/api/v1/admin/rpc"), "HttpError { status: 404");
+        assert_eq!(status(Method::Post, "/"), "HttpError { status: 404");
         assert_eq!(status(Method::Get, "/v1/models/%00"), "HttpError { status: 404");
     }
 }

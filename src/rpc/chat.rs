@@ -228,7 +228,8 @@ pub fn page(context: &TaskContext, wanted: Page) -> Result<ChatHistoryResult, Rp
         let key = target(&config, &key, agent.as_deref())?.0;
         let runs = state.runs.of_session(&key);
         let in_flight = runs.first().and_then(|id| {
-            let run = state.runs.get(id).filter(|run| run.launched && !run.closed)?;
+            let run = state.runs.get_mut(id).filter(|run| run.launched && !run.closed)?;
+            run.collect();
             Some(InFlightRun { run_id: id.to_string(), text: run.text.clone() })
         });
         Ok((state.shared.clone(), key, runs.iter().map(|id| id.to_string()).collect::<Vec<_>>(), in_flight))

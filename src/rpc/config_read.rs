@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::auth::Caller;
 use crate::config::redact;
 use crate::hub::TaskContext;
-use crate::wire::config::{ConfigGetParams, ConfigGetResult, ConfigWarning};
+use crate::wire::config_read::{ConfigGetParams, ConfigGetResult, ConfigWarning};
 use crate::wire::error::RpcError;
 
 pub fn get(context: &TaskContext, _: &Arc<Caller>, _: ConfigGetParams) -> Result<ConfigGetResult, RpcError> {

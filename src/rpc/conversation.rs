@@ -294,7 +294,7 @@ fn refuse(ticket: Ticket, error: Option<RpcError>, code: u16, text: String) -> N
     Next::Close(CloseReason::policy(code, text))
 }
 
-fn too_many(method: &str, wait: Duration) -> RpcError {
+pub(super) fn too_many(method: &str, wait: Duration) -> RpcError {
     #[derive(Serialize)]
     struct Details<'a> {
         method: &'a str,

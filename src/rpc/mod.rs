@@ -4,17 +4,20 @@
 //! runs on and the scope it needs. What the reference has and this gateway lacks is listed with a reason in [`absent`].
 
 pub mod absent;
+pub mod admin;
 mod agent;
 mod agents;
 mod channels;
 mod chat;
 mod chat_inject;
 mod chat_read;
+mod config;
 mod config_read;
 mod conversation;
 mod health;
 mod logs;
 mod models;
+mod secrets;
 mod session_change;
 mod session_read;
 mod sessions;
@@ -22,7 +25,7 @@ pub mod table;
 mod usage;
 mod writes;
 
-pub use chat::run_limit;
+pub use chat::{message as stored_message, run_limit, target};
 pub use conversation::{Conversation, Desk};
 pub use table::{METHODS, Method, advertised, find};
 

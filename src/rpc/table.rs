@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{
-    agent, agents, channels, chat, chat_inject, chat_read, config_read, health, logs, models, session_change,
-    session_read, sessions, usage,
+    agent, agents, channels, chat, chat_inject, chat_read, config, config_read, health, logs, models, secrets,
+    session_change, session_read, sessions, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -117,8 +117,18 @@ methods! {
     "chat.startup": Read, "<=2026.7", task chat_read::startup;
     /// The slash commands of a conversation.
     "commands.list": Read, "<=2026.7", state chat_read::commands;
+    /// Replaces the configuration file and waits until it is in force.
+    "config.apply": Admin, "<=2026.7", task config::apply, write;
     /// The configuration without its secrets.
     "config.get": Read, "<=2026.7", task config_read::get;
+    /// Merges an object into the configuration file and waits until it is in force.
+    "config.patch": Admin, "<=2026.7", task config::patch, write;
+    /// What the configuration file may say, as a JSON Schema.
+    "config.schema": Read, "<=2026.7", task config::schema;
+    /// What one key of the configuration file may say, and what is below it.
+    "config.schema.lookup": Read, "<=2026.7", task config::lookup;
+    /// Replaces the configuration file; the answer comes when it is on disk.
+    "config.set": Admin, "<=2026.7", task config::set, write;
     /// Whether the gateway is well.
     "health": Any, "<=2026.7", state health::health;
     /// The end of the log file, or what came after a cursor.
@@ -127,6 +137,8 @@ methods! {
     "models.authStatus": Read, "<=2026.7", state agents::auth_status;
     /// The models that can be chosen.
     "models.list": Read, "<=2026.7", state models::list;
+    /// Reads the secrets again from where they are kept.
+    "secrets.reload": Admin, "<=2026.7", task secrets::reload;
     /// Stops what is made in a session.
     "sessions.abort": Write, "<=2026.7", state session_change::abort;
     /// Makes a session, and its first turn if a message comes along.

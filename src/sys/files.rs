@@ -5,27 +5,75 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::random;
 
 /// Replaces `path` with `bytes`: temporary file beside it, sync, rename, sync of the directory. Mode 0600.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let temp = dir.join(format!(".{}.{}.tmp", name.to_string_lossy(), random::hex::<6>()));
-    let written = write_new(&temp, bytes).and_then(|()| fs::rename(&temp, path));
-    if written.is_err() {
-        // The write has failed already; a leftover would only be litter.
-        let _ = fs::remove_file(&temp);
-    }
-    written.and_then(|()| sync_dir(dir))
+    stage(path, bytes)?.publish()
 }
+
+/// A file that is written and not in its place yet; dropped, it is gone.
+#[must_use = "a staged file that is dropped is removed"]
+pub struct Staged {
+    temp: PathBuf,
+    path: PathBuf,
+}
+
+/// Writes `bytes` beside `path` and makes them durable there. The owner of a file that is replaced stays its owner.
+pub fn stage(path: &Path, bytes: &[u8]) -> io::Result<Staged> {
+    let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let temp = dir_of(path).join(format!(".{}.{}.tmp", name.to_string_lossy(), random::hex::<6>()));
+    let staged = Staged { temp, path: path.to_owned() };
+    write_new(&staged.temp, bytes)?;
+    keep_owner(path, &staged.temp);
+    Ok(staged)
+}
+
+impl Staged {
+    /// Puts the file in its place, in one step.
+    pub fn publish(self) -> io::Result<()> {
+        fs::rename(&self.temp, &self.path)?;
+        sync_dir(dir_of(&self.path))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Published, it is not there any more; otherwise a leftover would only be litter.
+        let _ = fs::remove_file(&self.temp);
+    }
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// An administrator who edits a user's file must not take it away from them.
+#[cfg(unix)]
+fn keep_owner(old: &Path, new: &Path) {
+    use std::os::unix::fs::{MetadataExt, chown};
+
+    let (Ok(old), Ok(made)) = (fs::metadata(old), fs::metadata(new)) else { return };
+    if (old.uid(), old.gid()) != (made.uid(), made.gid()) {
+        // Without the right to do so the file stays ours, which is what it would have been anyway.
+        let _ = chown(new, Some(old.uid()), Some(old.gid()));
+    }
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_old: &Path, _new: &Path) {}
 
 /// Makes a directory and its parents; the last one is 0700 afterwards, even when it was there before.
 pub fn private_dir(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     restrict(path, 0o700)
+}
+
+/// Makes a directory and its parents where it is missing (0700); one that exists keeps its mode.
+pub fn private_dir_if_missing(path: &Path) -> io::Result<()> {
+    if path.is_dir() { Ok(()) } else { private_dir(path) }
 }
 
 /// Reads a whole file; `InvalidData` when it is longer than `cap` bytes.

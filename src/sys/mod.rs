@@ -18,5 +18,6 @@ pub mod scratch;
 pub mod secret;
 pub mod signals;
 pub mod swap;
+pub mod watch;
 
 pub use env::Env;

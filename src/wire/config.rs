@@ -1,39 +1,92 @@
-//! `config.get`.
+//! `config.*` and `secrets.reload`: the configuration over the protocol.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// Another configuration is in force.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConfigChangedEvent {
+    pub path: String,
+    pub hash: String,
+    /// Milliseconds since the epoch.
+    pub ts: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfigSetParams {
+    /// The whole file, as JSON5.
+    pub raw: String,
+    pub base_hash: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfigApplyParams {
+    /// The whole file, as JSON5.
+    pub raw: String,
+    pub base_hash: Option<String>,
+    pub session_key: Option<String>,
+    pub note: Option<String>,
+    pub restart_delay_ms: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfigPatchParams {
+    /// An object to merge in, as JSON5; null removes a key.
+    pub raw: String,
+    pub base_hash: Option<String>,
+    pub session_key: Option<String>,
+    pub note: Option<String>,
+    pub restart_delay_ms: Option<u64>,
+    /// Lists that may lose entries.
+    #[serde(default)]
+    pub replace_paths: Vec<String>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ConfigGetParams {}
+pub struct ConfigSchemaParams {}
 
-/// The configuration without its secrets.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigSchemaLookupParams {
+    pub path: String,
+}
+
+/// Answer of `config.set`, `config.patch` and `config.apply`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ConfigGetResult {
+pub struct ConfigWriteResult {
+    pub ok: bool,
     pub path: String,
-    pub included_paths: Vec<String>,
-    pub exists: bool,
-    /// The file's text; None when it cannot be shown safely.
-    pub raw: Option<String>,
-    /// The file with includes and substitutions.
-    pub parsed: Value,
-    pub source_config: Value,
-    pub resolved: Value,
-    pub valid: bool,
-    pub runtime_config: Value,
-    pub config: Value,
-    /// What a writer must name to show that it has seen this version.
+    /// What the next write has to be based on.
     pub hash: String,
-    pub issues: [&'static str; 0],
-    pub warnings: Vec<ConfigWarning>,
-    pub legacy_issues: [&'static str; 0],
-    pub config_revision_hash: String,
-    pub applied_config_hash: String,
+    /// Secrets are hidden.
+    pub config: Value,
+    /// Keys that mean something else now; absent in the answer of `config.set`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_paths: Option<Vec<String>>,
 }
 
 #[derive(Debug, Serialize)]
-pub struct ConfigWarning {
-    pub path: String,
-    pub message: String,
+#[serde(rename_all = "camelCase")]
+pub struct ConfigSchemaResult {
+    pub schema: Value,
+    pub ui_hints: Value,
+    pub version: &'static str,
+    pub generated_at: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretsReloadParams {}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretsReloadResult {
+    pub ok: bool,
+    /// Secrets that are named and could not be had.
+    pub warning_count: usize,
 }

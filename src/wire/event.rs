@@ -68,6 +68,8 @@ events! {
     SESSION_MESSAGE = "session.message": Scope(Read), essential, listed;
     /// A session row changed.
     SESSIONS_CHANGED = "sessions.changed": Scope(Read), droppable, listed;
+    /// Another configuration is in force.
+    CONFIG_CHANGED = "config.changed": Scope(Read), droppable, unlisted;
     /// Who is connected.
     PRESENCE = "presence": Scope(Read), droppable, listed;
     /// The gateway is alive.

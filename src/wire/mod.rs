@@ -11,19 +11,24 @@ pub mod channels;
 pub mod chat;
 pub mod command;
 pub mod config;
+pub mod config_read;
 pub mod connect;
 pub mod decode;
+pub mod embeddings;
 pub mod error;
 pub mod event;
 pub mod frame;
 pub mod health;
+pub mod hooks;
 pub mod logs;
 pub mod models;
 pub mod openai;
 pub mod presence;
+pub mod responses;
 pub mod scope;
 pub mod session;
 pub mod session_change;
+pub mod tools;
 pub mod usage;
 
 /// The version of the protocol this gateway speaks.

@@ -2,7 +2,8 @@
 //!
 //! Requests are open objects, as OpenAI's are: unknown fields are left alone, known ones are checked.
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 #[derive(Debug, Serialize)]
@@ -35,10 +36,10 @@ pub struct ChatRequest {
     pub stream_options: Option<StreamOptions>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
-    pub max_tokens: Option<i64>,
-    pub max_completion_tokens: Option<i64>,
+    pub max_tokens: Option<f64>,
+    pub max_completion_tokens: Option<f64>,
     pub stop: Option<Stop>,
-    pub seed: Option<i64>,
+    pub seed: Option<f64>,
     pub frequency_penalty: Option<f64>,
     pub presence_penalty: Option<f64>,
     pub reasoning_effort: Option<String>,
@@ -59,6 +60,7 @@ pub struct StreamOptions {
 pub enum Stop {
     One(String),
     Many(Vec<String>),
+    Other(IgnoredAny),
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,6 +84,8 @@ pub struct ContentPart {
     #[serde(rename = "type")]
     pub kind: String,
     pub text: Option<String>,
+    /// What an assistant said instead of an answer.
+    pub refusal: Option<String>,
     pub image_url: Option<ImageUrl>,
 }
 
@@ -101,39 +105,56 @@ impl ImageUrl {
 }
 
 /// Both shapes in use: `{type,function:{name,..}}` and the flat `{type,name,..}`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub struct RequestTool {
-    #[serde(rename = "type")]
     pub kind: Option<String>,
     pub function: Option<FunctionSpec>,
-    #[serde(flatten)]
-    pub flat: FlatFunction,
+    pub flat: FunctionSpec,
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub struct FlatFunction {
+pub struct FunctionSpec {
     pub name: Option<String>,
     pub description: Option<String>,
-    pub parameters: Option<serde_json::Value>,
+    pub parameters: Option<Box<RawValue>>,
 }
 
-#[derive(Debug, Deserialize)]
-pub struct FunctionSpec {
-    pub name: String,
-    pub description: Option<String>,
-    pub parameters: Option<serde_json::Value>,
+impl<'de> Deserialize<'de> for RequestTool {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<RequestTool, D::Error> {
+        // Not `flatten`: it would take raw JSON apart.
+        #[derive(Deserialize)]
+        struct Written {
+            #[serde(rename = "type")]
+            kind: Option<String>,
+            function: Option<FunctionSpec>,
+            name: Option<String>,
+            description: Option<String>,
+            parameters: Option<Box<RawValue>>,
+        }
+        let Written { kind, function, name, description, parameters } = Written::deserialize(from)?;
+        Ok(RequestTool { kind, function, flat: FunctionSpec { name, description, parameters } })
+    }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum RequestToolChoice {
     Word(String),
-    Named { function: Option<NamedFunction>, name: Option<String> },
+    Named(NamedChoice),
+    Other(IgnoredAny),
+}
+
+#[derive(Debug, Deserialize)]
+pub struct NamedChoice {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub function: Option<NamedFunction>,
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 pub struct NamedFunction {
-    pub name: String,
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

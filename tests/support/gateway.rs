@@ -343,10 +343,17 @@ impl Log {
 
 /// Runs the command line once, in the home of a gateway or in one of its own, and waits for its end.
 pub fn run(home: &Path, args: &[&str], env: &[(&str, &str)]) -> std::process::Output {
+    let mut command = command(home, args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).envs(env.iter().copied());
+    command.output().expect("run the command line")
+}
+
+/// The command line, ready to be started; it says nothing to the terminal.
+pub fn command(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(binary());
     clean(&mut command, home);
-    command.args(args).envs(env.iter().copied()).stdin(Stdio::null());
-    command.output().expect("run the command line")
+    command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 /// The program under test: `OPENCLAW_BIN`, or the one cargo built for this test run.

@@ -226,6 +226,13 @@ impl Shared {
                 send_json(&mut stream, 200, &list, "")?;
                 continue;
             }
+            if path.ends_with("/embeddings") {
+                let list = embeddings(&body);
+                self.seen().asked.push(Asked { path, headers, body, at: Instant::now(), left: None });
+                self.changed.notify_all();
+                send_json(&mut stream, 200, &list, "")?;
+                continue;
+            }
             let dialect = if path.contains("/messages") { Dialect::Anthropic } else { Dialect::OpenAi };
             let streamed = body["stream"] == true;
             let asked = Asked { path, headers, body, at: Instant::now(), left: None };
@@ -443,6 +450,17 @@ fn whole(dialect: Dialect, text: &str) -> Value {
             "usage": { "input_tokens": USAGE.0, "output_tokens": USAGE.1 },
         }),
     }
+}
+
+/// A vector per input: its length and its place; the last one first, for the order is in `index`.
+fn embeddings(body: &Value) -> Value {
+    let inputs = body["input"].as_array().cloned().unwrap_or_default();
+    let rows = inputs.iter().enumerate().rev().map(|(index, text)| {
+        let length = text.as_str().map_or(0, str::len);
+        json!({ "object": "embedding", "index": index, "embedding": [length as f64, index as f64] })
+    });
+    json!({ "object": "list", "model": "stub-embedder", "data": rows.collect::<Vec<_>>(),
+            "usage": { "prompt_tokens": USAGE.0, "total_tokens": USAGE.0 } })
 }
 
 fn send_json(stream: &mut TcpStream, status: u16, body: &Value, more: &str) -> std::io::Result<()> {

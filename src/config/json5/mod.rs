@@ -1,7 +1,8 @@
 //! Reads JSON5 and remembers where everything stood.
 //!
 //! The whole of JSON5: comments, trailing commas, bare and single-quoted keys, hexadecimal and signed numbers, `.5`, `5.`,
-//! `Infinity`, line continuations. A number keeps being an integer when it is one. Writing is not offered here.
+//! `Infinity`, line continuations. A number keeps being an integer when it is one. Writing is the work of
+//! [`edit`](super::edit).
 //!
 //! Invariants: every key and value knows its line and column (1-based, columns in characters); nesting and size are
 //! bounded before memory is; of two equal keys the later one counts, and the earlier one is reported in
@@ -55,6 +56,8 @@ pub enum Kind {
 pub struct Entry {
     pub key: String,
     pub at: Place,
+    /// Byte of the text the key begins at.
+    pub start: usize,
     pub value: Node,
 }
 
@@ -167,7 +170,7 @@ impl Reader<'_> {
         let mut positions = std::collections::HashMap::new();
         loop {
             self.skip_space()?;
-            let at = self.at;
+            let (at, start) = (self.at, self.offset());
             let key = match self.peek() {
                 Some('}') => break,
                 Some('"' | '\'') => self.string()?,
@@ -182,7 +185,7 @@ impl Reader<'_> {
             self.next();
             self.skip_space()?;
             let value = self.value(depth + 1)?;
-            let entry = Entry { key, at, value };
+            let entry = Entry { key, at, start, value };
             match positions.get(&entry.key) {
                 Some(&position) => {
                     let old: &mut Entry = &mut entries[position];

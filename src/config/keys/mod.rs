@@ -200,4 +200,6 @@ fn segments(path: &'static str) -> impl Iterator<Item = &'static str> {
 }
 
 #[cfg(test)]
+mod manual;
+#[cfg(test)]
 mod tests;

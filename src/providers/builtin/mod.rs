@@ -23,7 +23,7 @@ use super::{
 };
 use crate::sys::abort::Abort;
 
-pub use embed::{DIMENSIONS, vector};
+pub use embed::{DIMENSIONS, DIMENSIONS_CAP, vector};
 pub use facts::{Fact, FactSheet, Facts, NoFacts, Topic};
 pub use intent::{Intent, understand};
 

@@ -1,0 +1,100 @@
+//! Files inside a request, as text for a model.
+//!
+//! Text kinds only; nothing is fetched and nothing is kept. A file that is no text is refused, not guessed at.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::untrusted;
+use crate::config::gateway::UrlInput;
+use crate::wire::frame::cut;
+
+/// Bytes of one file and characters of its text, unless the configuration says otherwise.
+const FILE_BYTES: u64 = 5 << 20;
+const FILE_CHARS: usize = 60_000;
+/// What is read as text.
+const MIMES: [&str; 5] = ["text/plain", "text/markdown", "text/html", "text/csv", "application/json"];
+
+/// A file as a block for the prompt. The error is a sentence.
+pub fn block(name: &str, mime: &str, data: &str, rules: &UrlInput) -> Result<String, String> {
+    let essence = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let wanted = rules.allowed_mimes.is_empty() || rules.allowed_mimes.iter().any(|m| m.eq_ignore_ascii_case(&essence));
+    if !MIMES.contains(&essence.as_str()) || !wanted {
+        return Err(format!("Files of type {} are not supported.", cut(&essence, 64)));
+    }
+    let limit = rules.max_bytes.unwrap_or(FILE_BYTES);
+    let data = data.trim();
+    // The size is judged before anything is decoded.
+    if data.len() as u64 / 4 * 3 > limit {
+        return Err(format!("The file is larger than {limit} bytes."));
+    }
+    let bytes = STANDARD.decode(data).map_err(|_| "The file is not valid base64.".to_string())?;
+    let text = decoded(&bytes).ok_or_else(|| "The file is not text.".to_string())?;
+    let chars = rules.max_chars.unwrap_or(FILE_CHARS);
+    let end = text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
+    Ok(untrusted::file(name, &text[..end]))
+}
+
+/// UTF-8, UTF-16 with its mark, or else Windows-1252, which every byte is. `None` for what is no text at all.
+fn decoded(bytes: &[u8]) -> Option<String> {
+    let wide = |bytes: &[u8], read: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect();
+        String::from_utf16(&units).ok()
+    };
+    match bytes {
+        [0xFF, 0xFE, rest @ ..] => return wide(rest, u16::from_le_bytes),
+        [0xFE, 0xFF, rest @ ..] => return wide(rest, u16::from_be_bytes),
+        _ => {}
+    }
+    if bytes.contains(&0) {
+        return None;
+    }
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Some(text.to_string()),
+        Err(_) => Some(bytes.iter().map(|byte| windows_1252(*byte)).collect()),
+    }
+}
+
+fn windows_1252(byte: u8) -> char {
+    match byte {
+        0x80..=0x9F => HIGH[usize::from(byte - 0x80)],
+        byte => char::from(byte),
+    }
+}
+
+/// 0x80 to 0x9F; the five that are undefined stay what they are.
+const HIGH: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
+    '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_read_in_the_encodings_people_have() {
+        assert_eq!(decoded("grün".as_bytes()).as_deref(), Some("grün"));
+        assert_eq!(decoded(b"\xEF\xBB\xBFa").as_deref(), Some("a"));
+        assert_eq!(decoded(b"\xFF\xFEa\0\xFC\0").as_deref(), Some("aü"));
+        assert_eq!(decoded(b"\xFE\xFF\0a").as_deref(), Some("a"));
+        assert_eq!(decoded(b"gr\xFCn \x80").as_deref(), Some("grün €"));
+        assert_eq!(decoded(b"\x89PNG\0"), None);
+    }
+
+    #[test]
+    fn a_file_is_judged_by_type_and_size_and_cut_to_its_limit() {
+        let rules = UrlInput { max_bytes: Some(64), max_chars: Some(3), ..UrlInput::default() };
+        let data = STANDARD.encode("äöüß");
+        let text = block("a.txt", "text/plain; charset=utf-8", &data, &rules).expect("a text");
+        assert!(text.contains("äöü\n") && !text.contains('ß'), "{text}");
+        let refused = |mime: &str, data: &str| block("a", mime, data, &rules).expect_err("refused");
+        assert_eq!(refused("application/pdf", &data), "Files of type application/pdf are not supported.");
+        assert_eq!(refused("text/plain", "!"), "The file is not valid base64.");
+        assert_eq!(refused("text/plain", &STANDARD.encode([0; 9])), "The file is not text.");
+        assert_eq!(refused("text/plain", &STANDARD.encode([65; 99])), "The file is larger than 64 bytes.");
+        let rules = UrlInput { allowed_mimes: vec!["text/csv".into()], ..rules };
+        assert!(block("a", "text/plain", &data, &rules).is_err());
+    }
+}

@@ -1,0 +1,222 @@
+//! A running gateway and its file: what is applied live, what restarts it, what is refused.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::gateway::{self, Gateway, TOKEN};
+use crate::support::{Ws, wait, ws};
+
+const ADMIN: &[&str] = &["operator.admin", "operator.read", "operator.write"];
+
+/// Changes the file as an editor that writes in place does.
+fn edit(gateway: &Gateway, change: impl FnOnce(&mut Value)) {
+    let path = gateway.config_path();
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).expect("read")).expect("JSON");
+    change(&mut config);
+    std::fs::write(path, format!("{config:#}\n")).expect("written");
+}
+
+/// Changes it as an editor that puts a new file in place does.
+fn replace(path: &Path, text: &str) {
+    let temp = path.with_extension("tmp~");
+    std::fs::write(&temp, text).expect("written");
+    std::fs::rename(&temp, path).expect("renamed");
+}
+
+#[test]
+fn a_hot_change_is_in_force_at_once_and_nobody_is_dropped() {
+    let gateway = Gateway::start(json!({}));
+    let mut client = gateway.operator();
+    let begun = Instant::now();
+    edit(&gateway, |config| {
+        config["models"] = json!({"providers": {"mine": {
+        "baseUrl": "http://127.0.0.1:9/v1", "apiKey": "k", "models": [{"id": "fresh-model", "name": "Fresh"}]}}})
+    });
+    let event = client.event("config.changed");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?} on a busy machine; 300 ms is the aim");
+    assert!(event["payload"]["hash"].as_str().is_some_and(|hash| hash.starts_with("sha256:v1:")), "{event}");
+    gateway.says("[reload] config change detected; evaluating reload (models.providers.mine");
+    gateway.says("config hot reload applied (");
+    let models = client.ok("models.list", json!({})).to_string();
+    assert!(models.contains("fresh-model"), "{models}");
+    assert_eq!(client.ok("health", json!({"probe": true}))["configReload"]["hotReloadStatus"], "active");
+}
+
+#[test]
+fn a_file_put_in_place_of_the_old_one_is_noticed_again_and_again() {
+    let gateway = Gateway::start(json!({}));
+    let mut client = gateway.operator();
+    let text = std::fs::read_to_string(gateway.config_path()).expect("read");
+    for level in ["debug", "warn", "info"] {
+        let with = format!("\"logging\": {{ \"level\": {level:?} }},\n  \"gateway\"");
+        replace(&gateway.config_path(), &text.replacen("\"gateway\"", &with, 1));
+        client.event("config.changed");
+    }
+    client.ok("health", json!({}));
+}
+
+#[test]
+fn an_invalid_file_changes_nothing_and_is_told_with_its_key() {
+    let gateway = Gateway::start(json!({}));
+    let mut client = gateway.operator();
+    edit(&gateway, |config| config["gateway"]["prot"] = json!(1));
+    gateway.says("config reload skipped (invalid config): openclaw.json:");
+    gateway.says("gateway: Unrecognized key: \"prot\"");
+    client.ok("health", json!({}));
+    edit(&gateway, |config| {
+        config["gateway"].as_object_mut().expect("a section").remove("prot");
+        config["logging"] = json!({"level": "debug"});
+    });
+    gateway.says("config hot reload applied (logging.level)");
+}
+
+#[test]
+fn stamps_and_rewritten_bytes_cause_no_action() {
+    let gateway = Gateway::start(json!({}));
+    let mut client = gateway.operator();
+    let text = std::fs::read_to_string(gateway.config_path()).expect("read");
+    replace(&gateway.config_path(), &text);
+    edit(&gateway, |config| config["meta"] = json!({"lastTouchedAt": "now"}));
+    edit(&gateway, |config| config["logging"] = json!({"level": "debug"}));
+    gateway.says("config hot reload applied (logging.level)");
+    let log = gateway.log();
+    assert!(log.matches("evaluating reload").count() == 1, "{log}");
+    client.ok("health", json!({}));
+}
+
+#[test]
+fn a_new_token_counts_for_open_connections_within_a_second() {
+    const NEW: &str = "another-token-0123456789abcdef-0123456789";
+    let gateway = Gateway::start(json!({}));
+    let mut client = gateway.operator();
+    let begun = Instant::now();
+    edit(&gateway, |config| config["gateway"]["auth"]["token"] = json!(NEW));
+    assert_eq!(client.closed(), (4001, "gateway auth changed".to_owned()));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}; a second is the aim", begun.elapsed());
+    let old = ws::backend(ADMIN);
+    assert!(Ws::open(gateway.addr()).try_hello(old.clone()).is_err(), "the old token {TOKEN} is worth nothing now");
+    let mut new = old;
+    new["auth"]["token"] = json!(NEW);
+    Ws::open(gateway.addr()).hello(new);
+    let log = gateway.log();
+    assert!(!log.contains(NEW) && !log.contains(TOKEN), "no token in the log");
+}
+
+#[test]
+fn a_restart_class_change_restarts_once_in_the_same_process() {
+    let mut gateway = Gateway::start(json!({}));
+    let (pid, mut client) = (gateway.pid(), gateway.operator());
+    edit(&gateway, |config| config["gateway"]["controlUi"] = json!({"enabled": false}));
+    gateway.says("config change requires gateway restart (gateway.controlUi.enabled)");
+    assert_eq!(client.closed(), (1012, "service restart".to_owned()));
+    wait::until("it listens again", || (gateway.log().matches("listening on").count() == 2).then_some(()));
+    assert!(gateway.is_running() && gateway.pid() == pid);
+    gateway.operator().ok("health", json!({}));
+    edit(&gateway, |config| config["gateway"]["controlUi"] = json!({"enabled": true}));
+    gateway.says("(cool-down)");
+    gateway.operator().ok("health", json!({}));
+    assert!(gateway.stop().success());
+}
+
+#[test]
+fn sigusr2_restarts_in_the_same_process_unless_it_is_forbidden() {
+    let mut gateway = Gateway::start(json!({}));
+    let mut client = gateway.operator();
+    gateway.signal(Signal::USR2);
+    assert_eq!(client.closed(), (1012, "service restart".to_owned()));
+    wait::until("it listens again", || (gateway.log().matches("listening on").count() == 2).then_some(()));
+    assert!(gateway.is_running());
+    let mut client = gateway.operator();
+    edit(&gateway, |config| config["commands"] = json!({"restart": false}));
+    client.event("config.changed");
+    gateway.signal(Signal::USR2);
+    gateway.says("SIGUSR2 restart ignored (not authorized; commands.restart=false).");
+    client.ok("health", json!({}));
+}
+
+#[test]
+fn off_leaves_everything_and_hot_leaves_what_needs_a_restart() {
+    let gateway = Gateway::start(json!({"gateway": {"reload": {"mode": "off"}}}));
+    let mut client = gateway.operator();
+    assert_eq!(client.ok("health", json!({"probe": true}))["configReload"]["hotReloadStatus"], "disabled");
+    edit(&gateway, |config| config["logging"] = json!({"level": "debug"}));
+    gateway.says("config reload is off");
+    edit(&gateway, |config| {
+        config["gateway"]["reload"]["mode"] = json!("hot");
+        config["gateway"]["controlUi"] = json!({"enabled": false});
+    });
+    gateway.says("config reload requires gateway restart; hot mode ignoring (gateway.controlUi.enabled)");
+    client.ok("health", json!({}));
+}
+
+#[test]
+fn the_protocol_writes_only_what_is_based_on_the_current_content() {
+    let gateway = Gateway::start(json!({}));
+    let mut client = gateway.operator();
+    let raw = r#"{"logging": {"level": "debug"}}"#;
+    let message = |error: Value| error["message"].as_str().unwrap_or_default().to_owned();
+    let missing = message(client.err("config.patch", json!({"raw": raw})));
+    assert_eq!(missing, "config base hash required for logging.level; re-run config.get and retry with baseHash");
+    let stale = message(client.err("config.patch", json!({"raw": raw, "baseHash": "x"})));
+    assert_eq!(stale, "config changed since last load; re-run config.get and retry");
+    let before = std::fs::read_to_string(gateway.config_path()).expect("read");
+    let hash = client.err("config.patch", json!({"raw": "{", "baseHash": "x"}));
+    assert!(message(hash).starts_with("SyntaxError: JSON5: "), "a text that is not JSON5");
+
+    let event = |gateway: &Gateway| {
+        edit(gateway, |config| config["logging"] = json!({"level": "warn"}));
+    };
+    event(&gateway);
+    let hash = client.event("config.changed")["payload"]["hash"].as_str().expect("a hash").to_owned();
+    let done = client.ok("config.patch", json!({"raw": raw, "baseHash": hash}));
+    assert_eq!((&done["ok"], &done["changedPaths"]), (&json!(true), &json!(["logging.level"])));
+    assert!(!done.to_string().contains(TOKEN), "secrets are hidden: {done}");
+    let unknown = client.err("config.patch", json!({"raw": r#"{"nonexistent": 1}"#, "baseHash": done["hash"]}));
+    assert_eq!(message(unknown.clone()), "invalid config: <root>: Unrecognized key: \"nonexistent\"", "{unknown}");
+
+    // What a client was shown goes back with its stand-ins, and the secret stays.
+    let shown = done["config"].to_string();
+    let set = client.ok("config.set", json!({"raw": shown, "baseHash": done["hash"]}));
+    assert_eq!(set["ok"], true);
+    let after = std::fs::read_to_string(gateway.config_path()).expect("read");
+    assert!(after.contains(TOKEN) && before.contains(TOKEN) && !after.contains("REDACTED"));
+    assert_eq!(client.ok("config.schema.lookup", json!({"path": "gateway.port"}))["reloadKind"], "restart");
+    assert_eq!(client.ok("secrets.reload", json!({})), json!({"ok": true, "warningCount": 0}));
+    let mut reader = Ws::open(gateway.addr());
+    reader.hello(ws::backend(&["operator.read"]));
+    assert_eq!(reader.err("config.set", json!({"raw": "{}"}))["message"], "missing scope: operator.admin");
+}
+
+#[test]
+fn a_writer_that_is_killed_leaves_the_old_file_or_the_new_one() {
+    let gateway = Gateway::start(json!({"gateway": {"reload": {"mode": "off"}}}));
+    let (home, path) = (gateway.home().to_owned(), gateway.config_path());
+    for round in 0..30_u32 {
+        let before = std::fs::read_to_string(&path).expect("read");
+        let level = if round % 2 == 0 { "debug" } else { "warn" };
+        let mut writer = gateway::command(&home, &["config", "set", "logging.level", level]).spawn().expect("started");
+        // The delay walks over the whole life of the command.
+        std::thread::park_timeout(Duration::from_micros(u64::from(round) * 700));
+        let _ = writer.kill();
+        let _ = writer.wait();
+        let now = std::fs::read_to_string(&path).expect("the file is always there");
+        let tree: Value = serde_json::from_str(&now).unwrap_or_else(|error| panic!("round {round}: {error}\n{now}"));
+        assert!(now == before || tree["logging"]["level"] == level, "round {round}: neither old nor new\n{now}");
+    }
+    let done = gateway::run(&home, &["config", "set", "logging.level", "info"], &[]);
+    assert!(done.status.success(), "the killed ones hold nothing: {done:?}");
+}
+
+#[test]
+fn setup_makes_a_gateway_that_starts() {
+    let home = crate::support::scratch::Scratch::new();
+    let setup = gateway::run(home.path(), &["setup", "--json"], &[]);
+    assert!(setup.status.success(), "{setup:?}");
+    let gateway = Gateway::unconfigured().home(home).start();
+    assert_eq!(gateway.get("/healthz").status, 200);
+    assert!(!gateway.log().contains("warning: no gateway token"), "{}", gateway.log());
+}
