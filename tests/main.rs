@@ -17,6 +17,8 @@ mod http_own;
 mod liars;
 mod models;
 mod protocol;
+mod queue;
 mod service;
+mod sessions;
 mod tidy;
 mod tools;

@@ -7,75 +7,28 @@ use super::turn::Turning;
 use crate::hub::run::{Outcome, RunEvent, Status};
 use crate::store::sessions;
 use crate::sys::{clock, host};
+use crate::wire::command::{COMMANDS, CommandSpec, QUEUE_MODES, THINKING};
 
 /// A command and what follows it.
 pub struct Command {
-    row: &'static Row,
+    spec: &'static CommandSpec,
+    run: Handler,
     argument: String,
 }
 
-struct Row {
-    name: &'static str,
-    /// Another word for the same.
-    alias: &'static str,
-    usage: &'static str,
-    doc: &'static str,
-    admin: bool,
-    run: fn(&Turning<'_>, &str) -> String,
-}
+type Handler = fn(&Turning<'_>, &str) -> String;
 
-/// All commands, in the order `/help` shows them. `/stop` is handled before a run begins.
-static COMMANDS: &[Row] = &[
-    Row { name: "help", alias: "commands", usage: "/help", doc: "List the commands.", admin: false, run: help },
-    Row {
-        name: "status",
-        alias: "",
-        usage: "/status",
-        doc: "Show the gateway and this session.",
-        admin: false,
-        run: |t, _| status_text(t),
-    },
-    Row {
-        name: "model",
-        alias: "models",
-        usage: "/model [provider/model|default]",
-        doc: "Show the models, or choose one for this session.",
-        admin: false,
-        run: model,
-    },
-    Row {
-        name: "think",
-        alias: "thinking",
-        usage: "/think [off|minimal|low|medium|high]",
-        doc: "Show or set how much the model thinks in this session.",
-        admin: false,
-        run: think,
-    },
-    Row { name: "tools", alias: "", usage: "/tools", doc: "List the tools of this agent.", admin: false, run: tools },
-    Row {
-        name: "whoami",
-        alias: "id",
-        usage: "/whoami",
-        doc: "Show the session and the agent.",
-        admin: false,
-        run: whoami,
-    },
-    Row {
-        name: "new",
-        alias: "reset",
-        usage: "/new",
-        doc: "Start this session over; the old transcript is kept.",
-        admin: true,
-        run: reset,
-    },
-    Row {
-        name: "stop",
-        alias: "abort",
-        usage: "/stop",
-        doc: "Stop what is running in this session.",
-        admin: false,
-        run: |_, _| "Nothing is running in this session.".into(),
-    },
+/// What each command of [`COMMANDS`] does. `/stop` is handled before a run begins.
+static HANDLERS: &[(&str, Handler)] = &[
+    ("help", help),
+    ("status", |turning, _| status_text(turning)),
+    ("model", model),
+    ("think", think),
+    ("queue", queue),
+    ("tools", tools),
+    ("whoami", whoami),
+    ("new", reset),
+    ("stop", |_, _| "Nothing is running in this session.".into()),
 ];
 
 /// Reads a command; text that only looks like one (`/etc/hosts is odd`) is none.
@@ -83,8 +36,9 @@ pub fn parse(text: &str) -> Option<Command> {
     let text = text.trim();
     let (word, argument) = text.strip_prefix('/')?.split_once(char::is_whitespace).unwrap_or((&text[1..], ""));
     let word = word.to_ascii_lowercase();
-    let row = COMMANDS.iter().find(|row| row.name == word || (!row.alias.is_empty() && row.alias == word))?;
-    Some(Command { row, argument: argument.trim().to_string() })
+    let spec = COMMANDS.iter().find(|spec| spec.name == word || (!spec.alias.is_empty() && spec.alias == word))?;
+    let (_, run) = HANDLERS.iter().find(|(name, _)| *name == spec.name)?;
+    Some(Command { spec, run: *run, argument: argument.trim().to_string() })
 }
 
 /// Answers a command as a run of its own.
@@ -94,9 +48,9 @@ pub fn run(mut turning: Turning<'_>, command: Command) -> Outcome {
         return Outcome::failed(error.to_string(), "storage", 503);
     }
     turning.report(RunEvent::Started);
-    let answer = match command.row.admin && !turning.order().input.admin {
-        true => format!("/{} needs the scope operator.admin.", command.row.name),
-        false => (command.row.run)(&turning, &command.argument),
+    let answer = match command.spec.admin && !turning.order().input.admin {
+        true => format!("/{} needs the scope operator.admin.", command.spec.name),
+        false => (command.run)(&turning, &command.argument),
     };
     turning.say(&answer);
     turning.end(Status::Ok, "stop", None, Vec::new(), COMMAND)
@@ -175,19 +129,18 @@ fn model(turning: &Turning<'_>, argument: &str) -> String {
 }
 
 fn think(turning: &Turning<'_>, argument: &str) -> String {
-    const LEVELS: [&str; 5] = ["off", "minimal", "low", "medium", "high"];
     let key = turning.order().session_key.clone();
     if argument.is_empty() {
         let row = turning.engine().store.read("read the session", |conn| sessions::get(conn, &key));
         let level = row.ok().flatten().and_then(|row| row.thinking_level).unwrap_or_else(|| "off".into());
-        return format!("Thinking: {level}. Levels: {}.", LEVELS.join(", "));
+        return format!("Thinking: {level}. Levels: {}.", THINKING.join(", "));
     }
     let level = argument.to_ascii_lowercase();
-    if !LEVELS.contains(&level.as_str()) {
+    if !THINKING.contains(&level.as_str()) {
         return format!(
             "There is no level \"{}\". Levels: {}.",
             crate::wire::frame::cut(&level, 32),
-            LEVELS.join(", ")
+            THINKING.join(", ")
         );
     }
     let shown = level.clone();
@@ -197,6 +150,31 @@ fn think(turning: &Turning<'_>, argument: &str) -> String {
         Ok(_) => format!("Thinking: {shown}."),
         Err(error) => error.to_string(),
     }
+}
+
+fn queue(turning: &Turning<'_>, argument: &str) -> String {
+    let key = turning.order().session_key.clone();
+    let argument = argument.to_ascii_lowercase();
+    if argument.is_empty() {
+        let row = turning.engine().store.read("read the session", |conn| sessions::get(conn, &key));
+        let mode = row.ok().flatten().and_then(|row| row.facts().queue_mode).unwrap_or_else(|| "steer".into());
+        return format!("Queue: {mode}. Modes: {}.", QUEUE_MODES.join(", "));
+    }
+    let mode = if argument == "reset" { "default" } else { &argument };
+    if !QUEUE_MODES.contains(&mode) {
+        let shown = crate::wire::frame::cut(mode, 32);
+        return format!("There is no mode \"{shown}\". Modes: {}.", QUEUE_MODES.join(", "));
+    }
+    let chosen = (mode != "default").then(|| mode.to_string());
+    let shown = chosen.clone().unwrap_or_else(|| "steer".into());
+    let saved = turning.engine().store.write("choose a queue mode", move |conn| {
+        sessions::patch(conn, &key, |row| {
+            let mut facts = row.facts();
+            facts.queue_mode = chosen;
+            row.set_facts(&facts);
+        })
+    });
+    saved.map_or_else(|error| error.to_string(), |_| format!("Queue: {shown}."))
 }
 
 fn tools(turning: &Turning<'_>, _: &str) -> String {
@@ -234,7 +212,7 @@ mod tests {
     fn a_command_is_a_known_word_at_the_start() {
         for (text, name) in [("/status", "status"), (" /STATUS now", "status"), ("/models", "model"), ("/reset", "new")]
         {
-            assert_eq!(parse(text).map(|c| c.row.name), Some(name), "{text}");
+            assert_eq!(parse(text).map(|c| c.spec.name), Some(name), "{text}");
         }
         assert_eq!(parse("/model  openai/gpt ").map(|c| c.argument), Some("openai/gpt".into()));
         for text in ["/etc/hosts is odd", "status", "/", "", "/nope", "a /status"] {
@@ -243,12 +221,9 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique() {
-        let mut words: Vec<_> =
-            COMMANDS.iter().flat_map(|row| [row.name, row.alias]).filter(|w| !w.is_empty()).collect();
-        let count = words.len();
-        words.sort_unstable();
-        words.dedup();
-        assert_eq!(words.len(), count);
+    fn every_command_does_something() {
+        let named: Vec<_> = COMMANDS.iter().map(|spec| spec.name).collect();
+        let handled: Vec<_> = HANDLERS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(named, handled);
     }
 }

@@ -9,8 +9,10 @@
 
 mod commands;
 mod direct;
+mod expiry;
 mod messages;
 mod records;
+mod steering;
 mod tooling;
 pub mod tools;
 mod turn;

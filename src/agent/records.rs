@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use super::Engine;
+use super::expiry::Expiry;
 use crate::hub::event::Event;
 use crate::hub::run::{Accepted, Outcome, RunEvent, RunId, Status, Stored};
 use crate::providers::Usage;
@@ -16,6 +15,7 @@ use crate::store::sessions::{self, SessionRow};
 use crate::store::transcript::{self, Appended, NewEntry};
 use crate::store::usage::{self, Spent};
 use crate::store::{StoreError, inbox, runs};
+use crate::wire::chat::Known;
 
 /// Longest preview of a message in a list of sessions, in bytes.
 const PREVIEW: usize = 160;
@@ -40,6 +40,10 @@ pub struct Opening {
     pub now_ms: i64,
     /// The input lies in the inbox.
     pub queued: bool,
+    /// When the session was to start over.
+    pub expiry: Expiry,
+    /// Inputs of other runs that are part of this one.
+    pub absorbed: Vec<RunId>,
 }
 
 /// What the first write found and made.
@@ -58,8 +62,18 @@ impl Opening {
     fn write(&self, conn: &rusqlite::Connection) -> Result<Opened, StoreError> {
         let (mut row, created) =
             sessions::ensure(conn, &self.session_key, &self.agent_id, self.now_ms, Some(self.created_via))?;
+        if !created
+            && self.expiry.ended(&row)
+            && transcript::find_by_idempotency(conn, &row.session_id, &format!("{}:user", self.run_id))?.is_none()
+            && let Some(fresh) = sessions::reset(conn, &self.session_key, &sessions::fresh_session_id(), self.now_ms)?
+        {
+            row = fresh;
+        }
         if self.queued {
             inbox::remove(conn, &self.run_id)?;
+        }
+        for run_id in &self.absorbed {
+            inbox::remove(conn, run_id)?;
         }
         let appended = append_all(conn, &row.session_id, &self.run_id, &self.lines)?;
         if appended.first().is_some_and(|a| a.duplicate)
@@ -195,7 +209,7 @@ impl Engine {
     pub(super) fn open(&self, opening: Opening) -> Result<Opened, StoreError> {
         let (run_id, lines) = (opening.run_id.clone(), opening.lines.clone());
         let opened = self.store.write("store a message", move |conn| opening.write(conn))?;
-        self.report(&run_id, accepted(&opened, lines));
+        self.report(&run_id, accepted(&run_id, &opened, lines));
         Ok(opened)
     }
 
@@ -207,7 +221,10 @@ impl Engine {
             move |conn| opening.write(conn),
             move |result| match result {
                 // The state thread is gone only when the gateway stops.
-                Ok(opened) => drop(hub.post(Event::Run(run_id, accepted(&opened, lines)))),
+                Ok(opened) => {
+                    let told = accepted(&run_id, &opened, lines);
+                    let _ = hub.post(Event::Run(run_id, told));
+                }
                 Err(error) => log::error!("{error}"),
             },
         );
@@ -222,7 +239,7 @@ impl Engine {
             move |conn| append_all(conn, &session_id, &writer, &lines),
             move |result| match result {
                 Ok(appended) => {
-                    for stored in stored(&appended, told) {
+                    for stored in stored(&run_id, &appended, told) {
                         // As above.
                         let _ = hub.post(Event::Run(run_id.clone(), RunEvent::Stored(Box::new(stored))));
                     }
@@ -230,6 +247,26 @@ impl Engine {
                 Err(error) => log::error!("{error}"),
             },
         );
+    }
+
+    /// Writes messages that steer a run behind what it has written so far, and takes them out of the inbox. Waits for the
+    /// disk: the model must not see what a crash could forget.
+    pub(super) fn join(&self, session_id: &str, run_id: &RunId, lines: Vec<(RunId, Line)>) -> Result<(), StoreError> {
+        let (session_id, written) = (session_id.to_string(), lines.clone());
+        let appended = self.store.write("store messages for a run", move |conn| {
+            let mut all = Vec::new();
+            for (from, line) in &written {
+                inbox::remove(conn, from)?;
+                all.extend(append_all(conn, &session_id, from, std::slice::from_ref(line))?);
+            }
+            Ok(all)
+        })?;
+        let (ids, lines): (Vec<RunId>, Vec<Line>) = lines.into_iter().unzip();
+        for stored in stored(run_id, &appended, lines) {
+            self.report(run_id, RunEvent::Stored(Box::new(stored)));
+        }
+        self.report(run_id, RunEvent::Joined(ids));
+        Ok(())
     }
 
     /// The same for a run whose session was not looked up: the first write made it, in the same queue.
@@ -253,30 +290,39 @@ impl Engine {
     pub(super) fn close(&self, closing: Closing, outcome: &Outcome) -> Result<SessionRow, StoreError> {
         let (run_id, lines, ended) = (closing.run_id.clone(), closing.lines.clone(), outcome.clone());
         let (row, appended) = self.store.write("store the end of a run", move |conn| closing.write(conn, &ended))?;
-        for stored in stored(&appended, lines) {
+        for stored in stored(&run_id, &appended, lines) {
             self.report(&run_id, RunEvent::Stored(Box::new(stored)));
         }
         Ok(row)
     }
 }
 
-fn accepted(opened: &Opened, lines: Vec<Line>) -> RunEvent {
+fn accepted(run_id: &str, opened: &Opened, lines: Vec<Line>) -> RunEvent {
     RunEvent::Accepted(Box::new(Accepted {
         session_id: opened.row.session_id.as_str().into(),
         row: opened.row.clone(),
         created: opened.created,
-        stored: stored(&opened.appended, lines).pop(),
+        stored: stored(run_id, &opened.appended, lines).pop(),
     }))
 }
 
-fn stored(appended: &[Appended], lines: Vec<Line>) -> Vec<Stored> {
+fn stored(run_id: &str, appended: &[Appended], lines: Vec<Line>) -> Vec<Stored> {
     let rows = appended.iter().zip(lines).filter(|(appended, _)| !appended.duplicate);
     rows.filter_map(|(appended, line)| {
+        let known = Known {
+            run_id: (line.role != "user").then_some(run_id),
+            id: &appended.id,
+            idempotency_key: line.key.as_deref(),
+            record_timestamp_ms: line.ts_ms,
+            seq: appended.seq,
+            truncated: false,
+        };
         Some(Stored {
-            message: RawValue::from_string(line.message).ok()?,
+            message: known.beside(&line.message)?,
             id: appended.id.clone(),
             seq: appended.seq,
             announce: line.role != "toolResult",
+            from_user: line.role == "user",
         })
     })
     .collect()

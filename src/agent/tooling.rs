@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::steering;
 use super::tools::policy::{Layer, Policy};
 use super::tools::{self, Tool, ToolContext, ToolLimits};
 use super::turn::Turning;
@@ -40,7 +41,9 @@ impl Turning<'_> {
         self.config().agent_workspace(&self.order().agent_id)
     }
 
-    pub(super) fn call_tool(&self, call: &ToolCall, offered: &[&'static Tool]) -> Message {
+    /// Makes a call, or says of one that is `skipped` that it was not begun: the user said something meanwhile, and the
+    /// model is to decide anew.
+    pub(super) fn call_tool(&self, call: &ToolCall, offered: &[&'static Tool], skipped: bool) -> Message {
         let allowed = tools::find(&call.name).filter(|tool| offered.iter().any(|own| own.name == tool.name));
         let title = title(call);
         self.report(RunEvent::ToolStarted(Box::new(ToolStarted {
@@ -50,6 +53,7 @@ impl Turning<'_> {
             args: messages::arguments(&call.arguments),
         })));
         let outcome = match allowed {
+            _ if skipped => tools::ToolOutcome::refused(&call.name, steering::SKIPPED.into()),
             None => tools::ToolOutcome::refused(&call.name, format!("The tool {:?} is not available here.", call.name)),
             Some(tool) => self.run_tool(tool, call),
         };

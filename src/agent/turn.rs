@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::expiry::Expiry;
 use super::messages::{self, Spoken};
 use super::records::{Closing, Line, Opening};
 use super::tools::{self, Tool};
 use super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
-use super::{Engine, commands};
+use super::{Engine, commands, steering};
 use crate::config::Config;
 use crate::hub::run::{Emission, Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status};
 use crate::providers::chain;
@@ -150,6 +151,8 @@ impl<'a> Turning<'a> {
             preview: said.to_string(),
             now_ms: signed(now),
             queued: self.order.queued,
+            absorbed: self.order.absorbed.clone(),
+            expiry: Expiry::of(&self.config.session.reset, signed(now), &TimeZone::system()),
         };
         if input.stateless {
             self.engine.open_later(opening);
@@ -316,8 +319,9 @@ impl<'a> Turning<'a> {
             turn.messages.push(Message::Assistant { text: said.clone(), tool_calls: calls.clone() });
             let spoken = self.spoken_by(&finish, "toolUse");
             self.note(session_id, "assistant", messages::assistant(&said, &calls, &spoken, clock::now_ms()));
-            for call in calls {
-                let result = self.call_tool(&call, offered);
+            for (at, call) in calls.into_iter().enumerate() {
+                let skipped = at > 0 && steering::waits(self.engine, &self.order);
+                let result = self.call_tool(&call, offered, skipped);
                 if self.order.abort.fired() {
                     return Ended::Failed(ProviderError::Aborted);
                 }
@@ -329,6 +333,12 @@ impl<'a> Turning<'a> {
                     );
                 }
                 turn.messages.push(result);
+            }
+            if let Some(session_id) = session_id {
+                match steering::take(self.engine, &self.order, session_id) {
+                    Ok(said) => turn.messages.extend(said),
+                    Err(error) => log::error!("{error}"),
+                }
             }
             // A tool that had to be called was called.
             turn.tool_choice = Default::default();

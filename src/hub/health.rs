@@ -34,6 +34,12 @@ impl Seen {
         self.recent.truncate(RECENT * 8);
     }
 
+    /// Notes that a session is gone.
+    pub fn forget(&mut self, key: &str) {
+        self.count = self.count.saturating_sub(1);
+        self.recent.retain(|(known, _, _)| known != key);
+    }
+
     fn rows(&self, agent_id: Option<&str>, now_ms: u64) -> Vec<RecentSession> {
         self.recent
             .iter()

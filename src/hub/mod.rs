@@ -20,6 +20,7 @@ pub mod run;
 mod run_events;
 mod run_start;
 pub mod runs;
+pub mod sessions;
 pub mod shared;
 pub mod tasks;
 pub mod ticket;
@@ -77,6 +78,7 @@ pub struct State {
     pub presence: Presence,
     pub devices: Devices,
     pub runs: Runs,
+    quiet: sessions::Quiet,
     pub seen: Seen,
     pub timers: Timers,
     pub followers: Followers,
@@ -119,6 +121,7 @@ impl State {
             peers: Peers::default(),
             devices: parts.devices,
             runs: Runs::new(parts.launcher),
+            quiet: sessions::Quiet::default(),
             seen: parts.seen,
             timers: Timers::default(),
             followers: Followers::default(),
@@ -273,6 +276,7 @@ impl State {
                     }));
                 }
             }
+            Due::QuietDeadline(number) => self.quiet_deadline(number),
             Due::DrainOver => self.drain_over(now),
         }
     }

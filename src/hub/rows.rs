@@ -3,25 +3,30 @@
 use super::shared::Catalogue;
 use crate::store::sessions::SessionRow as Stored;
 use crate::wire::models::thinking_levels;
-use crate::wire::session::{self, SessionRow};
+use crate::wire::session::{self, Actor, SessionRow};
+use crate::wire::session_change::{ResolvedModel, SessionEntry};
 
 /// Writes the row of one session; `active` are its runs.
 pub fn session_row(row: &Stored, catalogue: &Catalogue, main_key: &str, active: Vec<String>) -> SessionRow {
     let rest = session::agent_of(&row.key).map_or(row.key.as_str(), |(_, rest)| rest);
     let is_main = rest == main_key;
     let ms = |value: Option<i64>| value.and_then(|v| u64::try_from(v).ok());
-    let (provider, model) = match (&row.model_provider, &row.model) {
-        (Some(provider), Some(model)) => (provider.clone(), model.clone()),
-        _ => (catalogue.provider.clone(), catalogue.model.clone()),
-    };
+    let ResolvedModel { model_provider: provider, model } = resolved_model(row, catalogue);
     let reasoning = catalogue.rows.iter().any(|r| r.provider == provider && r.id == model && r.reasoning);
     let levels = thinking_levels(reasoning);
     let context = if row.context_tokens > 0 { row.context_tokens } else { catalogue.context_tokens };
     let last_ended = ms(row.last_run_ended_ms);
+    let facts = row.facts();
+    let created_via = row.created_via.clone().unwrap_or_else(|| "operator".into());
+    let said = row.last_interaction_at_ms.filter(|_| row.message_count > 0);
+    let shown_name = row.display_name.clone().or(row.label.clone()).or(facts.auto_title.clone());
     SessionRow {
         key: row.key.clone(),
         visibility: "shared",
-        created_via: row.created_via.clone().unwrap_or_else(|| "operator".into()),
+        permission_mode_pending: false,
+        spawn_depth: facts.spawn_depth,
+        created_actor: (created_via == "operator").then_some(Actor::OWNER),
+        created_via,
         created_at: ms(Some(row.created_at_ms)).unwrap_or(0),
         kind: row.kind.clone(),
         classification: classification(rest, is_main),
@@ -31,13 +36,21 @@ pub fn session_row(row: &Stored, catalogue: &Catalogue, main_key: &str, active: 
         chat_type: row.chat_type.clone().unwrap_or_else(|| "direct".into()),
         channel: row.channel.clone(),
         label: row.label.clone(),
-        display_name: row.display_name.clone(),
-        derived_title: None,
+        derived_title: shown_name.clone().or(row.last_message_preview.clone()),
+        display_name: shown_name,
+        auto_label: facts.auto_title,
+        icon: facts.icon,
+        color: facts.color,
+        category: facts.category,
+        parent_session_key: facts.parent_session_key,
         last_message_preview: row.last_message_preview.clone(),
         updated_at: ms(Some(row.updated_at_ms)).unwrap_or(0),
         archived: row.archived_at_ms.is_some(),
+        archived_at: ms(row.archived_at_ms),
         pinned: row.pinned_at_ms.is_some(),
-        unread: false,
+        pinned_at: ms(row.pinned_at_ms),
+        unread: facts.marked_unread_at.is_some() || said > row.last_read_at_ms,
+        marked_unread_at: facts.marked_unread_at,
         last_read_at: ms(row.last_read_at_ms),
         last_interaction_at: ms(row.last_interaction_at_ms),
         last_activity_at: ms(row.last_interaction_at_ms),
@@ -48,6 +61,7 @@ pub fn session_row(row: &Stored, catalogue: &Catalogue, main_key: &str, active: 
         thinking_levels: levels,
         thinking_default: "off",
         thinking_level: row.thinking_level.clone(),
+        verbose_level: row.verbose_level.clone(),
         input_tokens: row.input_tokens,
         output_tokens: row.output_tokens,
         total_tokens: row.total_tokens,
@@ -61,7 +75,7 @@ pub fn session_row(row: &Stored, catalogue: &Catalogue, main_key: &str, active: 
             _ => None,
         },
         last_run_id: row.last_run_id.clone(),
-        effective_queue_mode: "followup",
+        effective_queue_mode: facts.queue_mode.unwrap_or_else(|| "steer".into()),
         model_provider: provider,
         model,
         model_override_source: row.model_override.as_ref().map(|_| "user"),
@@ -69,6 +83,56 @@ pub fn session_row(row: &Stored, catalogue: &Catalogue, main_key: &str, active: 
         message_count: row.message_count,
         has_active_run: !active.is_empty(),
         active_run_ids: active,
+    }
+}
+
+/// The model the next run of a session asks: the one chosen for it, the one it used last, the default.
+pub fn resolved_model(row: &Stored, catalogue: &Catalogue) -> ResolvedModel {
+    let chosen = row.model_override.as_deref().and_then(|text| text.split_once('/'));
+    let (provider, model) = match (chosen, &row.model_provider, &row.model) {
+        (Some((provider, model)), _, _) => (provider, model),
+        (None, Some(provider), Some(model)) => (provider.as_str(), model.as_str()),
+        _ => (catalogue.provider.as_str(), catalogue.model.as_str()),
+    };
+    ResolvedModel { model_provider: provider.to_string(), model: model.to_string() }
+}
+
+/// A stored session in the answers to changes.
+pub fn session_entry(row: &Stored) -> SessionEntry {
+    let ms = |value: Option<i64>| value.and_then(|v| u64::try_from(v).ok());
+    let facts = row.facts();
+    let chosen = row.model_override.as_deref().and_then(|text| text.split_once('/'));
+    SessionEntry {
+        session_id: row.session_id.clone(),
+        updated_at: ms(Some(row.updated_at_ms)).unwrap_or(0),
+        session_started_at: ms(Some(row.started_at_ms)).unwrap_or(0),
+        last_interaction_at: ms(row.last_interaction_at_ms),
+        system_sent: row.message_count > 0,
+        aborted_last_run: row.last_status.as_deref() == Some("killed"),
+        chat_type: row.chat_type.clone(),
+        compaction_count: row.compaction_count,
+        created_via: row.created_via.clone().unwrap_or_else(|| "operator".into()),
+        created_at: ms(Some(row.created_at_ms)).unwrap_or(0),
+        label: row.label.clone(),
+        display_name: row.display_name.clone(),
+        icon: facts.icon,
+        color: facts.color,
+        category: facts.category,
+        parent_session_key: facts.parent_session_key,
+        spawn_depth: facts.spawn_depth,
+        archived_at: ms(row.archived_at_ms),
+        pinned_at: ms(row.pinned_at_ms),
+        last_read_at: ms(row.last_read_at_ms),
+        thinking_level: row.thinking_level.clone(),
+        verbose_level: row.verbose_level.clone(),
+        provider_override: chosen.map(|(provider, _)| provider.to_string()),
+        model_override: chosen.map(|(_, model)| model.to_string()),
+        input_tokens: row.input_tokens,
+        output_tokens: row.output_tokens,
+        total_tokens: row.total_tokens,
+        total_tokens_fresh: true,
+        model_provider: row.model_provider.clone(),
+        model: row.model.clone(),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::providers::{Message, Part, Sampling, ToolCall, ToolChoice, ToolSpec};
 use crate::store::sessions::SessionRow;
 use crate::sys::abort::Abort;
 use crate::wire::agent::RunUsage;
+use crate::wire::chat::QueueMode;
 
 /// The caller's idempotency key.
 pub type RunId = Arc<str>;
@@ -29,6 +30,8 @@ pub struct Order {
     pub sink: Option<Sender<Emission>>,
     /// The input lies in the inbox and must be taken out with the first write.
     pub queued: bool,
+    /// Other runs whose inputs were put into this one; they leave the inbox with it.
+    pub absorbed: Vec<RunId>,
 }
 
 /// What the user said, and how the run is to be made.
@@ -57,6 +60,24 @@ pub struct Input {
     pub admin: bool,
     /// `operator`, `http`: kept with a session that this message creates.
     pub created_via: &'static str,
+    /// What happens when its session is busy. None: it waits for its turn.
+    pub queue: Option<QueueMode>,
+}
+
+impl Input {
+    /// Whether it is nothing but words and pictures, which another run may take along.
+    pub fn is_plain(&self) -> bool {
+        let own_terms = self.model.is_some() || self.thinking.is_some() || self.extra_system.is_some();
+        let command = self.commands && self.text.trim_start().starts_with('/');
+        !own_terms && !command && !self.stateless && self.client_tools.is_empty() && self.tool_results.is_empty()
+    }
+}
+
+/// A message for a run that is being made.
+pub struct Steered {
+    pub run_id: RunId,
+    pub text: String,
+    pub parts: Vec<Part>,
 }
 
 /// What the thread of a run and the state thread share: text on its way to readers.
@@ -156,6 +177,8 @@ pub enum RunEvent {
     ToolEnded(Box<ToolEnded>),
     /// The transcript grew.
     Stored(Box<Stored>),
+    /// Messages that came meanwhile are in the transcript and before the model.
+    Joined(Vec<RunId>),
     /// Tokens of one model call.
     Usage {
         output: u64,
@@ -179,6 +202,8 @@ pub struct Stored {
     pub seq: u64,
     /// Clients are told of user and assistant messages, not of tool results.
     pub announce: bool,
+    /// The input itself.
+    pub from_user: bool,
 }
 
 pub struct Retrying {
@@ -271,6 +296,7 @@ impl RunEvent {
             RunEvent::ToolOutput(_) => "run tool output",
             RunEvent::ToolEnded(_) => "run tool ended",
             RunEvent::Stored(_) => "run stored",
+            RunEvent::Joined(_) => "run joined",
             RunEvent::Usage { .. } => "run usage",
             RunEvent::Finished(_) => "run finished",
         }

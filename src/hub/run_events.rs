@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::peers::{Peer, Peers};
-use super::rows::session_row;
 use super::run::{Accepted, Emission, Outcome, RunEvent, RunId, Starter, Status, Stored};
 use super::run_start::{agent_result, wait_result};
 use super::runs::Run;
@@ -19,7 +18,7 @@ use crate::wire::agent::{AgentData, AgentEvent, TerminalReply, ToolOutput};
 use crate::wire::chat::{AssistantText, ChatEvent, ChatSendTiming, ChatState, ErrorDetail};
 use crate::wire::error::RpcError;
 use crate::wire::event as kinds;
-use crate::wire::session::{SessionMessage, SessionsChanged};
+use crate::wire::session::{FlatSession, SessionMessage};
 
 /// Between two frames with text of one run.
 const PACE: Duration = Duration::from_millis(75);
@@ -47,6 +46,7 @@ impl State {
             }
             RunEvent::Accepted(accepted) => self.run_accepted(run_id, *accepted, now),
             RunEvent::Stored(stored) => self.stored_message(run_id, &stored, now),
+            RunEvent::Joined(ids) => self.end_joined(&ids, Status::Ok, now),
             RunEvent::Thinking(text) => {
                 run.thinking.push_str(&text);
                 if run.thinking.len() > THINKING_BYTES {
@@ -71,7 +71,7 @@ impl State {
                     phase: "start",
                     started_at: now.ms,
                 });
-                self.session_changed(run_id, None, Some("start"), now);
+                self.run_changed_session(run_id, None, Some("start"), now);
                 self.timing(run_id, "agent-run-started", now);
             }
             RunEvent::Model { provider, model } => {
@@ -188,10 +188,13 @@ impl State {
         self.acknowledge(run_id, now);
         let Some(run) = self.runs.get_mut(run_id) else { return };
         run.session_id = Some(accepted.session_id);
+        run.row = Some(Box::new(accepted.row));
+        let joined = run.joined.clone();
         self.seen.touch(&run.session_key, &run.agent_id, now.ms, accepted.created);
         self.forget_health();
+        self.end_joined(&joined, Status::Ok, now);
         self.timing(run_id, "dispatch-started", now);
-        self.session_changed(run_id, Some(("send", &accepted.row)), None, now);
+        self.run_changed_session(run_id, Some("send"), None, now);
         if let Some(stored) = accepted.stored {
             self.stored_message(run_id, &stored, now);
         }
@@ -203,44 +206,27 @@ impl State {
         if !stored.announce || !self.peers.any_reader() {
             return;
         }
+        let row = run.row.as_ref().map(|row| self.shown_session(row));
         let payload = SessionMessage {
             session_key: &run.session_key,
+            sender_is_owner: stored.from_user,
             agent_id: &run.agent_id,
             message: &stored.message,
             message_id: &stored.id,
             message_seq: stored.seq,
+            flat: row.as_ref().map(FlatSession::of),
+            session: row.as_ref(),
         };
         let key = &*run.session_key;
         self.peers
             .broadcast(&kinds::SESSION_MESSAGE, &payload, None, |peer| peer.sessions || peer.messages.contains(key));
     }
 
-    /// To those that asked for sessions: a row changed.
-    fn session_changed(
-        &self,
-        run_id: &RunId,
-        reason: Option<(&str, &crate::store::sessions::SessionRow)>,
-        phase: Option<&str>,
-        now: Now,
-    ) {
+    /// To those that asked for sessions: the row of a run changed. Nothing is known of it before its first write.
+    fn run_changed_session(&self, run_id: &RunId, reason: Option<&str>, phase: Option<&str>, now: Now) {
         let Some(run) = self.runs.get(run_id) else { return };
-        if !self.peers.iter().any(|peer| peer.sessions) {
-            return;
-        }
-        let row = reason.map(|(_, row)| {
-            let active = self.runs.of_session(&run.session_key).iter().map(|id| id.to_string()).collect();
-            session_row(row, &self.shared.catalogue.get(), super::main_key(&self.shared.config.get()), active)
-        });
-        let payload = SessionsChanged {
-            session_key: &run.session_key,
-            agent_id: &run.agent_id,
-            reason: reason.map(|(reason, _)| reason),
-            phase,
-            run_id: phase.map(|_| &**run_id),
-            ts: now.ms,
-            session: row.as_ref(),
-        };
-        self.peers.broadcast(&kinds::SESSIONS_CHANGED, &payload, None, |peer| peer.sessions);
+        let Some(row) = &run.row else { return };
+        self.tell_session_changed(row, reason, phase.map(|phase| (phase, &**run_id)), now);
     }
 
     /// Where the time goes, for the client that sent the message.
@@ -340,6 +326,14 @@ impl State {
         }
     }
 
+    /// Ends runs whose inputs another run took along: what is said to them is said there.
+    fn end_joined(&mut self, ids: &[RunId], status: Status, now: Now) {
+        for run_id in ids {
+            let outcome = Outcome { status, stop_reason: "stop", ended_ms: now.ms, ..Outcome::default() };
+            self.finished(run_id, outcome, now);
+        }
+    }
+
     /// The end of a run: last text, final events, answers, then the next run of its session.
     pub(super) fn finished(&mut self, run_id: &RunId, mut outcome: Outcome, now: Now) {
         self.flush_run(run_id, now);
@@ -368,23 +362,14 @@ impl State {
         for ticket in waited {
             ticket.answer(wait_result(run_id, &outcome));
         }
-        if let Some(row) = row
-            && self.peers.iter().any(|peer| peer.sessions)
-        {
-            let active = self.runs.of_session(&run.session_key).iter().map(|id| id.to_string()).collect();
-            let row =
-                session_row(&row, &self.shared.catalogue.get(), super::main_key(&self.shared.config.get()), active);
-            let payload = SessionsChanged {
-                session_key: &run.session_key,
-                agent_id: &run.agent_id,
-                reason: None,
-                phase: Some(if outcome.status == Status::Ok { "end" } else { "error" }),
-                run_id: Some(run_id),
-                ts: now.ms,
-                session: Some(&row),
-            };
-            self.peers.broadcast(&kinds::SESSIONS_CHANGED, &payload, None, |peer| peer.sessions);
+        // Whatever it took and did not get to, is not made by anybody else in this life of the gateway.
+        self.end_joined(&run.joined, Status::Aborted, now);
+        if let Some(row) = row {
+            let phase = if outcome.status == Status::Ok { "end" } else { "error" };
+            self.tell_session_changed(&row, Some("agent.input.settled"), None, now);
+            self.tell_session_changed(&row, None, Some((phase, run_id)), now);
         }
+        self.when_quiet_now(&run.session_key, now);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::store::inbox::{self, InboxRow};
 use crate::wire::agent::{
     AgentAccepted, AgentMeta, AgentReply, AgentResult, AgentWaitResult, ReplyMeta, ReplyPayload, TerminalReply,
 };
-use crate::wire::chat::{ChatSendResult, ServerTiming};
+use crate::wire::chat::{ChatSendResult, QueueMode, ServerTiming};
 use crate::wire::error::RpcError;
 use crate::wire::frame::Payload;
 
@@ -24,6 +24,9 @@ impl State {
         }
         self.brief(&mut new);
         let (run_id, key, agent_id) = (new.run_id.clone(), new.session_key.clone(), new.agent_id.clone());
+        if new.input.queue == Some(QueueMode::Interrupt) && self.runs.get(&run_id).is_none() {
+            self.abort_runs(&key, None, now);
+        }
         let (deadline, from_inbox) = (new.timeout, matches!(new.starter, Starter::Inbox));
         match self.runs.begin(new, from_inbox) {
             Begun::Made => {}

@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::run::{Emission, Input, Launch, Link, NewRun, Order, Outcome, RunId, Starter, Status};
+use super::run::{Emission, Input, Launch, Link, NewRun, Order, Outcome, RunId, Starter, Status, Steered};
 use super::ticket::Ticket;
+use crate::store::sessions::SessionRow;
 use crate::sys::abort::Abort;
+use crate::wire::chat::QueueMode;
 use crate::wire::error::RpcError;
 
 /// Runs on threads at once; more wait. A thread of a run costs about 100 KB.
@@ -55,6 +57,8 @@ pub struct Run {
     pub session_key: Arc<str>,
     pub agent_id: Arc<str>,
     pub session_id: Option<Arc<str>>,
+    /// The session as the first write left it.
+    pub row: Option<Box<SessionRow>>,
     pub conn: u64,
     pub abort: Abort,
     pub received: Instant,
@@ -85,6 +89,8 @@ pub struct Run {
     /// More callers that wait for the end.
     pub finals: Vec<Ticket>,
     pub timeout: Option<Duration>,
+    /// Runs whose inputs this one took along and that end with it at the latest.
+    pub joined: Vec<RunId>,
     input: Option<Input>,
     stored_in_inbox: bool,
 }
@@ -176,8 +182,61 @@ impl Runs {
                 link: run.link.clone(),
                 sink: run.sink().cloned(),
                 queued: run.stored_in_inbox,
+                absorbed: run.joined.clone(),
             });
         }
+    }
+
+    /// Puts messages that may be collected into the one that is next.
+    fn collect(&mut self, key: &str) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        let collects = |run: &Run| run.waits_for(QueueMode::Collect);
+        if !self.active.get(&lane.current).is_some_and(collects) {
+            return;
+        }
+        let (mut text, mut parts, mut joined) = (String::new(), Vec::new(), Vec::new());
+        while let Some(front) = lane.waiting.front()
+            && let Some(run) = self.active.get_mut(front)
+            && run.waits_for(QueueMode::Collect)
+            && let Some(input) = run.input.take()
+        {
+            text.push_str("\n\n");
+            text.push_str(&input.text);
+            parts.extend(input.parts);
+            joined.push(front.clone());
+            lane.waiting.pop_front();
+        }
+        if let Some(head) = self.active.get_mut(&lane.current)
+            && let Some(input) = &mut head.input
+        {
+            input.text.push_str(&text);
+            input.parts.extend(parts);
+            head.joined = joined;
+        }
+    }
+
+    /// Takes the messages that steer a run out of its lane; they end when it has taken them in.
+    pub fn take_steering(&mut self, run_id: &RunId) -> Vec<Steered> {
+        let Some(current) = self.active.get(run_id).filter(|run| !run.abort.fired()) else { return Vec::new() };
+        let Some(lane) = self.lanes.get_mut(&current.session_key) else { return Vec::new() };
+        let mut taken = Vec::new();
+        lane.waiting.retain(|id| {
+            let Some(run) = self.active.get_mut(id).filter(|run| run.waits_for(QueueMode::Steer)) else { return true };
+            let Some(input) = run.input.take() else { return true };
+            taken.push(Steered { run_id: id.clone(), text: input.text, parts: input.parts });
+            false
+        });
+        if let Some(current) = self.active.get_mut(run_id) {
+            current.joined.extend(taken.iter().map(|steered| steered.run_id.clone()));
+        }
+        taken
+    }
+
+    /// Whether messages wait that steer a run.
+    pub fn is_steered(&self, run_id: &RunId) -> bool {
+        let lane = self.active.get(run_id).and_then(|run| self.lanes.get(&run.session_key));
+        let mut waiting = lane.into_iter().flat_map(|lane| &lane.waiting).filter_map(|id| self.active.get(id));
+        waiting.any(|run| run.waits_for(QueueMode::Steer))
     }
 
     /// The input of a waiting run is on disk.
@@ -185,6 +244,13 @@ impl Runs {
         if let Some(run) = self.active.get_mut(run_id) {
             run.stored_in_inbox = true;
         }
+    }
+
+    /// What happens to a message that comes now: what it asks for, what its session was set to, steering.
+    pub fn queue_mode(&self, key: &str, asked: Option<QueueMode>) -> QueueMode {
+        let current = self.lanes.get(key).and_then(|lane| self.active.get(&lane.current));
+        let set = current.and_then(|run| run.row.as_ref()).and_then(|row| row.facts().queue_mode);
+        asked.or(set.as_deref().and_then(QueueMode::named)).unwrap_or(QueueMode::Steer)
     }
 
     /// Forgets a run that ended, remembers its outcome, and lets the next one of its session begin.
@@ -206,6 +272,7 @@ impl Runs {
                     lane.current = next;
                     self.ready.push_back(run.session_key.clone());
                 }
+                self.collect(&run.session_key);
             }
             Some(Some(None)) => {
                 self.lanes.remove(&run.session_key);
@@ -236,6 +303,11 @@ impl Runs {
 
     pub fn outcome(&self, run_id: &str) -> Option<Arc<Outcome>> {
         self.ended.iter().find(|(id, _)| &**id == run_id).map(|(_, outcome)| outcome.clone())
+    }
+
+    /// Whether nothing is made or waits in a session.
+    pub fn is_quiet(&self, key: &str) -> bool {
+        !self.lanes.contains_key(key)
     }
 
     /// Runs of one session, the one being made first.
@@ -282,6 +354,7 @@ impl Run {
             session_key: new.session_key,
             agent_id: new.agent_id,
             session_id: None,
+            row: None,
             conn: new.conn,
             abort: Abort::new(),
             received: new.received,
@@ -304,6 +377,7 @@ impl Run {
             starter: Some(new.starter),
             finals: Vec::new(),
             timeout: new.timeout,
+            joined: Vec::new(),
             input: Some(new.input),
             stored_in_inbox: stored,
         }
@@ -319,5 +393,12 @@ impl Run {
 
     pub fn input(&self) -> Option<&Input> {
         self.input.as_ref()
+    }
+
+    /// Whether its input is safe, waits, and may be taken along in this way.
+    fn waits_for(&self, mode: QueueMode) -> bool {
+        self.stored_in_inbox
+            && self.accepted
+            && self.input.as_ref().is_some_and(|input| input.queue == Some(mode) && input.is_plain())
     }
 }

@@ -17,6 +17,8 @@ pub enum Due {
     RunDeadline(RunId),
     /// A caller of `agent.wait` has waited long enough; the number names the waiter.
     WaitDeadline(u64),
+    /// A caller has waited long enough for the runs of a session to end; the number names it.
+    QuietDeadline(u64),
     /// The drain budget of a shutdown is spent.
     DrainOver,
 }

@@ -64,6 +64,7 @@ pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, H
         queued: false,
         link: std::sync::Arc::default(),
         sink: None,
+        absorbed: Vec::new(),
     };
     let engine = visit.site.engine.clone();
     let tool = engine

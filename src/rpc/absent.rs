@@ -3,8 +3,7 @@
 
 /// A name, or a prefix with `*`, and why it is absent. A row of the table wins over a pattern.
 pub const ABSENT: &[(&str, &str)] = &[
-    ("agent.identity.get", "Agents are chosen in the configuration file; methods about them are not built yet."),
-    ("agents.*", "Agents are chosen in the configuration file; methods about them are not built yet."),
+    ("agents.*", "Agents are chosen in the configuration file; changing them by RPC is not built yet."),
     ("approval.*", "Approvals are not built yet: tools are allowed or denied by policy."),
     ("artifacts.*", "Belongs to the larger product of the reference."),
     ("assistant.*", "Belongs to the larger product of the reference."),
@@ -14,9 +13,8 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("browser.*", "Belongs to the larger product of the reference."),
     ("canvas.*", "Belongs to the larger product of the reference."),
     ("channels.*", "Messengers are not built yet."),
-    ("chat.*", "This part of chat is not built yet."),
+    ("chat.*", "Titles of tool calls belong to the larger product of the reference."),
     ("claws.*", "Belongs to the larger product of the reference."),
-    ("commands.*", "The list of commands is not built yet; `/help` says what there is."),
     ("computer.*", "Belongs to the larger product of the reference."),
     ("config.*", "There is no desktop here to open the file on."),
     ("connect", "The handshake itself; it is answered before the table is asked."),
@@ -40,7 +38,7 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("mentions.*", "Belongs to the larger product of the reference."),
     ("message.*", "Messengers are not built yet."),
     ("migrations.*", "Belongs to the larger product of the reference."),
-    ("models.*", "Models are configured in the file; methods about them are not built yet."),
+    ("models.*", "Models are configured in the file; changing them by RPC is not built yet."),
     ("nativeHook.*", "Belongs to the larger product of the reference."),
     ("node.*", "Pairing is not built yet: nodes are refused."),
     ("openclaw.*", "Belongs to the larger product of the reference."),
@@ -70,7 +68,6 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("tts.*", "Belongs to the larger product of the reference."),
     ("ui.*", "Belongs to the larger product of the reference."),
     ("update.*", "The host's package manager updates this program."),
-    ("usage.*", "Usage is counted and kept; methods that report it are not built yet."),
     ("users.*", "There is one user, the owner."),
     ("voicewake.*", "Belongs to the larger product of the reference."),
     ("wake", "Schedules are not built yet."),

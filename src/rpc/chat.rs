@@ -8,11 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::sessions::stored;
 use crate::auth::Caller;
 use crate::config::Config;
 use crate::hub::rows::session_row;
 use crate::hub::run::{Input, NewRun, Starter};
+use crate::hub::sessions::stored;
 use crate::hub::{Now, State, TaskContext, Ticket, main_key};
 use crate::providers::Part;
 use crate::store::transcript::{self, Entry};
@@ -26,7 +26,7 @@ use crate::wire::session;
 /// Messages of one page when the caller names no limit.
 const PAGE: u64 = 200;
 /// Bytes of one page: a client on a phone asks for more when it wants more.
-const PAGE_BYTES: usize = 2 << 20;
+pub const PAGE_BYTES: usize = 2 << 20;
 /// Bytes of one message in a page before it is cut.
 const PAGE_CHARS: u64 = 500_000;
 
@@ -71,6 +71,7 @@ fn prepare(state: &State, who: &Arc<Caller>, params: ChatSend) -> Result<Sent, R
     if commands && matches!(text.trim(), "/stop" | "/abort") {
         return Ok(Sent::Stop { session_key, run_id: params.idempotency_key.0 });
     }
+    let queue = state.runs.queue_mode(&session_key, params.queue_mode);
     let limit = params.timeout_ms.map(|ms| ms.0).filter(|ms| *ms > 0).map(Duration::from_millis);
     Ok(Sent::Run(Box::new(NewRun {
         run_id: params.idempotency_key.0.as_str().into(),
@@ -83,6 +84,7 @@ fn prepare(state: &State, who: &Arc<Caller>, params: ChatSend) -> Result<Sent, R
             commands,
             admin: who.scopes.allows(Scope::Admin),
             created_via: "operator",
+            queue: Some(queue),
             ..Input::default()
         },
         starter: Starter::Inbox,
@@ -192,36 +194,69 @@ pub fn history(
     _: &Arc<Caller>,
     params: ChatHistoryParams,
 ) -> Result<ChatHistoryResult, RpcError> {
-    let asked = context.hub.ask("chat.history", {
-        let (key, agent) = (params.session_key.0.clone(), params.agent_id.clone());
-        move |state, _| {
-            let config = state.shared.config.get();
-            let key = target(&config, &key, agent.as_deref())?.0;
-            let runs = state.runs.of_session(&key);
-            let in_flight = runs.first().and_then(|id| {
-                let run = state.runs.get_mut(id).filter(|run| run.launched && !run.closed)?;
-                run.collect();
-                Some(InFlightRun { run_id: id.to_string(), text: run.text.clone() })
-            });
-            Ok((state.shared.clone(), key, runs.iter().map(|id| id.to_string()).collect::<Vec<_>>(), in_flight))
-        }
-    });
-    let (shared, key, runs, in_flight_run) =
-        asked.map_err(|gone| RpcError::unavailable(gone.to_string()).retryable())??;
-    let limit = params.limit.map_or(PAGE, |n| n.0);
-    let offset = params.offset.map_or(0, |n| n.0);
-    let max_chars = usize::try_from(params.max_chars.map_or(PAGE_CHARS, |n| n.0)).unwrap_or(usize::MAX);
+    page(
+        context,
+        Page {
+            key: params.session_key.0,
+            agent_id: params.agent_id.map(|id| id.0),
+            session_id: params.session_id.map(|id| id.0),
+            limit: params.limit.map_or(PAGE, |n| n.0),
+            offset: params.offset.map_or(0, |n| n.0),
+            max_chars: params.max_chars.map_or(PAGE_CHARS, |n| n.0),
+            max_bytes: PAGE_BYTES,
+        },
+    )
+}
+
+/// Which part of a transcript is wanted.
+pub struct Page {
+    pub key: String,
+    pub agent_id: Option<String>,
+    /// An earlier transcript of the same session, if not the present one.
+    pub session_id: Option<String>,
+    pub limit: u64,
+    pub offset: u64,
+    pub max_chars: u64,
+    pub max_bytes: usize,
+}
+
+/// One page, newest last.
+pub fn page(context: &TaskContext, wanted: Page) -> Result<ChatHistoryResult, RpcError> {
+    let (key, agent) = (wanted.key, wanted.agent_id);
+    let (shared, key, runs, in_flight_run) = super::ask(context, "chat.history", move |state| {
+        let config = state.shared.config.get();
+        let key = target(&config, &key, agent.as_deref())?.0;
+        let runs = state.runs.of_session(&key);
+        let in_flight = runs.first().and_then(|id| {
+            let run = state.runs.get_mut(id).filter(|run| run.launched && !run.closed)?;
+            run.collect();
+            Some(InFlightRun { run_id: id.to_string(), text: run.text.clone() })
+        });
+        Ok((state.shared.clone(), key, runs.iter().map(|id| id.to_string()).collect::<Vec<_>>(), in_flight))
+    })?;
+    let offset = wanted.offset;
+    let max_chars = usize::try_from(wanted.max_chars).unwrap_or(usize::MAX);
     let found = context
         .store
         .read("read a session's messages", |conn| {
             let Some(row) = sessions::get(conn, &key)? else { return Ok(None) };
-            let total = transcript::count(conn, &row.session_id)?;
+            let session_id = match &wanted.session_id {
+                Some(id) if *id != row.session_id => {
+                    if !sessions::past(conn, &key)?.iter().any(|past| past.session_id == *id) {
+                        return Ok(Some(Err(RpcError::invalid("sessionId does not belong to sessionKey"))));
+                    }
+                    id.clone()
+                }
+                _ => row.session_id.clone(),
+            };
+            let total = transcript::count(conn, &session_id)?;
             let before = total.saturating_sub(offset) + 1;
-            let entries = transcript::page(conn, &row.session_id, Some(before), limit as usize, PAGE_BYTES)?;
+            let entries = transcript::page(conn, &session_id, Some(before), wanted.limit as usize, wanted.max_bytes)?;
             let waiting = inbox::list(conn, 0, 64, PAGE_BYTES)?;
-            Ok(Some((row, total, entries, waiting)))
+            Ok(Some(Ok((row, session_id, total, entries, waiting))))
         })
-        .map_err(stored)?;
+        .map_err(stored)?
+        .transpose()?;
     let (catalogue, config) = (shared.catalogue.get(), shared.config.get());
     let mut result = ChatHistoryResult {
         session_key: key.clone(),
@@ -236,7 +271,7 @@ pub fn history(
         in_flight_run,
         thinking_level: "off".into(),
     };
-    let Some((row, total, entries, waiting)) = found else { return Ok(result) };
+    let Some((row, session_id, total, entries, waiting)) = found else { return Ok(result) };
     let taken = entries.len() as u64;
     result.has_more = entries.first().is_some_and(|first| first.seq > 1);
     result.next_offset = result.has_more.then_some(offset + taken);
@@ -255,7 +290,7 @@ pub fn history(
     if let Some(level) = &row.thinking_level {
         result.thinking_level.clone_from(level);
     }
-    result.session_id = Some(row.session_id.clone());
+    result.session_id = Some(session_id);
     result.session_info = Some(session_row(&row, &catalogue, main_key(&config), runs));
     Ok(result)
 }
@@ -270,40 +305,25 @@ fn waiting_text(payload: &str) -> String {
 
 /// A stored message with what the gateway knows of it under `__openclaw`. Messages over `max_chars` become a notice.
 pub fn message(entry: &Entry, max_chars: usize) -> Option<Box<RawValue>> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Known<'a> {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        run_id: Option<&'a str>,
-        id: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        idempotency_key: Option<&'a str>,
-        record_timestamp_ms: i64,
-        seq: u64,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        truncated: bool,
-    }
     if entry.role == transcript::COMPACTION {
         return None;
     }
     let truncated = entry.message.len() > max_chars;
-    let known = serde_json::to_string(&Known {
-        run_id: entry.run_id.as_deref(),
+    let known = Known {
+        run_id: entry.run_id.as_deref().filter(|_| entry.role != "user"),
         id: &entry.id,
         idempotency_key: entry.idempotency_key.as_deref(),
         record_timestamp_ms: entry.ts_ms,
         seq: entry.seq,
         truncated,
-    })
-    .ok()?;
-    let text = match truncated {
-        true => format!(
-            r#"{{"role":"{}","content":[{{"type":"text","text":"[this message of {} bytes is too long for one page]"}}],"timestamp":{},"__openclaw":{known}}}"#,
-            entry.role,
-            entry.message.len(),
-            entry.ts_ms
-        ),
-        false => format!(r#"{},"__openclaw":{known}}}"#, entry.message.trim_end().strip_suffix('}')?),
     };
-    RawValue::from_string(text).ok()
+    if !truncated {
+        return known.beside(&entry.message);
+    }
+    known.beside(&format!(
+        r#"{{"role":"{}","content":[{{"type":"text","text":"[this message of {} bytes is too long for one page]"}}],"timestamp":{}}}"#,
+        entry.role,
+        entry.message.len(),
+        entry.ts_ms
+    ))
 }

@@ -6,19 +6,36 @@
 pub mod absent;
 pub mod admin;
 mod agent;
+mod agents;
 mod channels;
 mod chat;
+mod chat_inject;
+mod chat_read;
 mod config;
+mod config_read;
 mod conversation;
 mod devices;
 mod health;
 mod logs;
 mod models;
 mod secrets;
+mod session_change;
+mod session_read;
 mod sessions;
 pub mod table;
+mod usage;
 mod writes;
 
 pub use chat::{message as stored_message, run_limit, target};
 pub use conversation::{Conversation, Desk};
 pub use table::{METHODS, Method, advertised, find};
+
+/// Asks the state thread on behalf of a task.
+fn ask<T: Send + 'static>(
+    context: &crate::hub::TaskContext,
+    name: &'static str,
+    f: impl FnOnce(&mut crate::hub::State) -> Result<T, crate::wire::error::RpcError> + Send + 'static,
+) -> Result<T, crate::wire::error::RpcError> {
+    let asked = context.hub.ask(name, |state, _| f(state));
+    asked.map_err(|gone| crate::wire::error::RpcError::unavailable(gone.to_string()).retryable())?
+}

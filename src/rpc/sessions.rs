@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::auth::Caller;
 use crate::hub::peers::SUBSCRIPTIONS;
 use crate::hub::rows::session_row;
+use crate::hub::sessions::stored;
 use crate::hub::{Now, State, TaskContext, main_key};
-use crate::store::StoreError;
 use crate::store::sessions::{self as table, ListFilter, Sort};
 use crate::sys::clock;
 use crate::wire::error::RpcError;
@@ -26,11 +26,23 @@ pub fn list(
     let limit = params.limit.map_or(LIMIT, |n| n.0.min(LIMIT_MAX));
     let offset = params.offset.map_or(0, |n| n.0);
     let active_only = params.active_only == Some(true);
-    let filter = ListFilter {
-        agent_id: params.agent_id.map(|id| id.0),
-        search: params.search.or(params.label.map(|l| l.0)).filter(|s| !s.trim().is_empty()),
+    let configured = params.configured_agents_only == Some(true);
+    let (owner, creator) = (params.owner_id.as_deref(), params.creator_id.as_deref());
+    let involved = params.involving_profile_id.as_deref();
+    let people: Vec<&str> = [owner, creator, involved].into_iter().flatten().collect();
+    let mine = params.involving_me == Some(true) || !people.is_empty();
+    let stranger = people.iter().any(|id| *id != Actor::OWNER.id);
+    let no_dashboard = params.board_face.as_deref().is_some_and(|face| face != "chat");
+    let but_keys = [("global", params.include_global), ("unknown", params.include_unknown)];
+    let mut filter = ListFilter {
+        agent_id: params.agent_id.map(|id| id.to_ascii_lowercase()),
+        search: params.search.filter(|s| !s.trim().is_empty()),
         updated_after_ms: params.active_minutes.map(|m| signed(now.saturating_sub(m.0.saturating_mul(60_000)))),
-        kinds: Vec::new(),
+        label: params.label.map(|label| label.0),
+        parent: params.spawned_by.map(|key| key.0),
+        created_via: mine.then(|| "operator".into()),
+        spoken: params.require_last_interaction == Some(true),
+        but_keys: but_keys.into_iter().filter(|(_, shown)| *shown == Some(false)).map(|(key, _)| key).collect(),
         archived: match params.archived {
             Some(Archived::Only(true)) => table::Archived::Only,
             Some(Archived::Word(_)) => table::Archived::Shown,
@@ -38,7 +50,11 @@ pub fn list(
         },
         limit: if active_only { table::LIST_MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) },
         offset: if active_only { 0 } else { usize::try_from(offset).unwrap_or(usize::MAX) },
-        sort: Sort::Updated,
+        sort: match params.sort_by {
+            Some(SortBy::LastInteractionAt) => Sort::Interaction,
+            _ => Sort::Updated,
+        },
+        ..ListFilter::default()
     };
     let (shared, active) = context
         .hub
@@ -50,6 +66,13 @@ pub fn list(
             (state.shared.clone(), active)
         })
         .map_err(|gone| RpcError::unavailable(gone.to_string()).retryable())?;
+    if configured {
+        filter.agents = Some(shared.config.get().agent_ids().iter().map(|id| id.to_string()).collect());
+    }
+    if stranger || no_dashboard {
+        // There is one user, and sessions have one face.
+        filter.agents = Some(Vec::new());
+    }
     let (mut rows, mut total) =
         context.store.read("list sessions", |conn| table::list(conn, &filter)).map_err(stored)?;
     if active_only {
@@ -66,9 +89,8 @@ pub fn list(
         .map(|row| {
             let runs = active.get(&row.key).cloned().unwrap_or_default();
             let mut shown = session_row(row, &catalogue, main_key(&config), runs);
-            if titles {
-                shown.derived_title =
-                    shown.label.clone().or(shown.display_name.clone()).or(shown.last_message_preview.clone());
+            if !titles {
+                shown.derived_title = None;
             }
             if !previews {
                 shown.last_message_preview = None;
@@ -137,12 +159,6 @@ fn key_of(state: &State, params: &SessionsMessagesSubscribeParams) -> String {
     let config = state.shared.config.get();
     let agent = params.agent_id.as_ref().map_or(config.default_agent_id(), |id| id);
     canonical(&params.key, agent, main_key(&config))
-}
-
-/// What a caller is told when the database does not do as asked.
-pub fn stored(error: StoreError) -> RpcError {
-    let told = RpcError::unavailable(error.to_string());
-    if error.is_temporary() { told.retryable() } else { told }
 }
 
 pub fn signed(ms: u64) -> i64 {

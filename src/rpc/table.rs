@@ -6,7 +6,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{agent, channels, chat, config, devices, health, logs, models, secrets, sessions};
+use super::{
+    agent, agents, channels, chat, chat_inject, chat_read, config, config_read, devices, health, logs, models, secrets,
+    session_change, session_read, sessions, usage,
+};
 use crate::auth::Caller;
 use crate::hub::event::Job;
 use crate::hub::{Now, State, TaskContext, Ticket};
@@ -34,6 +37,8 @@ pub struct Method {
     pub since: &'static str,
     /// Changes settings: at most 30 calls in 60 s per client.
     pub write: bool,
+    /// Named in hello-ok. Some are for clients that know of them.
+    pub listed: bool,
     /// Names of the params and the result, as in the published schema.
     pub shape: fn() -> (&'static str, &'static str),
     prepare: fn(&'static str, Option<&RawValue>) -> Result<Prepared, RpcError>,
@@ -62,6 +67,7 @@ macro_rules! methods {
             need: methods!(@need $need),
             since: $since,
             write: methods!(@write $($flag)*),
+            listed: methods!(@listed $($flag)*),
             shape: || methods!(@shape $kind)($handler),
             prepare: |name, raw| methods!(@prepare $kind)(name, raw, methods!(@scope $need $($by)?), $handler),
         } ),* ];
@@ -72,8 +78,10 @@ macro_rules! methods {
     (@scope Any) => { |_| None };
     (@scope By $by:path) => { |params| Some($by(params)) };
     (@scope $scope:ident) => { |_| Some(Scope::$scope) };
-    (@write) => { false };
     (@write write) => { true };
+    (@write $($flag:ident)*) => { false };
+    (@listed unlisted) => { false };
+    (@listed $($flag:ident)*) => { true };
     (@shape state) => { state_shape };
     (@shape ticket) => { ticket_shape };
     (@shape task) => { task_shape };
@@ -85,18 +93,34 @@ macro_rules! methods {
 methods! {
     /// Starts an agent turn; answers when the message is safe, and again when the run has ended.
     "agent": By(agent::scope), "<=2026.7", ticket agent::start;
+    /// The name and face of an agent.
+    "agent.identity.get": Read, "<=2026.7", state agents::identity;
     /// Waits for the end of a run.
     "agent.wait": Write, "<=2026.7", ticket agent::wait;
+    /// The agents of the configuration.
+    "agents.list": Read, "<=2026.7", state agents::list;
     /// The messengers and their accounts, with what is known of each.
     "channels.status": Read, "<=2026.7", state channels::status;
     /// Stops the runs of a session, or one of them.
     "chat.abort": Write, "<=2026.7", state chat::abort;
     /// The messages of a session, newest page first, with the run in flight.
     "chat.history": Read, "<=2026.7", task chat::history;
+    /// Puts a note of an operator into a session; no turn begins.
+    "chat.inject": Admin, "<=2026.7", ticket chat_inject::inject, unlisted;
+    /// One message whole.
+    "chat.message.get": Read, "<=2026.7", task chat_read::message_get;
+    /// The models and commands of a chat.
+    "chat.metadata": Read, "<=2026.7", state chat_read::metadata;
     /// Says something in a session and starts the turn that answers it.
     "chat.send": Write, "<=2026.7", ticket chat::send;
+    /// The first page of a session's history with the models and commands of a chat.
+    "chat.startup": Read, "<=2026.7", task chat_read::startup;
+    /// The slash commands of a conversation.
+    "commands.list": Read, "<=2026.7", state chat_read::commands;
     /// Replaces the configuration file and waits until it is in force.
     "config.apply": Admin, "<=2026.7", task config::apply, write;
+    /// The configuration without its secrets.
+    "config.get": Read, "<=2026.7", task config_read::get;
     /// Merges an object into the configuration file and waits until it is in force.
     "config.patch": Admin, "<=2026.7", task config::patch, write;
     /// What the configuration file may say, as a JSON Schema.
@@ -125,22 +149,50 @@ methods! {
     "health": Any, "<=2026.7", state health::health;
     /// The end of the log file, or what came after a cursor.
     "logs.tail": Read, "<=2026.7", task logs::tail;
+    /// Which providers of models have what they need.
+    "models.authStatus": Read, "<=2026.7", state agents::auth_status;
     /// The models that can be chosen.
     "models.list": Read, "<=2026.7", state models::list;
     /// Reads the secrets again from where they are kept.
     "secrets.reload": Admin, "<=2026.7", task secrets::reload;
+    /// Stops what is made in a session.
+    "sessions.abort": Write, "<=2026.7", state session_change::abort;
+    /// Makes a session, and its first turn if a message comes along.
+    "sessions.create": By(session_change::create_scope), "<=2026.7", ticket session_change::create;
+    /// Removes a session and its transcripts.
+    "sessions.delete": By(session_change::delete_scope), "<=2026.7", ticket session_change::delete;
+    /// One session.
+    "sessions.describe": Read, "<=2026.7", task session_read::describe;
+    /// The newest messages of a session.
+    "sessions.get": Read, "<=2026.7", task session_read::get, unlisted;
     /// Sessions, latest first.
     "sessions.list": Read, "<=2026.7", task sessions::list;
     /// Follows the messages of one session.
     "sessions.messages.subscribe": Read, "<=2026.7", state sessions::messages_subscribe;
     /// Stops following the messages of one session.
     "sessions.messages.unsubscribe": Read, "<=2026.7", state sessions::messages_unsubscribe;
+    /// Changes what is remembered of a session: its names, flags, model, thinking level.
+    "sessions.patch": By(session_change::patch_scope), "<=2026.7", ticket session_change::patch;
+    /// The last words of some sessions.
+    "sessions.preview": Read, "<=2026.7", task session_read::preview;
+    /// Starts a session over with an empty transcript.
+    "sessions.reset": Admin, "<=2026.7", ticket session_change::reset;
+    /// Finds a session by key, id or label.
+    "sessions.resolve": Read, "<=2026.7", task session_read::resolve, unlisted;
+    /// Says something in a session.
+    "sessions.send": Write, "<=2026.7", ticket session_change::send;
+    /// Stops what is made in a session and says something instead.
+    "sessions.steer": Write, "<=2026.7", ticket session_change::steer, unlisted;
     /// Follows the list of sessions.
     "sessions.subscribe": Read, "<=2026.7", state sessions::subscribe;
     /// The gateway's state for people: sessions, runs, memory, warnings.
     "status": Read, "<=2026.7", task health::status;
     /// Who is connected.
     "system-presence": Read, "<=2026.7", state health::presence;
+    /// Tokens and money, day by day.
+    "usage.cost": Read, "<=2026.7", task usage::cost;
+    /// Quotas of model providers, where any are known.
+    "usage.status": Read, "<=2026.7", state usage::status;
 }
 
 /// Finds a row by name.
@@ -151,7 +203,7 @@ pub fn find(name: &str) -> Option<&'static Method> {
 /// Names for `features.methods`.
 pub fn advertised() -> &'static [&'static str] {
     static NAMES: OnceLock<Vec<&'static str>> = OnceLock::new();
-    NAMES.get_or_init(|| METHODS.iter().map(|method| method.name).collect())
+    NAMES.get_or_init(|| METHODS.iter().filter(|method| method.listed).map(|method| method.name).collect())
 }
 
 type OnState<P, R> = fn(&mut State, &Arc<Caller>, P, Now) -> Result<R, RpcError>;
@@ -224,6 +276,12 @@ mod tests {
             assert!(method.doc.trim().ends_with('.'), "{} wants a sentence", method.name);
             assert!((method.shape)().0.ends_with("Params"), "{}", method.name);
         }
+    }
+
+    #[test]
+    fn a_method_for_insiders_is_found_but_not_named() {
+        assert!(find("sessions.resolve").is_some() && !advertised().contains(&"sessions.resolve"));
+        assert!(advertised().contains(&"sessions.describe"));
     }
 
     #[test]

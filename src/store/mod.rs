@@ -20,6 +20,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use rusqlite::Connection;
 
 mod error;
+pub mod facts;
 pub mod inbox;
 pub mod kv;
 mod lock;

@@ -91,6 +91,8 @@ pub enum Sort {
     /// Latest change first.
     #[default]
     Updated,
+    /// What was said last first.
+    Interaction,
     /// Pinned ones first (latest pin first), then latest change.
     Pinned,
     /// Newest first.
@@ -109,6 +111,22 @@ pub struct ListFilter {
     pub updated_after_ms: Option<i64>,
     /// Empty: all kinds.
     pub kinds: Vec<String>,
+    /// Only sessions of these agents; None: of all.
+    pub agents: Option<Vec<String>>,
+    /// Exactly this label.
+    pub label: Option<String>,
+    /// Exactly this current transcript.
+    pub session_id: Option<String>,
+    /// How the last part of the key begins, lower case and without hyphens.
+    pub id_in_key: Option<String>,
+    /// Exactly this parent.
+    pub parent: Option<String>,
+    /// Exactly this origin.
+    pub created_via: Option<String>,
+    /// Only where somebody has said something.
+    pub spoken: bool,
+    /// Keys that are left out.
+    pub but_keys: Vec<&'static str>,
     pub archived: Archived,
     /// At most [`LIST_MAX`].
     pub limit: usize,
@@ -123,6 +141,14 @@ impl Default for ListFilter {
             search: None,
             updated_after_ms: None,
             kinds: Vec::new(),
+            agents: None,
+            label: None,
+            session_id: None,
+            id_in_key: None,
+            parent: None,
+            created_via: None,
+            spoken: false,
+            but_keys: Vec::new(),
             archived: Archived::Hidden,
             limit: 100,
             offset: 0,
@@ -187,6 +213,7 @@ pub fn list(conn: &Connection, filter: &ListFilter) -> Result<(Vec<SessionRow>, 
     let (wanted, bound) = condition(filter);
     let order = match filter.sort {
         Sort::Updated => "updated_at_ms DESC, id DESC",
+        Sort::Interaction => "coalesce(last_interaction_at_ms, 0) DESC, updated_at_ms DESC, id DESC",
         Sort::Pinned => "pinned_at_ms DESC, updated_at_ms DESC, id DESC",
         Sort::Created => "created_at_ms DESC, id DESC",
         Sort::Key => "key",
@@ -303,10 +330,42 @@ fn condition(filter: &ListFilter) -> (String, Vec<Value>) {
         sql.push_str(" AND updated_at_ms >= ?");
         bound.push(Value::from(after));
     }
+    let mut among = |column: &str, values: &[String]| {
+        let places = vec!["?"; values.len()].join(", ");
+        write!(sql, " AND {column} IN ({places})").expect("a String takes everything");
+        bound.extend(values.iter().cloned().map(Value::from));
+    };
     if !filter.kinds.is_empty() {
-        let places = vec!["?"; filter.kinds.len()].join(", ");
-        write!(sql, " AND kind IN ({places})").expect("a String takes everything");
-        bound.extend(filter.kinds.iter().cloned().map(Value::from));
+        among("kind", &filter.kinds);
+    }
+    if let Some(agents) = &filter.agents {
+        among("agent_id", agents);
+    }
+    let exact = [
+        ("label", &filter.label),
+        ("session_id", &filter.session_id),
+        ("json_extract(extra, '$.parentSessionKey')", &filter.parent),
+        ("created_via", &filter.created_via),
+    ];
+    for (column, value) in exact {
+        if let Some(value) = value {
+            among(column, std::slice::from_ref(value));
+        }
+    }
+    if let Some(id) = &filter.id_in_key {
+        // `rtrim` by all characters but the colon leaves what stands before the last part; the rest is that part.
+        sql.push_str(
+            " AND replace(lower(replace(key, rtrim(key, replace(key, ':', '')), '')), '-', '') LIKE ? ESCAPE '!'",
+        );
+        let wild = id.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+        bound.push(Value::from(format!("{wild}%")));
+    }
+    if filter.spoken {
+        sql.push_str(" AND last_interaction_at_ms IS NOT NULL");
+    }
+    for key in &filter.but_keys {
+        sql.push_str(" AND key <> ?");
+        bound.push(Value::from((*key).to_string()));
     }
     (sql, bound)
 }

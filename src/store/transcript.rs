@@ -164,6 +164,28 @@ pub fn find_by_id(conn: &Connection, id: &str) -> Result<Option<Entry>, StoreErr
     }
 }
 
+/// The entry of an id, if it is in this transcript.
+pub fn find_in(conn: &Connection, session_id: &str, id: &str) -> Result<Option<Entry>, StoreError> {
+    let (Some(span), Ok(row_id)) = (Span::of(conn, session_id)?, i64::from_str_radix(id, 16)) else { return Ok(None) };
+    if row_id > span.zero && row_id <= span.last() { at_row(conn, row_id) } else { Ok(None) }
+}
+
+/// Begins an empty transcript with the entries of another one, but not those of the run `but`. Returns how many there are.
+pub fn copy(conn: &Connection, from: &str, to: &str, but: Option<&str>) -> Result<u64, StoreError> {
+    let Some(old) = Span::of(conn, from)? else { return Ok(0) };
+    let new = Span::begin(conn, to)?;
+    let copied = statement(
+        conn,
+        "INSERT INTO entries (id, role, run_id, idempotency_key, ts_ms, message)
+         SELECT id - ?1 + ?3, role, run_id, idempotency_key, ts_ms, message FROM entries
+         WHERE id BETWEEN ?1 AND ?2 AND (?4 IS NULL OR run_id IS NOT ?4)",
+    )?
+    .execute(params![old.zero, old.last(), new.zero, but])?;
+    statement(conn, "UPDATE transcripts SET compacted_seq = ?2 WHERE no = ?1")?
+        .execute([new.zero >> SEQ_BITS, old.compacted_seq as i64])?;
+    Ok(copied as u64)
+}
+
 /// Removes a transcript. Returns how many entries it had.
 pub fn delete_session(conn: &Connection, session_id: &str) -> Result<u64, StoreError> {
     let Some(span) = Span::of(conn, session_id)? else { return Ok(0) };
@@ -367,6 +389,19 @@ mod tests {
         filled(&conn, "a", 3);
         assert_ne!(page(&conn, "a", None, 1, 100).expect("reads")[0].id, old.id);
         assert_eq!(count(&conn, "b").expect("counts"), 2);
+    }
+
+    #[test]
+    fn a_copy_has_its_own_ids_and_leaves_out_what_is_not_finished() {
+        let conn = memory();
+        filled(&conn, "a", 2);
+        append(&conn, "a", &entry(COMPACTION, "sum")).expect("appends");
+        append(&conn, "a", &NewEntry { run_id: Some("now"), ..entry("user", "half") }).expect("appends");
+        assert_eq!(copy(&conn, "a", "b", Some("now")).expect("copies"), 3);
+        assert_eq!(seqs(&context(&conn, "b", 100).expect("reads")), [3], "the compaction came along");
+        filled(&conn, "b", 1);
+        assert_eq!((count(&conn, "a").expect("counts"), count(&conn, "b").expect("counts")), (4, 4));
+        assert_eq!(copy(&conn, "nothing", "c", None).expect("an empty one"), 0);
     }
 
     #[test]

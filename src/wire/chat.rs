@@ -1,11 +1,14 @@
-//! `chat.send`, `chat.history`, `chat.abort` and the `chat` event.
+//! The methods of the `chat` family and the `chat` event.
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::command::CommandEntry;
 use super::decode::{Int, Name, Text, Whole};
+use super::models::ModelChoice;
 use super::session::SessionRow;
+use super::session_change::SessionsResolveResult;
 
 /// Longest session key, in characters.
 pub const SESSION_KEY_LIMIT: usize = 512;
@@ -80,6 +83,18 @@ pub enum QueueMode {
     Interrupt,
 }
 
+impl QueueMode {
+    pub fn named(name: &str) -> Option<QueueMode> {
+        match name {
+            "steer" => Some(QueueMode::Steer),
+            "followup" => Some(QueueMode::Followup),
+            "collect" => Some(QueueMode::Collect),
+            "interrupt" => Some(QueueMode::Interrupt),
+            _ => None,
+        }
+    }
+}
+
 /// A file that comes with a message; `content` is base64 or a data URL.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -143,6 +158,29 @@ pub struct ChatHistoryResult {
     pub thinking_level: String,
 }
 
+/// What the gateway knows of a stored message; clients read it under `__openclaw`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Known<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<&'a str>,
+    pub id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<&'a str>,
+    pub record_timestamp_ms: i64,
+    pub seq: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+impl Known<'_> {
+    /// Puts itself behind the last field of a message. None when that is no JSON object.
+    pub fn beside(&self, message: &str) -> Option<Box<RawValue>> {
+        let known = serde_json::to_string(self).ok()?;
+        RawValue::from_string(format!(r#"{},"__openclaw":{known}}}"#, message.trim_end().strip_suffix('}')?)).ok()
+    }
+}
+
 #[derive(Debug, Default, Serialize)]
 pub struct PendingInputs {
     pub items: Vec<PendingInput>,
@@ -165,6 +203,82 @@ pub struct InFlightRun {
     pub run_id: String,
     /// What the assistant said so far.
     pub text: String,
+}
+
+/// A page of history and what a client needs to draw the rest of a chat.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChatStartupParams {
+    pub session_key: Option<Text<SESSION_KEY_LIMIT>>,
+    /// Instead of the key: the beginning of the id in it. The caller then also follows the list of sessions.
+    pub short_id: Option<Name>,
+    pub slug_hint: Option<Name>,
+    pub agent_id: Option<Name>,
+    pub limit: Option<Int<1, 1000>>,
+    pub max_bytes: Option<Int<1, { u64::MAX }>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum ChatStartupResult {
+    Page {
+        #[serde(flatten)]
+        page: Box<ChatHistoryResult>,
+        metadata: ChatMetadataResult,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resolution: Option<SessionsResolveResult>,
+    },
+    /// The short id fits no session, or several.
+    Unresolved { resolution: SessionsResolveResult },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChatMetadataParams {
+    pub agent_id: Option<Name>,
+    pub session_key: Option<Name>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ChatMetadataResult {
+    pub models: Vec<ModelChoice>,
+    pub commands: Vec<CommandEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChatInjectParams {
+    pub session_key: Text<SESSION_KEY_LIMIT>,
+    pub agent_id: Option<Name>,
+    pub message: Name,
+    pub label: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatInjectResult {
+    pub ok: bool,
+    pub message_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChatMessageGetParams {
+    pub session_key: Text<SESSION_KEY_LIMIT>,
+    pub agent_id: Option<Name>,
+    pub message_id: Name,
+    pub max_chars: Option<Int<1, 2_000_000>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChatMessageGetResult {
+    pub ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<Box<RawValue>>,
+    /// `not_found`, `oversized`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable_reason: Option<&'static str>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -6,9 +6,12 @@
 //! Invariant: request frames and params are closed objects; an unknown property is an error that names it.
 
 pub mod agent;
+pub mod agents;
 pub mod channels;
 pub mod chat;
+pub mod command;
 pub mod config;
+pub mod config_read;
 pub mod connect;
 pub mod decode;
 pub mod device;
@@ -25,7 +28,9 @@ pub mod presence;
 pub mod responses;
 pub mod scope;
 pub mod session;
+pub mod session_change;
 pub mod tools;
+pub mod usage;
 
 /// The version of the protocol this gateway speaks.
 pub const PROTOCOL: u32 = 4;

@@ -107,7 +107,12 @@ pub struct SessionListDefaults {
 pub struct SessionRow {
     pub key: String,
     pub visibility: &'static str,
+    pub permission_mode_pending: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spawn_depth: Option<u32>,
     pub created_via: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_actor: Option<Actor>,
     pub created_at: u64,
     pub kind: String,
     pub classification: &'static str,
@@ -124,11 +129,27 @@ pub struct SessionRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub derived_title: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icon: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub color: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_session_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_message_preview: Option<String>,
     pub updated_at: u64,
     pub archived: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<u64>,
     pub pinned: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned_at: Option<u64>,
     pub unread: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marked_unread_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_read_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,6 +164,8 @@ pub struct SessionRow {
     pub thinking_default: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thinking_level: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verbose_level: Option<String>,
     pub input_tokens: u64,
     pub output_tokens: u64,
     pub total_tokens: u64,
@@ -158,7 +181,7 @@ pub struct SessionRow {
     pub runtime_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_run_id: Option<String>,
-    pub effective_queue_mode: &'static str,
+    pub effective_queue_mode: String,
     pub model_provider: String,
     pub model: String,
     pub model_override_source: Option<&'static str>,
@@ -192,21 +215,157 @@ pub struct SessionsMessagesSubscribeResult {
     pub key: String,
 }
 
-/// Payload of `sessions.changed`: the row under `session` and its fields again beside it.
+/// Who made a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Actor {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub id: &'static str,
+    pub identity: ActorIdentity,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ActorIdentity {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub id: &'static str,
+}
+
+impl Actor {
+    /// The one user of a gateway.
+    pub const OWNER: Actor =
+        Actor { kind: "human", id: "gateway-owner", identity: ActorIdentity { kind: "profile", id: "gateway-owner" } };
+}
+
+/// The fields of a row that events repeat beside `session`. Null here means: there is none any more.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+pub struct FlatSession<'a> {
+    updated_at: u64,
+    session_id: &'a str,
+    created_actor: Option<&'a Actor>,
+    kind: &'a str,
+    visibility: &'a str,
+    chat_type: &'a str,
+    archived: bool,
+    archived_at: Option<u64>,
+    pinned: bool,
+    pinned_at: Option<u64>,
+    unread: bool,
+    marked_unread_at: Option<u64>,
+    permission_mode_pending: bool,
+    spawn_depth: Option<u32>,
+    created_via: &'a str,
+    created_at: u64,
+    label: Option<&'a str>,
+    auto_label: Option<&'a str>,
+    icon: Option<&'a str>,
+    color: Option<&'a str>,
+    category: Option<&'a str>,
+    display_name: Option<&'a str>,
+    parent_session_key: Option<&'a str>,
+    thinking_level: Option<&'a str>,
+    system_sent: bool,
+    aborted_last_run: bool,
+    total_tokens: u64,
+    total_tokens_fresh: bool,
+    input_tokens: u64,
+    output_tokens: u64,
+    estimated_cost_usd: f64,
+    context_tokens: Option<u64>,
+    model_provider: &'a str,
+    model: &'a str,
+    model_override_source: Option<&'a str>,
+    status: Option<&'a str>,
+    last_run_id: Option<&'a str>,
+    has_active_run: bool,
+    active_run_ids: &'a [String],
+    started_at: Option<u64>,
+    ended_at: Option<u64>,
+    runtime_ms: Option<u64>,
+}
+
+impl<'a> FlatSession<'a> {
+    pub fn of(row: &'a SessionRow) -> FlatSession<'a> {
+        FlatSession {
+            updated_at: row.updated_at,
+            session_id: &row.session_id,
+            created_actor: row.created_actor.as_ref(),
+            kind: &row.kind,
+            visibility: row.visibility,
+            chat_type: &row.chat_type,
+            archived: row.archived,
+            archived_at: row.archived_at,
+            pinned: row.pinned,
+            pinned_at: row.pinned_at,
+            unread: row.unread,
+            marked_unread_at: row.marked_unread_at,
+            permission_mode_pending: row.permission_mode_pending,
+            spawn_depth: row.spawn_depth,
+            created_via: &row.created_via,
+            created_at: row.created_at,
+            label: row.label.as_deref(),
+            auto_label: row.auto_label.as_deref(),
+            icon: row.icon.as_deref(),
+            color: row.color.as_deref(),
+            category: row.category.as_deref(),
+            display_name: row.display_name.as_deref(),
+            parent_session_key: row.parent_session_key.as_deref(),
+            thinking_level: row.thinking_level.as_deref(),
+            system_sent: row.system_sent,
+            aborted_last_run: row.aborted_last_run,
+            total_tokens: row.total_tokens,
+            total_tokens_fresh: row.total_tokens_fresh,
+            input_tokens: row.input_tokens,
+            output_tokens: row.output_tokens,
+            estimated_cost_usd: row.estimated_cost_usd,
+            context_tokens: row.context_tokens,
+            model_provider: &row.model_provider,
+            model: &row.model,
+            model_override_source: row.model_override_source,
+            status: row.status.as_deref(),
+            last_run_id: row.last_run_id.as_deref(),
+            has_active_run: row.has_active_run,
+            active_run_ids: &row.active_run_ids,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            runtime_ms: row.runtime_ms,
+        }
+    }
+}
+
+/// Payload of `sessions.changed`: the row under `session` and most of its fields again beside it.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SessionsChanged<'a> {
-    pub session_key: &'a str,
-    pub agent_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub compacted: bool,
     pub ts: u64,
+    #[serde(flatten)]
+    pub flat: Option<FlatSession<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<&'a SessionRow>,
+}
+
+/// Payload of `sessions.changed` for a session that is gone.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionDeleted<'a> {
+    pub session_key: &'a str,
+    pub session_id: &'a str,
+    pub agent_id: &'a str,
+    pub reason: &'static str,
+    pub ts: u64,
 }
 
 /// Payload of `session.message`.
@@ -214,10 +373,16 @@ pub struct SessionsChanged<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct SessionMessage<'a> {
     pub session_key: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sender_is_owner: bool,
     pub agent_id: &'a str,
     pub message: &'a RawValue,
     pub message_id: &'a str,
     pub message_seq: u64,
+    #[serde(flatten)]
+    pub flat: Option<FlatSession<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<&'a SessionRow>,
 }
 
 #[cfg(test)]

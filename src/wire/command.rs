@@ -1,0 +1,213 @@
+//! The table of slash commands, and `commands.list`, which is read off it.
+
+use serde::{Deserialize, Serialize};
+
+use super::decode::Name;
+
+/// One command of a conversation. What it does is the agent's matter.
+#[derive(Debug)]
+pub struct CommandSpec {
+    pub name: &'static str,
+    /// Another word for the same; empty if there is none.
+    pub alias: &'static str,
+    pub usage: &'static str,
+    pub doc: &'static str,
+    /// `session`, `options`, `status`, `management`, `tools`.
+    pub category: &'static str,
+    /// Name, what it is, and the words it may be; no words: anything.
+    pub argument: Option<(&'static str, &'static str, &'static [&'static str])>,
+    /// Needs the scope operator.admin.
+    pub admin: bool,
+}
+
+/// Levels of `/think`.
+pub const THINKING: &[&str] = &["off", "minimal", "low", "medium", "high"];
+/// Words of `/queue`.
+pub const QUEUE_MODES: &[&str] = &["steer", "followup", "collect", "interrupt", "default"];
+
+/// All commands, in the order `/help` shows them.
+pub static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "help",
+        alias: "commands",
+        usage: "/help",
+        doc: "List the commands.",
+        category: "status",
+        argument: None,
+        admin: false,
+    },
+    CommandSpec {
+        name: "status",
+        alias: "",
+        usage: "/status",
+        doc: "Show the gateway and this session.",
+        category: "status",
+        argument: None,
+        admin: false,
+    },
+    CommandSpec {
+        name: "model",
+        alias: "models",
+        usage: "/model [provider/model|default]",
+        doc: "Show the models, or choose one for this session.",
+        category: "options",
+        argument: Some(("model", "provider/model, an alias, or default", &[])),
+        admin: false,
+    },
+    CommandSpec {
+        name: "think",
+        alias: "thinking",
+        usage: "/think [off|minimal|low|medium|high]",
+        doc: "Show or set how much the model thinks in this session.",
+        category: "options",
+        argument: Some(("level", "How much to think", THINKING)),
+        admin: false,
+    },
+    CommandSpec {
+        name: "queue",
+        alias: "",
+        usage: "/queue [steer|followup|collect|interrupt|default]",
+        doc: "Show or set what happens to messages that come while a run is made.",
+        category: "options",
+        argument: Some(("mode", "What happens to them", QUEUE_MODES)),
+        admin: false,
+    },
+    CommandSpec {
+        name: "tools",
+        alias: "",
+        usage: "/tools",
+        doc: "List the tools of this agent.",
+        category: "status",
+        argument: None,
+        admin: false,
+    },
+    CommandSpec {
+        name: "whoami",
+        alias: "id",
+        usage: "/whoami",
+        doc: "Show the session and the agent.",
+        category: "status",
+        argument: None,
+        admin: false,
+    },
+    CommandSpec {
+        name: "new",
+        alias: "reset",
+        usage: "/new",
+        doc: "Start this session over; the old transcript is kept.",
+        category: "session",
+        argument: None,
+        admin: true,
+    },
+    CommandSpec {
+        name: "stop",
+        alias: "abort",
+        usage: "/stop",
+        doc: "Stop what is running in this session.",
+        category: "session",
+        argument: None,
+        admin: false,
+    },
+];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CommandsListParams {
+    pub session_key: Option<Name>,
+    pub agent_id: Option<Name>,
+    pub provider: Option<Name>,
+    pub scope: Option<CommandScope>,
+    /// False leaves the arguments out.
+    pub include_args: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommandScope {
+    Text,
+    Native,
+    Both,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CommandsListResult {
+    pub commands: Vec<CommandEntry>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandEntry {
+    pub name: &'static str,
+    pub native_name: &'static str,
+    pub text_aliases: Vec<String>,
+    pub description: &'static str,
+    pub category: &'static str,
+    pub source: &'static str,
+    pub scope: &'static str,
+    pub accepts_args: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<CommandArg>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CommandArg {
+    pub name: &'static str,
+    pub description: &'static str,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<CommandChoice>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CommandChoice {
+    pub value: &'static str,
+    pub label: &'static str,
+}
+
+impl CommandSpec {
+    /// The row as clients see it.
+    pub fn entry(&self, with_args: bool) -> CommandEntry {
+        let words = [self.name, self.alias];
+        let args = self.argument.iter().filter(|_| with_args).map(|(name, description, choices)| CommandArg {
+            name,
+            description,
+            kind: "string",
+            choices: choices.iter().map(|word| CommandChoice { value: word, label: word }).collect(),
+        });
+        CommandEntry {
+            name: self.name,
+            native_name: self.name,
+            text_aliases: words.iter().filter(|w| !w.is_empty()).map(|word| format!("/{word}")).collect(),
+            description: self.doc,
+            category: self.category,
+            source: "native",
+            scope: "both",
+            accepts_args: self.argument.is_some(),
+            args: args.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_unique() {
+        let mut words: Vec<_> =
+            COMMANDS.iter().flat_map(|spec| [spec.name, spec.alias]).filter(|w| !w.is_empty()).collect();
+        let count = words.len();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), count);
+    }
+
+    #[test]
+    fn arguments_are_named_when_asked_for() {
+        let think = COMMANDS.iter().find(|spec| spec.name == "think").expect("a row");
+        assert_eq!(think.entry(true).args[0].choices.len(), THINKING.len());
+        assert!(think.entry(false).args.is_empty() && think.entry(false).accepts_args);
+        assert_eq!(think.entry(false).text_aliases, ["/think", "/thinking"]);
+    }
+}
