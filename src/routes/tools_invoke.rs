@@ -62,8 +62,6 @@ pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, H
         link: Default::default(),
         sink: None,
         queued: false,
-        link: std::sync::Arc::default(),
-        sink: None,
         absorbed: Vec::new(),
     };
     let engine = visit.site.engine.clone();
