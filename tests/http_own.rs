@@ -185,7 +185,11 @@ fn hooks_have_their_own_token() {
     }
     let reply = raw::get(gateway.addr(), "/hooks/wake", &[("Authorization", &own)]);
     assert_eq!((reply.status, reply.header("allow")), (405, Some("POST")));
-    let last = (0..21).map(|_| wake(&[("X-OpenClaw-Token", "wrong")], "/hooks/wake")).next_back().expect("replies");
+    let guess = || wake(&[("X-OpenClaw-Token", "wrong")], "/hooks/wake");
+    for _ in 0..20 {
+        guess();
+    }
+    let last = guess();
     assert_eq!(last.status, 429);
     assert!(last.header("retry-after").is_some());
     assert_eq!(wake(&[("X-OpenClaw-Token", HOOK)], "/hooks/wake").status, 200, "the right one is never locked out");

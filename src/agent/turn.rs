@@ -396,10 +396,9 @@ impl<'a> Turning<'a> {
             log::warn!("model {} failed ({}): {}", step.from, step.reason.as_str(), step.detail);
         });
         self.model = current.into_inner();
-        let answered = answered?;
-        self.model = answered.model.clone();
-        let finish = answered.finish;
-        self.account(&answered.model, &finish.usage);
+        let chain::Answered { model, finish } = answered?;
+        self.account(&model, &finish.usage);
+        self.model = model;
         report(RunEvent::Usage { output: finish.usage.output });
         Ok((self.text[from..].to_string(), calls, finish))
     }

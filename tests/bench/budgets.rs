@@ -7,10 +7,14 @@ const FILE: &str = include_str!("budgets.toml");
 /// CI machines are shared and slow: a timing fails only when it is this far off.
 const NOISE: f64 = 5.0;
 
+/// Promises that are not kept yet: the section of the ceilings they must stay below meanwhile.
+const BEHIND: &str = "behind";
+
 /// Collects figures, prints each as it comes, remembers which ones failed.
 pub struct Board {
     budgets: Vec<Budget>,
     failed: Vec<&'static str>,
+    behind: Vec<&'static str>,
 }
 
 struct Budget {
@@ -21,21 +25,27 @@ struct Budget {
 
 impl Board {
     pub fn open() -> Board {
-        Board { budgets: read(FILE), failed: Vec::new() }
+        Board { budgets: read(FILE), failed: Vec::new(), behind: Vec::new() }
     }
 
     /// Judges one figure; its name must stand in the budgets file.
     pub fn figure(&mut self, name: &str, measured: f64) {
-        let budget = self.budgets.iter().find(|budget| budget.name == name);
+        let promised = |budget: &&Budget| budget.name == name && budget.section != BEHIND;
+        let budget = self.budgets.iter().find(promised);
+        let ceiling = self.budgets.iter().find(|budget| budget.name == name && budget.section == BEHIND);
         let Budget { section, name, number } = budget.unwrap_or_else(|| panic!("budgets.toml has no {name}"));
         let (within, good) = match *section {
-            "size_and_memory" => (measured <= *number, measured <= *number),
+            "size_and_memory" => (measured <= *number, measured <= ceiling.map_or(*number, |ceiling| ceiling.number)),
             "timing" => (measured <= *number, measured <= number * NOISE),
             "rate" => (measured >= *number, measured >= number / NOISE),
             other => panic!("budgets.toml has a section {other} nobody knows"),
         };
+        if !within && good && ceiling.is_some() {
+            self.behind.push(name);
+        }
         let word = match (within, good) {
             (true, _) => "ok",
+            (false, true) if ceiling.is_some() => "BEHIND the promise, below its ceiling",
             (false, true) => "over, within the noise allowed",
             (false, false) => "FAILED",
         };
@@ -52,6 +62,9 @@ impl Board {
     }
 
     pub fn close(self) -> ExitCode {
+        if !self.behind.is_empty() {
+            println!("\nbehind the promise: {}", self.behind.join(", "));
+        }
         if self.failed.is_empty() {
             println!("\nfigures: ok");
             return ExitCode::SUCCESS;

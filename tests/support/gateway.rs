@@ -418,6 +418,9 @@ fn clean(command: &mut Command, home: &Path) {
         .env("HOME", home)
         .env("TMPDIR", home.join("tmp"))
         .env("TZ", "UTC")
+        // As the units we install set them.
+        .env("MALLOC_ARENA_MAX", "2")
+        .env("MALLOC_MMAP_THRESHOLD_", "131072")
         .env("OPENCLAW_STATE_DIR", state_dir(home))
         .env("OPENCLAW_CONFIG_PATH", config_path(home))
         .current_dir(home)
