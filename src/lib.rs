@@ -32,6 +32,9 @@
 //! | `run X` | one per agent run | the turn, the call upstream, the tools |
 //! | task | 0 to 4 | handlers that may block; they end when idle |
 //! | signals | 1 (Unix) | the signal pipe |
+//! | config watch | 0 or 1 | the watch on the configuration file |
+//! | watchdog | 0 or 1 | the answer to a supervisor that wants to hear from us |
+//! | tool | one per `/tools/invoke` call | that tool |
 //!
 //! # A request's way
 //!

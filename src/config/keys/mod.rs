@@ -9,7 +9,6 @@
 
 mod table;
 
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 pub use table::KEYS;
@@ -62,7 +61,7 @@ pub enum Reload {
 /// The rows as a tree, by path segment.
 #[derive(Debug, Default)]
 pub struct Names {
-    pub children: BTreeMap<&'static str, Names>,
+    pub children: Branches,
     pub key: Option<&'static Key>,
     /// Anything may stand below.
     pub open: bool,
@@ -70,6 +69,46 @@ pub struct Names {
     pub secret: bool,
     /// A key that must be written here.
     pub required: Option<&'static str>,
+}
+
+/// The names below one, sorted. A list and not a map: the reference knows 4,500 names in small groups, and a map's node
+/// has room for eleven.
+#[derive(Debug, Default)]
+pub struct Branches(Vec<(&'static str, Names)>);
+
+impl Branches {
+    pub fn get(&self, name: &str) -> Option<&Names> {
+        self.place(name).ok().map(|at| &self.0[at].1)
+    }
+
+    pub fn contains_key(&self, name: &str) -> bool {
+        self.place(name).is_ok()
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &&'static str> {
+        self.0.iter().map(|(name, _)| name)
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &Names> {
+        self.0.iter().map(|(_, names)| names)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What stands below under a name, made now if there is nothing.
+    fn under(&mut self, name: &'static str) -> &mut Names {
+        let at = self.place(name).unwrap_or_else(|at| {
+            self.0.insert(at, (name, Names::default()));
+            at
+        });
+        &mut self.0[at].1
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(own, _)| (*own).cmp(name))
+    }
 }
 
 /// Keys without which what is around them means nothing.
@@ -86,13 +125,13 @@ pub fn ours() -> &'static Names {
                 if REQUIRED.contains(&key.path) && key.path.ends_with(&format!(".{segment}")) {
                     at.required = Some(segment);
                 }
-                at = at.children.entry(segment).or_default();
+                at = at.children.under(segment);
             }
             at.key = Some(key);
             at.open = key.kind == Kind::Any;
             at.secret = key.kind == Kind::Secret;
             if key.kind == Kind::Texts {
-                at.children.entry("[]").or_default();
+                at.children.under("[]");
             }
         }
         root
@@ -115,8 +154,9 @@ fn fill(parent: &mut Names, lines: &mut std::iter::Peekable<std::str::Lines<'sta
         let name = line.trim();
         let mut node = Names { open: name.ends_with('~'), secret: name.ends_with('!'), ..Names::default() };
         fill(&mut node, lines, depth + 1);
-        parent.children.insert(name.trim_end_matches(['~', '!']), node);
+        *parent.children.under(name.trim_end_matches(['~', '!'])) = node;
     }
+    parent.children.0.shrink_to_fit();
 }
 
 impl Names {
