@@ -52,11 +52,11 @@ impl Facts for Knowledge {
             Topic::Tools => {
                 FactSheet::default().fact("Tools", TOOLS.iter().map(|t| t.name).collect::<Vec<_>>().join(", "))
             }
-            Topic::Channels => FactSheet::default().fact("Channels", "none is configured"),
+            Topic::Channels => FactSheet::default().line("This version has no messengers."),
             Topic::Service => {
-                FactSheet::default().fact("Service", "none is installed; this gateway runs in the foreground")
+                FactSheet::default().line("`openclaw gateway status` shows whether it is installed as a service.")
             }
-            Topic::Jobs => FactSheet::default().fact("Scheduled jobs", "none"),
+            Topic::Jobs => FactSheet::default().line("This version has no scheduled jobs."),
             Topic::Devices => sources.devices(),
         }
     }
