@@ -16,7 +16,7 @@
 //! | 4 | [`rpc`], [`agent`] | the methods of the protocol; one agent run |
 //! | 3 | [`hub`] | the state thread |
 //! | 2 | [`auth`], [`providers`], [`channels`], [`service`] | who calls; models; messengers; service managers |
-//! | 1 | [`config`], [`store`], [`net`] | the key table and loader; SQLite; sockets |
+//! | 1 | [`config`], [`store`], [`net`] | the key table and loader; SQLite; sockets, and the one guarded fetch |
 //! | 0 | [`wire`], [`sys`] | the protocol's vocabulary; the platform |
 //!
 //! # Threads

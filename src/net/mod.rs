@@ -4,12 +4,17 @@
 //! tiny_http gives the vocabulary (methods, status codes, headers, responses), httparse the head, tungstenite the
 //! WebSocket protocol, rustls TLS; the sockets, deadlines and framing are here.
 //!
+//! [`dial`] and [`fetch`] are the other direction: how bytes reach another server, and the one way to get what a URL
+//! points at that somebody else chose.
+//!
 //! Deliberately not here: anything of OpenClaw. No routes, no credentials, no JSON.
 //!
 //! Invariants: every wait has a deadline and every buffer a cap, all from [`Limits`]; one connection is one descriptor;
 //! one connection's failure, panic included, is its own; whatever is refused is told so before it is closed.
 
+pub mod dial;
 mod fault;
+pub mod fetch;
 mod gate;
 mod h1;
 mod limits;

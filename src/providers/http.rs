@@ -19,8 +19,8 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Body, BodyReader, Proxy, ProxyProtocol, Timeout};
 
 use super::sse_decoder::{SseDecoder, SseEvent};
-use super::transport::{Dial, Line, Lookup, Patience, Tls, client_config};
 use super::{ProviderError, settings};
+use crate::net::dial::{Dial, Line, Lookup, Patience, Tls, client_config};
 use crate::sys::abort::{Abort, HookGuard};
 use crate::sys::secret::Secret;
 

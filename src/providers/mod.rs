@@ -19,7 +19,6 @@ pub mod registry;
 pub mod retry;
 pub mod settings;
 pub mod sse_decoder;
-pub mod transport;
 
 use std::ops::ControlFlow;
 

@@ -261,7 +261,7 @@ fn server_config() -> ServerConfig {
 fn trusting() -> Result<Arc<ClientConfig>, ureq::Error> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(PEM).expect("a certificate")).expect("a root");
-    super::super::transport::build_config(roots).map(Arc::new)
+    crate::net::dial::build_config(roots).map(Arc::new)
 }
 
 fn https(port: u16, tls: fn() -> Result<Arc<ClientConfig>, ureq::Error>) -> Upstream {

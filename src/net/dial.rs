@@ -1,8 +1,9 @@
-//! How bytes reach an upstream: name lookup, TCP, TLS, each of them stoppable.
+//! How bytes reach another server: name lookup, TCP, TLS, each of them stoppable.
 //!
 //! These are the parts plugged into a ureq agent. ureq's own would do, but for three things: neither a name lookup nor
 //! a TCP connect in progress is ended by `Agent::shutdown()`, the limit for silence cannot change between the first
-//! byte and the rest, and its TLS settings know either built-in roots or the host's, not both. Knows nothing of HTTP.
+//! byte and the rest, and its TLS settings know either built-in roots or the host's, not both. Model providers,
+//! messengers and guarded fetches share them. Knows nothing of HTTP.
 //!
 //! Invariants: whatever blocks here ends when its [`Line`] is cut; TLS settings are built at the first https connection
 //! and never before.
@@ -72,6 +73,15 @@ impl Line {
         }
     }
 
+    /// The addresses of a host, at most [`ADDRESSES`]; an address, in brackets or not, is its own.
+    pub fn look_up(&self, host: &str, port: u16, timeout: NextTimeout) -> Result<Vec<SocketAddr>, Error> {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_string();
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        self.wait_for("lookup", timeout, move || Ok((host.as_str(), port).to_socket_addrs()?.take(ADDRESSES).collect()))
+    }
+
     /// Runs `work` on a thread of its own, so that waiting for it can be given up. An abandoned thread ends by its own
     /// limits and its result is dropped.
     fn wait_for<T: Send + 'static>(
@@ -109,17 +119,26 @@ impl Resolver for Lookup {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
         let host = uri.host().ok_or(Error::HostNotFound)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_string();
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
         let mut addresses = self.empty();
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            addresses.push(SocketAddr::new(ip, port));
-            return Ok(addresses);
-        }
-        let found: Vec<SocketAddr> = self.0.wait_for("lookup", timeout, move || {
-            Ok((host.as_str(), port).to_socket_addrs()?.take(ADDRESSES).collect())
-        })?;
-        found.into_iter().for_each(|address| addresses.push(address));
+        self.0.look_up(host, port, timeout)?.into_iter().for_each(|address| addresses.push(address));
+        if addresses.is_empty() { Err(Error::HostNotFound) } else { Ok(addresses) }
+    }
+}
+
+/// Answers with addresses that were looked up, and judged, before.
+#[derive(Debug)]
+pub struct Pinned(pub Vec<SocketAddr>);
+
+impl Resolver for Pinned {
+    fn resolve(
+        &self,
+        _uri: &Uri,
+        _config: &ureq::config::Config,
+        _timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let mut addresses = self.empty();
+        self.0.iter().take(ADDRESSES).for_each(|address| addresses.push(*address));
         if addresses.is_empty() { Err(Error::HostNotFound) } else { Ok(addresses) }
     }
 }
@@ -337,7 +356,7 @@ pub fn client_config() -> Result<Arc<ClientConfig>, Error> {
     Ok(CONFIG.get_or_init(|| built).clone())
 }
 
-pub(super) fn build_config(roots: RootCertStore) -> Result<ClientConfig, Error> {
+pub(crate) fn build_config(roots: RootCertStore) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -429,7 +448,7 @@ mod tests {
     #[test]
     fn dialling_goes_on_to_the_next_address() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-        let dead = SocketAddr::from(([127, 0, 0, 1], super::super::fake::dead_port()));
+        let dead = TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a loopback port");
         let live = listener.local_addr().expect("bound");
         assert!(dial(&[dead, live], Duration::from_secs(5)).is_ok_and(|stream| stream.peer_addr().ok() == Some(live)));
         assert!(dial(&[dead], Duration::from_secs(5)).is_err());
