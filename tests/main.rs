@@ -16,6 +16,7 @@ mod http_openai;
 mod http_own;
 mod liars;
 mod models;
+mod nodes;
 mod protocol;
 mod queue;
 mod service;

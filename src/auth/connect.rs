@@ -6,11 +6,14 @@
 
 use serde::Serialize;
 
-use super::devices::{Arrival, Proof, Unasked};
+use std::sync::Arc;
+
+use super::devices::{Arrival, Offer, Proof, Unasked};
 use super::peer::is_trusted;
 use super::{Caller, Client, Mode, PeerFacts, Policy, Role, Vouched, device};
 use crate::sys::secret::Secret;
 use crate::wire::connect::{ClientId, ClientMode, ConnectAuth, ConnectParams, ProtocolMismatch};
+use crate::wire::decode::Name;
 use crate::wire::error::RpcError;
 use crate::wire::scope::Scopes;
 use crate::wire::{MINIMUM_PROBE_PROTOCOL, PROTOCOL};
@@ -115,6 +118,10 @@ pub fn check_connect(
         ));
     }
     let proof = prove(policy, peer, params, &auth)?;
+    let offer = match role {
+        Role::Node => Some(Arc::new(offer(policy, params)?)),
+        Role::Operator => None,
+    };
     let asked = match role {
         Role::Node => Scopes::NONE,
         Role::Operator => Scopes::parse(params.scopes.as_deref().unwrap_or(&[]).iter().map(|s| s.0.as_str())),
@@ -140,6 +147,7 @@ pub fn check_connect(
         },
         caps: params.caps.iter().map(|c| c.0.clone()).collect(),
         local: peer.local,
+        offer: offer.clone(),
     };
     let arrival = params.device.as_ref().map(|device| {
         Box::new(Arrival {
@@ -150,6 +158,7 @@ pub fn check_connect(
             remote_ip: peer.ip.filter(|_| !peer.local).map(|ip| ip.to_string()),
             unasked: unasked(policy, peer, params, role, asked, &proof),
             proof,
+            offer,
         })
     });
     Ok(Checked { caller, method, arrival })
@@ -184,10 +193,28 @@ fn unasked(
         return (role == Role::Operator && enough).then_some(Unasked::Proxy);
     }
     if peer.local && (peer.origin.is_none() || is_page(params.client.id)) {
-        return (role == Role::Operator || policy.nodes.approve_local).then_some(Unasked::Silent);
+        return policy.nodes.approve_local.then_some(Unasked::Silent);
     }
     let near = peer.ip.is_some_and(|ip| is_trusted(ip, &policy.nodes.approve_from));
     (role == Role::Node && near && peer.origin.is_none()).then_some(Unasked::Cidr)
+}
+
+/// What a node offers, without the commands this gateway would never ask it for.
+fn offer(policy: &Policy, params: &ConnectParams) -> Result<Offer, Refusal> {
+    let names = |names: &[Name]| names.iter().map(|name| name.0.clone()).collect::<Vec<_>>();
+    let client = &params.client;
+    let offered = Offer::new(
+        names(&params.caps),
+        names(params.commands.as_deref().unwrap_or(&[])),
+        params.permissions.iter().flatten().map(|(name, on)| (name.clone(), *on)),
+        client.model_identifier.as_ref().map(|model| model.0.clone()),
+        params.path_env.clone(),
+    );
+    let mut offer =
+        offered.ok_or_else(|| Refusal::policy(RpcError::invalid("the node offers too much to remember")))?;
+    let all = [offer.surface.caps.clone(), offer.surface.commands.clone()].concat();
+    offer.surface.commands.retain(|command| policy.nodes.commands.allow(&client.platform, command, &all));
+    Ok(offer)
 }
 
 fn role(params: &ConnectParams) -> Result<Role, Refusal> {
@@ -204,7 +231,7 @@ fn role(params: &ConnectParams) -> Result<Role, Refusal> {
 fn protocol(params: &ConnectParams, role: Role) -> Result<(), Refusal> {
     let (min, max) = (params.min_protocol.0, params.max_protocol.0);
     let oldest = match (role, params.client.mode) {
-        (Role::Node, _) | (_, ClientMode::Probe) => MINIMUM_PROBE_PROTOCOL,
+        (Role::Node, ClientMode::Node) | (_, ClientMode::Probe) => MINIMUM_PROBE_PROTOCOL,
         _ => PROTOCOL,
     };
     if min <= u64::from(PROTOCOL) && max >= u64::from(oldest) {
@@ -409,164 +436,4 @@ fn deviceless_scopes(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::decode;
-
-    const NOW: u64 = 1_795_336_151_333;
-
-    fn policy(mode: Mode) -> Policy {
-        Policy { mode, secret: Secret::new("tok123"), ..Policy::default() }
-    }
-
-    fn local() -> PeerFacts {
-        PeerFacts {
-            ip: "127.0.0.1".parse().ok(),
-            local: true,
-            host: Some("127.0.0.1:18789".into()),
-            ..PeerFacts::default()
-        }
-    }
-
-    fn params(client: &str, rest: &str) -> ConnectParams {
-        let (id, mode) = client.split_once('/').expect("id/mode");
-        decode::object(&format!(
-            r#"{{"minProtocol":4,"maxProtocol":4,"client":{{"id":"{id}","version":"1","platform":"linux","mode":"{mode}"}}{rest}}}"#
-        ))
-        .expect("valid")
-    }
-
-    fn decide(mode: Mode, peer: &PeerFacts, p: &ConnectParams) -> Result<Checked, Refusal> {
-        check_connect(&policy(mode), peer, p, 1, "nonce", NOW)
-    }
-
-    fn refusal(mode: Mode, client: &str, rest: &str) -> (String, String) {
-        let refused = decide(mode, &local(), &params(client, rest)).expect_err("must be refused");
-        let error = refused.error.expect("answered");
-        let details: serde_json::Value =
-            error.details.map_or(serde_json::Value::Null, |d| serde_json::from_str(d.get()).expect("JSON"));
-        (error.message, details["code"].as_str().unwrap_or("").to_string())
-    }
-
-    const ASK: &str = r#","scopes":["operator.read","operator.write"],"auth":{"token":"tok123"}"#;
-
-    #[test]
-    fn own_tools_on_loopback_keep_their_scopes_and_others_get_none() {
-        for (client, names) in [
-            ("cli/cli", &["operator.read", "operator.write"][..]),
-            ("gateway-client/backend", &["operator.read", "operator.write"]),
-            ("cli/probe", &[]),
-            ("test/test", &[]),
-            ("gateway-client/cli", &[]),
-        ] {
-            let granted = decide(Mode::Token, &local(), &params(client, ASK)).expect("granted");
-            assert_eq!(granted.caller.scopes.names().collect::<Vec<_>>(), names, "{client}");
-        }
-        let remote = PeerFacts { local: false, ip: "10.1.1.1".parse().ok(), ..local() };
-        assert!(decide(Mode::Token, &remote, &params("cli/cli", ASK)).expect("granted").caller.scopes.is_empty());
-    }
-
-    #[test]
-    fn refusals_have_the_recorded_words() {
-        let hint = "use this gateway's gateway.auth.token or pair the device";
-        assert_eq!(
-            refusal(Mode::Token, "cli/cli", r#","auth":{"token":"bad"}"#),
-            (format!("unauthorized: gateway token mismatch ({hint})"), "AUTH_TOKEN_MISMATCH".into())
-        );
-        assert_eq!(
-            refusal(Mode::Token, "cli/cli", ""),
-            ("device identity required".into(), "DEVICE_IDENTITY_REQUIRED".into())
-        );
-        assert_eq!(
-            refusal(Mode::Password, "cli/cli", r#","auth":{"password":"bad"}"#),
-            (
-                "unauthorized: gateway password mismatch (use this gateway's gateway.auth.password)".into(),
-                "AUTH_PASSWORD_MISMATCH".into()
-            )
-        );
-        assert_eq!(refusal(Mode::Token, "cli/cli", r#","auth":{"deviceToken":"x"}"#).1, "AUTH_DEVICE_TOKEN_MISMATCH");
-        assert_eq!(
-            refusal(Mode::Token, "cli/cli", r#","auth":{"bootstrapToken":"x"}"#).1,
-            "AUTH_BOOTSTRAP_TOKEN_INVALID"
-        );
-        assert_eq!(refusal(Mode::None, "cli/cli", "").1, "DEVICE_IDENTITY_REQUIRED");
-        assert_eq!(refusal(Mode::Token, "openclaw-control-ui/webchat", ASK).1, "CONTROL_UI_ORIGIN_NOT_ALLOWED");
-        assert_eq!(refusal(Mode::Token, "cli/cli", r#","role":"king""#).0, "invalid role");
-    }
-
-    #[test]
-    fn the_secret_counts_in_either_field_and_beside_a_stale_device_token() {
-        for auth in [
-            r#"{"password":"tok123"}"#,
-            r#"{"token":"bad","password":"tok123"}"#,
-            r#"{"token":"tok123","deviceToken":"stale"}"#,
-        ] {
-            assert!(decide(Mode::Token, &local(), &params("cli/cli", &format!(r#","auth":{auth}"#))).is_ok(), "{auth}");
-        }
-    }
-
-    #[test]
-    fn mode_none_lets_the_backend_client_in() {
-        let granted =
-            decide(Mode::None, &local(), &params("gateway-client/backend", r#","scopes":["operator.admin"]"#))
-                .expect("granted");
-        assert_eq!(granted.method, "none");
-        assert!(!granted.caller.scopes.is_empty());
-    }
-
-    #[test]
-    fn the_protocol_window_is_three_to_four_for_probes_only() {
-        let window = |client: &str, min: u32, max: u32| {
-            let text = format!(
-                r#"{{"minProtocol":{min},"maxProtocol":{max},"client":{{"id":"cli","version":"1","platform":"l","mode":"{client}"}},"auth":{{"token":"tok123"}}}}"#
-            );
-            decide(Mode::Token, &local(), &decode::object(&text).expect("valid")).map(|_| ()).map_err(|r| r.close_code)
-        };
-        assert_eq!(window("cli", 4, 4), Ok(()));
-        assert_eq!(window("cli", 1, 9), Ok(()));
-        assert_eq!(window("cli", 3, 3), Err(1002));
-        assert_eq!(window("cli", 5, 9), Err(1002));
-        assert_eq!(window("probe", 3, 3), Ok(()));
-    }
-
-    #[test]
-    fn a_device_is_proved_and_then_decided_by_the_registry() {
-        let signed = device::tests::signed(7, 3, "nonce", NOW, "tok123");
-        let arrival =
-            |peer: &PeerFacts| decide(Mode::Token, peer, &signed).expect("in order").arrival.expect("a device").unasked;
-        assert_eq!(arrival(&local()), Some(Unasked::Silent));
-        assert_eq!(arrival(&PeerFacts { local: false, ip: "10.1.1.1".parse().ok(), ..local() }), None);
-        let page = PeerFacts { origin: Some("http://127.0.0.1:18789".into()), ..local() };
-        assert_eq!(arrival(&page), None, "a page that does not say it is one is asked about");
-    }
-
-    #[test]
-    fn t23_a_proxy_s_user_has_what_the_configuration_says_and_nothing_it_claims() {
-        let rules = super::super::ProxyRules {
-            identities: vec![("ada".into(), Scopes::parse(["operator.write"]))],
-            ..Default::default()
-        };
-        let policy = Policy { proxy: Some(rules), secret: Secret::default(), ..policy(Mode::TrustedProxy) };
-        let scopes = |user: Vouched, ask: &str| {
-            let peer = PeerFacts { local: false, ip: "10.1.1.1".parse().ok(), user, ..local() };
-            let ask = params("cli/cli", &format!(r#","scopes":["{ask}"]"#));
-            check_connect(&policy, &peer, &ask, 1, "nonce", NOW)
-                .map(|checked| checked.caller.scopes.names().collect::<Vec<_>>().join(","))
-                .map_err(|refusal| refusal.error.expect("answered").message)
-        };
-        assert_eq!(scopes(Vouched::User("ada".into()), "operator.read"), Ok("operator.read".into()));
-        assert_eq!(scopes(Vouched::User("ada".into()), "operator.admin"), Ok(String::new()));
-        assert_eq!(scopes(Vouched::User("eve".into()), "operator.read"), Ok(String::new()));
-        for not in [Vouched::Not("trusted_proxy_loopback_source"), Vouched::Nobody] {
-            assert!(scopes(not, "operator.read").is_err());
-        }
-    }
-
-    #[test]
-    fn a_foreign_page_is_refused_whatever_it_claims_to_be() {
-        let page = PeerFacts { origin: Some("https://evil.example".into()), ..local() };
-        assert!(decide(Mode::Token, &page, &params("cli/cli", ASK)).is_err());
-        let own = PeerFacts { origin: Some("http://127.0.0.1:18789".into()), ..local() };
-        assert!(decide(Mode::Token, &own, &params("cli/cli", ASK)).is_ok());
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ mod connect;
 mod device;
 pub mod devices;
 mod limiter;
+pub mod node_commands;
 mod origin;
 mod peer;
 mod proxy;
@@ -19,6 +20,8 @@ pub use limiter::{Attempts, Class, Rates, Verdict};
 pub use origin::OriginRules;
 pub use peer::{PeerFacts, Unattributed, Vouched, attribute};
 pub use proxy::ProxyRules;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,13 +69,15 @@ pub struct Policy {
     pub nodes: NodeRules,
 }
 
-/// `gateway.nodes.pairing.*`.
+/// `gateway.nodes.*`.
 #[derive(Debug, Clone, Default)]
 pub struct NodeRules {
-    /// Nodes of this host need no approval of their device.
+    /// Devices of this host need no approval.
     pub approve_local: bool,
     /// Networks whose nodes need none either.
     pub approve_from: Vec<String>,
+    /// `gateway.nodes.commands.*`.
+    pub commands: node_commands::CommandRules,
 }
 
 impl Policy {
@@ -127,6 +132,8 @@ pub struct Caller {
     pub caps: Vec<String>,
     /// The bytes come from this host, with no proxy between.
     pub local: bool,
+    /// What it can do, if it is a node.
+    pub offer: Option<Arc<devices::Offer>>,
 }
 
 /// What a client says of itself.
@@ -166,6 +173,7 @@ impl Caller {
             },
             caps: Vec::new(),
             local,
+            offer: None,
         }
     }
 

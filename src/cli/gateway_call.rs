@@ -47,7 +47,7 @@ fn params(text: Option<&str>) -> Result<Value, Failure> {
 /// The least that will do. What a method of another gateway needs is not known here: then everything an operator has.
 fn scopes(method: &str) -> Vec<&'static str> {
     match rpc::find(method).map(|row| row.need) {
-        Some(Need::Any) => vec![Scope::Read.name()],
+        Some(Need::Any | Need::Node) => vec![Scope::Read.name()],
         Some(Need::Scope(scope)) => vec![scope.name()],
         Some(Need::Dynamic) | None => {
             let all = Scopes::operator_default();

@@ -98,6 +98,10 @@ pub fn policy(
         nodes: auth::NodeRules {
             approve_local: config.gateway.nodes.pairing.auto_approve_local,
             approve_from: config.gateway.nodes.pairing.auto_approve_cidrs.clone(),
+            commands: auth::node_commands::CommandRules {
+                allow: config.gateway.nodes.commands.allow.clone(),
+                deny: config.gateway.nodes.commands.deny.clone(),
+            },
         },
         origins: auth::OriginRules {
             allowed: resolve::control_ui_origins(config, listen, port),

@@ -18,6 +18,7 @@ use crate::store::{StoreError, kv};
 use crate::wire::device::{DevicePairChangedEvent, DevicePairListResult, DevicePairResolvedEvent};
 use crate::wire::error::RpcError;
 use crate::wire::event as kinds;
+use crate::wire::node::NodePairResolvedEvent;
 
 /// Scope of the records of devices among the store's named facts.
 pub const RECORDS: &str = "device";
@@ -115,10 +116,38 @@ impl State {
                 let payload = DevicePairResolvedEvent { request_id, device_id, decision, ts: now.ms };
                 self.peers.broadcast(&kinds::DEVICE_PAIR_RESOLVED, &payload, None, |_| true);
             }
+            News::NodeRequested(node_id) => {
+                if let Some(request) = self.devices.node_request(node_id) {
+                    log::info!(
+                        target: "pairing",
+                        "a node asks for approval of what it offers: {} (openclaw nodes approve {})",
+                        crate::wire::frame::cut(node_id, 16),
+                        request.request_id
+                    );
+                    self.peers.broadcast(&kinds::NODE_PAIR_REQUESTED, &request, None, |_| true);
+                }
+            }
+            News::NodeResolved { request_id, node_id, decision } => {
+                let payload = NodePairResolvedEvent { request_id, node_id, decision, ts: now.ms };
+                self.peers.broadcast(&kinds::NODE_PAIR_RESOLVED, &payload, None, |_| true);
+                if let Some(mail) = self.node_mail(node_id) {
+                    mail.text(crate::wire::frame::direct_event(kinds::NODE_PAIR_RESOLVED.name, &payload));
+                }
+            }
             News::Changed => {
                 self.peers.broadcast(&kinds::DEVICE_PAIR_CHANGED, &DevicePairChangedEvent {}, None, |_| true);
             }
         }
+    }
+
+    /// Writes a device's record down; nobody waits for it.
+    pub(super) fn note_device(&self, device_id: &str) {
+        let effects = Effects { save: vec![device_id.to_string()], ..Effects::default() };
+        self.save(&effects, |outcome| {
+            if let Err(error) = outcome {
+                log::error!("{error}");
+            }
+        });
     }
 
     fn save(&self, effects: &Effects, done: impl FnOnce(Result<(), StoreError>) + Send + 'static) {

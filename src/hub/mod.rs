@@ -12,6 +12,7 @@ pub mod event;
 pub mod followers;
 pub mod handle;
 pub mod health;
+pub mod nodes;
 pub mod peers;
 pub mod presence;
 pub mod pulse;
@@ -77,6 +78,7 @@ pub struct State {
     pub peers: Peers,
     pub presence: Presence,
     pub devices: Devices,
+    pub nodes: nodes::Nodes,
     pub runs: Runs,
     quiet: sessions::Quiet,
     pub seen: Seen,
@@ -120,6 +122,7 @@ impl State {
             store: parts.store,
             peers: Peers::default(),
             devices: parts.devices,
+            nodes: nodes::Nodes::default(),
             runs: Runs::new(parts.launcher),
             quiet: sessions::Quiet::default(),
             seen: parts.seen,
@@ -177,8 +180,9 @@ impl State {
             Event::Peer(conn, PeerEvent::Opened(opened)) => self.opened(conn, *opened, now),
             Event::Peer(_, PeerEvent::Request(call)) => self.request(*call, now),
             Event::Peer(conn, PeerEvent::Gone) => {
-                if self.peers.remove(conn).is_some() {
+                if let Some(peer) = self.peers.remove(conn) {
                     self.presence.left(conn, now.ms);
+                    self.node_gone(conn, &peer.caller, now);
                 }
             }
             Event::Ask(ask) => (ask.f)(self, now),
@@ -219,6 +223,7 @@ impl State {
         opened.ticket.answer(hello);
         // The connection may be gone already; then nobody waits.
         let _ = opened.ready.send(());
+        self.node_opened(conn, &opened.caller, &opened.mail, now);
         self.peers.add(
             conn,
             Peer { caller: opened.caller, mail: opened.mail, sessions: false, messages: Default::default() },
@@ -277,6 +282,7 @@ impl State {
                 }
             }
             Due::QuietDeadline(number) => self.quiet_deadline(number),
+            Due::NodeDeadline(call) => self.node_late(&call),
             Due::DrainOver => self.drain_over(now),
         }
     }

@@ -19,6 +19,8 @@ pub enum Due {
     WaitDeadline(u64),
     /// A caller has waited long enough for the runs of a session to end; the number names it.
     QuietDeadline(u64),
+    /// A node has not answered this call in time.
+    NodeDeadline(String),
     /// The drain budget of a shutdown is spent.
     DrainOver,
 }

@@ -40,7 +40,16 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("migrations.*", "Belongs to the larger product of the reference."),
     ("models.*", "Models are configured in the file; changing them by RPC is not built yet."),
     ("nativeHook.*", "Belongs to the larger product of the reference."),
-    ("node.*", "Pairing is not built yet: nodes are refused."),
+    (
+        "node.pending.ack",
+        "Nothing is queued for a connected node: it is asked, or the caller is told that it is not there.",
+    ),
+    (
+        "node.pending.pull",
+        "Nothing is queued for a connected node: it is asked, or the caller is told that it is not there.",
+    ),
+    ("node.pluginSurface.refresh", "Surfaces of plugins belong to the larger product of the reference."),
+    ("node.runnerInventory.update", "Sessions are not moved to nodes."),
     ("openclaw.*", "Belongs to the larger product of the reference."),
     ("plugin.*", "Approvals are not built yet: tools are allowed or denied by policy."),
     ("plugins.*", "Belongs to the larger product of the reference."),

@@ -110,6 +110,9 @@ impl Admin {
         if let Need::Scope(scope) = method.need {
             allowed(scope)?;
         }
+        if method.need == Need::Node {
+            return Err(RpcError::invalid("unauthorized role: operator"));
+        }
         let now = Instant::now();
         if method.write
             && let Err(wait) = self.0.lock().unwrap_or_else(PoisonError::into_inner).admit(method.name, now)

@@ -243,8 +243,8 @@ impl Conversation {
 
     /// Nodes have methods of their own; operators have the rest.
     fn wrong_role(&self, caller: &Caller, method: Option<&'static Method>) -> Option<RpcError> {
-        let method = method?;
-        let fits = caller.role == Role::Operator || method.need == Need::Any;
+        let need = method?.need;
+        let fits = need == Need::Any || (need == Need::Node) == (caller.role == Role::Node);
         (!fits).then(|| RpcError::invalid(format!("unauthorized role: {}", caller.role.as_str())))
     }
 

@@ -18,6 +18,7 @@ mod devices;
 mod health;
 mod logs;
 mod models;
+mod nodes;
 mod secrets;
 mod session_change;
 mod session_read;

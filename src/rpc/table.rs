@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{
-    agent, agents, channels, chat, chat_inject, chat_read, config, config_read, devices, health, logs, models, secrets,
-    session_change, session_read, sessions, usage,
+    agent, agents, channels, chat, chat_inject, chat_read, config, config_read, devices, health, logs, models, nodes,
+    secrets, session_change, session_read, sessions, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -24,6 +24,8 @@ pub enum Need {
     /// Any admitted connection, nodes included.
     Any,
     Scope(Scope),
+    /// To be a node: operators are refused.
+    Node,
     /// It depends on the params.
     Dynamic,
 }
@@ -73,9 +75,11 @@ macro_rules! methods {
         } ),* ];
     };
     (@need Any) => { Need::Any };
+    (@need Node) => { Need::Node };
     (@need By) => { Need::Dynamic };
     (@need $scope:ident) => { Need::Scope(Scope::$scope) };
     (@scope Any) => { |_| None };
+    (@scope Node) => { |_| None };
     (@scope By $by:path) => { |params| Some($by(params)) };
     (@scope $scope:ident) => { |_| Some(Scope::$scope) };
     (@write write) => { true };
@@ -153,6 +157,36 @@ methods! {
     "models.authStatus": Read, "<=2026.7", state agents::auth_status;
     /// The models that can be chosen.
     "models.list": Read, "<=2026.7", state models::list;
+    /// One node: what it offers, how it is.
+    "node.describe": Read, "<=2026.7", state nodes::describe;
+    /// A node reports about itself.
+    "node.event": Node, "<=2026.7", state nodes::event;
+    /// Asks a node to do something, and waits for its answer.
+    "node.invoke": By(nodes::scope), "<=2026.7", ticket nodes::invoke;
+    /// A node is still busy with a call.
+    "node.invoke.progress": Node, "<=2026.7", state nodes::invoke_progress;
+    /// A node answers a call.
+    "node.invoke.result": Node, "<=2026.7", state nodes::invoke_result;
+    /// The nodes that were let in, with what they can be asked for.
+    "node.list": Read, "<=2026.7", state nodes::list;
+    /// Approves what a node offers.
+    "node.pair.approve": Pairing, "<=2026.7", ticket nodes::approve;
+    /// What nodes offer, approved and waiting.
+    "node.pair.list": Pairing, "<=2026.7", state nodes::pair_list;
+    /// Turns down what a node offers; what was approved before stays.
+    "node.pair.reject": Pairing, "<=2026.7", ticket nodes::reject;
+    /// Takes the role of a node away from a device.
+    "node.pair.remove": Pairing, "<=2026.7", ticket nodes::remove;
+    /// A node takes what was left for it.
+    "node.pending.drain": Node, "<=2026.7", ticket nodes::drain;
+    /// Leaves something for a node to do when it comes.
+    "node.pending.enqueue": Write, "<=2026.7", ticket nodes::enqueue;
+    /// A node publishes the tools it would lend.
+    "node.pluginTools.update": Node, "<=2026.7", state nodes::tools_update;
+    /// Gives a node a name.
+    "node.rename": Pairing, "<=2026.7", ticket nodes::rename;
+    /// A node tells of its skills; none are taken up, and the answer says so.
+    "node.skills.update": Node, "<=2026.7", state nodes::skills_update, unlisted;
     /// Reads the secrets again from where they are kept.
     "secrets.reload": Admin, "<=2026.7", task secrets::reload;
     /// Stops what is made in a session.
@@ -305,6 +339,7 @@ mod tests {
                 Need::Scope(need) => assert_eq!(need.name(), scope, "{name}"),
                 Need::Dynamic => assert!(scope.starts_with("dynamic"), "{name}"),
                 Need::Any => assert!(name == "health", "{name}"),
+                Need::Node => assert_eq!(scope, "node", "{name}"),
             }
         }
         assert_eq!(known, METHODS.len(), "a method of ours is not the reference's");

@@ -78,6 +78,16 @@ events! {
     DEVICE_PAIR_RESOLVED = "device.pair.resolved": Scope(Pairing), droppable, listed;
     /// A paired device changed: its name, its tokens.
     DEVICE_PAIR_CHANGED = "device.pair.changed": Scope(Pairing), droppable, listed;
+    /// What a node offers waits for approval.
+    NODE_PAIR_REQUESTED = "node.pair.requested": Scope(Pairing), droppable, listed;
+    /// What a node offers was approved or rejected, or the node was removed; the node is told as well.
+    NODE_PAIR_RESOLVED = "node.pair.resolved": Scope(Pairing), droppable, listed;
+    /// How the host of a node is doing.
+    NODE_HOST_STATS = "node.hostStats": Scope(Read), droppable, listed;
+    /// A node is asked for something.
+    NODE_INVOKE_REQUEST = "node.invoke.request": Direct, essential, unlisted;
+    /// A node need not answer any more.
+    NODE_INVOKE_CANCEL = "node.invoke.cancel": Direct, essential, unlisted;
     /// The gateway is alive.
     TICK = "tick": Everyone, droppable, listed;
     /// The gateway stops or restarts.

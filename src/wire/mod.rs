@@ -23,6 +23,7 @@ pub mod health;
 pub mod hooks;
 pub mod logs;
 pub mod models;
+pub mod node;
 pub mod openai;
 pub mod presence;
 pub mod responses;

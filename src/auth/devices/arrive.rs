@@ -1,6 +1,9 @@
 //! A device that proved its key asks to come in.
 
+use super::nodes::Offer;
 use super::{DEVICES, Device, Devices, Effects, News, REQUESTS, Request};
+use std::sync::Arc;
+
 use crate::auth::connect::{Refusal, device_token_mismatch};
 use crate::auth::{Client, Role};
 use crate::sys::random;
@@ -34,6 +37,8 @@ pub struct Arrival {
     pub remote_ip: Option<String>,
     pub proof: Proof,
     pub unasked: Option<Unasked>,
+    /// What it can do, if it comes as a node.
+    pub offer: Option<Arc<Offer>>,
 }
 
 /// Why nobody needs to be asked.
@@ -114,6 +119,7 @@ impl Devices {
                 _ => return self.ask(arrival, reason, now_ms),
             }
         }
+        let offered = self.take_offer(arrival, false, now_ms);
         let Some(device) = self.all.get_mut(arrival.device_id()) else {
             return (Err(device_token_mismatch()), effects);
         };
@@ -123,9 +129,10 @@ impl Devices {
         };
         let stale = device.last_seen_at_ms.is_none_or(|at| now_ms.saturating_sub(at) >= SEEN_EVERY);
         device.last_seen_at_ms = Some(now_ms);
-        if (fresh || stale) && effects.save.is_empty() {
+        if (fresh || stale || offered.is_some()) && effects.save.is_empty() {
             effects.save.push(device.device_id.clone());
         }
+        effects.news.extend(offered);
         let (token, issued_at_ms) = token.map_or((None, None), |(token, at)| (Some(token), Some(at)));
         (Ok(Admission { method, scopes: arrival.scopes, token, issued_at_ms, others: Vec::new() }), effects)
     }
@@ -203,6 +210,7 @@ impl Devices {
             approved_at_ms: now_ms,
             last_seen_at_ms: None,
             tokens: Vec::new(),
+            node: None,
         });
         device.platform = request.platform;
         device.device_family = request.device_family;

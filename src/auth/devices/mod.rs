@@ -12,6 +12,7 @@
 
 mod arrive;
 mod manage;
+pub mod nodes;
 mod setup;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use arrive::{Admission, Arrival, HandOver, Proof, Unasked};
 pub use manage::Actor;
+pub use nodes::{NodeRecord, Offer};
 pub use setup::{CODE_TTL, Profile, SetupCode};
 pub use token::DeviceToken;
 
@@ -68,6 +70,9 @@ pub struct Device {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_at_ms: Option<u64>,
     pub tokens: Vec<DeviceToken>,
+    /// What it may be asked for, if it is a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Box<NodeRecord>>,
 }
 
 /// What an operator must be told, in this order.
@@ -81,6 +86,13 @@ pub enum News {
         decision: &'static str,
     },
     Changed,
+    /// What this node offers waits.
+    NodeRequested(String),
+    NodeResolved {
+        request_id: String,
+        node_id: String,
+        decision: &'static str,
+    },
 }
 
 /// What follows a decision.

@@ -137,12 +137,15 @@ impl Devices {
                 });
             }
         }
+        // The administrator who made the invitation has approved what its first guest brings along.
+        let offered = self.take_offer(arrival, true, now_ms);
         let own = handed.iter().position(|token| token.role == arrival.role).map(|at| handed.remove(at));
         let effects = effects.shut(device_id, None).tell(News::Resolved {
             request_id,
             device_id: device_id.to_string(),
             decision: "approved",
         });
+        let effects = offered.into_iter().fold(effects, Effects::tell);
         let admission = Admission {
             method: "bootstrap-token",
             scopes: arrival.scopes,

@@ -76,6 +76,7 @@ fn device(id: &str, ask: &str) -> Arrival {
         remote_ip: None,
         proof: Proof::Shared("token"),
         unasked: Some(Unasked::Silent),
+        offer: None,
     }
 }
 
@@ -368,4 +369,109 @@ fn the_link_of_a_setup_code_answers_once() {
     let fetched = door.devices.fetch(code.link.expose(), door.now).expect("the first time");
     assert_eq!(fetched.token.expose(), code.token.expose());
     assert!(door.devices.fetch(code.link.expose(), door.now).is_none());
+}
+
+fn node(id: &str, commands: &[&str]) -> Arrival {
+    let commands = commands.iter().map(|name| name.to_string()).collect();
+    let offer = Offer::new(vec!["system".into()], commands, [], None, None).expect("not too much");
+    Arrival { role: Role::Node, offer: Some(std::sync::Arc::new(offer)), ..device(id, "") }
+}
+
+fn request_of(door: &Door, id: &str) -> String {
+    door.devices.node_waits(id).expect("a request waits").to_string()
+}
+
+#[test]
+fn t29_what_a_node_offers_is_usable_only_when_an_operator_said_so() {
+    let mut door = Door::new();
+    let (_, effects) = door.arrive(&node("n1", &["system.run"]));
+    assert!(effects.news.contains(&News::NodeRequested("n1".into())) && effects.save == ["n1"]);
+    assert!(door.devices.approved_surface("n1").is_none());
+    let request = request_of(&door, "n1");
+    let pairing = Actor { scopes: scopes("pairing write"), device_id: None };
+    let error = door.devices.approve_node(pairing, &request, NOW).expect_err("running programs is for the owner");
+    assert_eq!(error.message, "missing scope: operator.admin");
+    let (approved, effects) = door.devices.approve_node(OWNER, &request, NOW).expect("the owner may");
+    assert_eq!(
+        (approved.node.surface.commands, effects.save),
+        (vec!["system.run".to_string()], vec!["n1".to_string()])
+    );
+    assert!(door.devices.approve_node(OWNER, &request, NOW).is_err(), "once");
+}
+
+#[test]
+fn t26_what_a_node_offers_later_waits_again_and_the_rest_goes_on() {
+    let mut door = Door::new();
+    door.enter(&node("n1", &["system.notify"]));
+    let first = request_of(&door, "n1");
+    door.devices.approve_node(OWNER, &first, NOW).expect("approved");
+    assert!(door.arrive(&node("n1", &["system.notify"])).1.news.is_empty(), "nothing new");
+    let (_, effects) = door.arrive(&node("n1", &["system.notify", "system.run"]));
+    assert_eq!(effects.news, [News::NodeRequested("n1".into())]);
+    assert!(door.arrive(&node("n1", &["system.notify", "system.run"])).1.news.is_empty(), "the same request");
+    assert_eq!(door.devices.approved_surface("n1").expect("kept").commands, ["system.notify"]);
+    let mut door = door.restarted();
+    let second = request_of(&door, "n1");
+    assert_eq!(door.devices.node_row("n1").expect("a row").approval_state, "pending-reapproval");
+    door.devices.reject_node(&second).expect("rejected");
+    assert_eq!(door.devices.node_row("n1").expect("a row").approval_state, "approved");
+    door.enter(&node("n1", &["system.run"]));
+    door.enter(&node("n1", &["system.notify"]));
+    assert!(door.devices.node_waits("n1").is_none(), "it does not ask any more");
+}
+
+#[test]
+fn a_setup_code_approves_what_its_node_offers_first() {
+    let mut door = Door::new();
+    let code = door.devices.invite("ws://gw:1".into(), Profile::Node, door.now);
+    door.enter(&invited(node("n1", &["system.run"]), &code));
+    assert_eq!(door.devices.approved_surface("n1").expect("approved").commands, ["system.run"]);
+    let code = door.devices.invite("ws://gw:1".into(), Profile::Node, door.now);
+    door.enter(&invited(node("n1", &["system.run", "system.notify"]), &code));
+    assert!(door.devices.node_waits("n1").is_some(), "later ones are asked about");
+}
+
+#[test]
+fn removing_a_node_leaves_what_else_its_device_is() {
+    let mut door = Door::new();
+    door.enter(&node("n1", &[]));
+    door.enter(&node("n2", &[]));
+    door.enter(&device("n2", "read"));
+    let pairing = Actor { scopes: scopes("pairing"), device_id: None };
+    let effects = door.devices.remove_node(pairing, "n1").expect("a node and nothing else");
+    assert_eq!(effects.close, Some(("n1".into(), Some(Role::Node))));
+    assert!(door.devices.get("n1").is_none());
+    assert!(door.devices.remove_node(pairing, "n2").is_err(), "an operator's device is the owner's");
+    door.devices.remove_node(OWNER, "n2").expect("the owner may");
+    assert_eq!(door.devices.get("n2").expect("still a device").role_names(), ["operator"]);
+    assert!(door.devices.node_row("n2").is_none() && door.devices.remove_node(OWNER, "n2").is_err());
+}
+
+#[test]
+fn work_for_a_node_is_kept_once_taken_once_and_survives() {
+    use crate::wire::node::{WorkKind, WorkPriority};
+    let mut door = Door::new();
+    door.enter(&node("n1", &[]));
+    let mut leave = |kind, priority| {
+        let (left, effects) = door.devices.leave_work("n1", kind, priority, 60_000, NOW).expect("left");
+        assert_eq!(effects.save, ["n1"]);
+        (left.revision, left.queued.id)
+    };
+    let first = leave(WorkKind::Status, WorkPriority::Normal);
+    assert_eq!(leave(WorkKind::Status, WorkPriority::Normal), first);
+    assert_eq!(leave(WorkKind::Location, WorkPriority::High).0, 2);
+    let mut door = door.restarted();
+    let (taken, _) = door.devices.take_work("n1", 1, NOW).expect("taken");
+    assert_eq!((taken.items[0].kind, taken.has_more, taken.revision), (WorkKind::Location, true, 3));
+    let (late, _) = door.devices.take_work("n1", 4, NOW + 60_000).expect("taken");
+    assert!(late.items.is_empty() && !late.has_more);
+    assert!(door.devices.leave_work("n2", WorkKind::Status, WorkPriority::Normal, 1, NOW).is_err());
+}
+
+#[test]
+fn a_node_that_offers_without_end_is_not_remembered() {
+    let many: Vec<String> = (0..2000).map(|n| format!("command.{n}")).collect();
+    assert!(Offer::new(vec![], many, [], None, None).is_none());
+    let twice = Offer::new(vec!["a".into(), "a".into(), " ".into()], vec![], [], None, None).expect("fits");
+    assert_eq!(twice.surface.caps, ["a"]);
 }
