@@ -33,6 +33,8 @@
 //! | task | 0 to 4 | handlers that may block; they end when idle |
 //! | signals | 1 (Unix) | the signal pipe |
 //! | config watch | 0 or 1 | the watch on the configuration file |
+//! | config load | 0 or 1 | a reading of the file and the secrets it names |
+//! | `secret file`, `ask in`, `ask out` | while secrets are read | one file; both ends of a secret provider |
 //! | watchdog | 0 or 1 | the answer to a supervisor that wants to hear from us |
 //! | tool | one per `/tools/invoke` call | that tool |
 //!

@@ -19,6 +19,7 @@ mod models;
 mod nodes;
 mod protocol;
 mod queue;
+mod secrets;
 mod service;
 mod sessions;
 mod tidy;

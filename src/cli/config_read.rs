@@ -217,6 +217,7 @@ pub fn kind(kind: Kind) -> String {
         Kind::Choice(words) => words.join(", "),
         Kind::Texts => "list of texts".to_owned(),
         Kind::Secret => "secret: text, ${NAME} or {source, provider, id}".to_owned(),
+        Kind::Reference => "{source, provider, id}".to_owned(),
         Kind::TextOrSection => "text or object".to_owned(),
         Kind::TextOrFalse => "text or false".to_owned(),
         Kind::Any => "anything".to_owned(),

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::output::{Shell, clean};
-use crate::config::{BindMode, Config, LoadError, Mode, load};
+use crate::config::load::load_with;
+use crate::config::secrets::{How, Programs};
+use crate::config::{BindMode, Config, LoadError, Mode};
 use crate::sys::log_dir::{log_dir, log_file_name};
 use crate::sys::paths::Paths;
 use crate::sys::secret::Secret;
@@ -110,7 +112,8 @@ impl Settings {
 }
 
 fn read(paths: &Paths, env: &Env) -> (Config, Vec<String>) {
-    match load(paths, env) {
+    let how = How { programs: Programs::Gateway, before: None };
+    match load_with(paths, env, how) {
         Ok(config) => (config, Vec::new()),
         Err(LoadError::Invalid { lines, .. }) => (Config { exists: true, ..Config::default() }, lines),
         Err(LoadError::Read { path, source }) => {

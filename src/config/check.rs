@@ -5,6 +5,7 @@
 
 use super::json5::{Kind as Is, Node, Number, Place};
 use super::keys::{self, Kind, Names};
+use super::secrets::reference::Reference;
 
 /// At most this many neighbours are named when a key is not recognised.
 const NAMED: usize = 14;
@@ -142,9 +143,9 @@ impl Findings {
             (Kind::Texts, _) => self.expected(node, path, "array"),
             (Kind::TextOrSection, Is::Object(_)) => self.section(node, path, known),
             (Kind::TextOrSection, _) => self.expected(node, path, "string or object"),
-            (Kind::Secret, Is::String(_)) => {}
-            (Kind::Secret, _) if super::secrets::reference(node).is_some() => {}
-            (Kind::Secret, _) => {
+            (Kind::Secret | Kind::Reference, Is::String(_)) => {}
+            (Kind::Secret | Kind::Reference, _) if Reference::of(node).is_some() => {}
+            (Kind::Secret | Kind::Reference, _) => {
                 let wanted = "a string or {source, provider, id}";
                 self.problem(node.at, path, format!("Invalid input: expected {wanted}, received {}", received(node)));
             }
@@ -330,7 +331,9 @@ mod tests {
             lines[1],
             "4:11 gateway.reload: Unrecognized key: \"modus\" (did you mean \"mode\"?); allowed here: debounceMs, mode"
         );
-        assert!(lines[2].starts_with("5:2 : Unrecognized key: \"wibble\"; allowed here: $schema, agents, channels"));
+        assert!(
+            lines[2].starts_with("5:2 : Unrecognized key: \"wibble\"; allowed here: $schema, agents, auth, channels")
+        );
         assert!(lines[3].starts_with("5:36 agents.entries.b: Unrecognized key: \"nmae\" (did you mean \"name\"?)"));
     }
 

@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use super::check::{self, Problem};
 use super::json5::{self, Entry, Kind, Node, Place};
-use super::{Config, include, secrets};
+use super::secrets::{How, Surroundings};
+use super::{Config, Unresolved, auth, include, secrets};
 use crate::sys::Env;
 use crate::sys::files;
 use crate::sys::paths::{self, Paths};
@@ -35,8 +36,13 @@ pub enum LoadError {
     Invalid { path: PathBuf, lines: Vec<String> },
 }
 
-/// Loads the configuration of an instance.
+/// Loads the configuration of an instance; no program is started for a secret.
 pub fn load(paths: &Paths, env: &Env) -> Result<Config, LoadError> {
+    load_with(paths, env, How::QUICK)
+}
+
+/// Loads it with all the secrets `how` allows.
+pub fn load_with(paths: &Paths, env: &Env, how: How) -> Result<Config, LoadError> {
     let path = &paths.config;
     let bytes = match files::read_capped(path, json5::MAX_BYTES as u64) {
         Ok(bytes) => Some(bytes),
@@ -50,7 +56,7 @@ pub fn load(paths: &Paths, env: &Env) -> Result<Config, LoadError> {
         return Err(invalid(path, "JSON5 parse failed: the file is not UTF-8".to_owned()));
     };
     let source = if exists { text.as_str() } else { "{}" };
-    let mut config = parse(source, paths, env)?;
+    let mut config = parse_with(source, paths, env, how)?;
     config.exists = exists;
     config.hash = hash;
     config.raw = text.into();
@@ -59,6 +65,10 @@ pub fn load(paths: &Paths, env: &Env) -> Result<Config, LoadError> {
 
 /// Works out what a text would mean in the place of the configuration file; for checking an edit before it is written.
 pub fn parse(text: &str, paths: &Paths, env: &Env) -> Result<Config, LoadError> {
+    parse_with(text, paths, env, How::QUICK)
+}
+
+fn parse_with(text: &str, paths: &Paths, env: &Env, how: How) -> Result<Config, LoadError> {
     let path = &paths.config;
     let parsed = json5::parse(text, 0).map_err(|error| {
         invalid_at(
@@ -78,16 +88,25 @@ pub fn parse(text: &str, paths: &Paths, env: &Env) -> Result<Config, LoadError> 
 
     let vars = env.with_missing(dot_env(&paths.dot_env()));
     let vars = vars.with_missing(own_variables(&root, &vars));
-    let resolved = secrets::resolve(&mut root, &vars, &|path| paths.expand(path));
+    let expand = |path: &str| paths.expand(path);
+    let around = Surroundings { env: &vars, expand: &expand, state_dir: &paths.state_dir };
+    let resolved = secrets::resolve(&mut root, &around, how);
     let findings = check::check(&root);
     warnings.extend(resolved.warnings);
 
     let mut problems = included.problems;
     problems.extend(findings.problems);
+    problems.extend(resolved.problems);
     let tree = root.to_value();
     let decoded = serde_path_to_error::deserialize::<_, Config>(&tree);
     let mut config = match decoded {
-        Ok(config) if problems.is_empty() => config,
+        Ok(config) if problems.is_empty() => {
+            problems.extend(auth::contradictions(&config, &resolved.unresolved, root.at));
+            if !problems.is_empty() {
+                return Err(all_invalid(path, &included.files, problems));
+            }
+            config
+        }
         Err(error) if problems.is_empty() => {
             let key = error.path().to_string();
             problems.push(Problem { at: root.at, path: key, message: format!("Invalid input: {}", error.inner()) });
@@ -98,15 +117,17 @@ pub fn parse(text: &str, paths: &Paths, env: &Env) -> Result<Config, LoadError> 
 
     warnings.sort_by_key(|(at, _)| *at);
     config.warnings = warnings.into_iter().map(|(at, text)| located(&included.files, at, &text)).collect();
-    config
-        .warnings
-        .extend(resolved.unresolved.iter().map(|entry| format!("{}: unresolved secret: {}", entry.path, entry.reason)));
+    let said = |what: &'static str| move |entry: &Unresolved| format!("{}: {what}: {}", entry.path, entry.reason);
+    config.warnings.extend(resolved.unresolved.iter().filter(|entry| !entry.skipped).map(said("unresolved secret")));
+    config.warnings.extend(resolved.stale.iter().map(said("secret is stale, the value from before stays")));
     if !findings.ignored.is_empty() {
         let names = findings.ignored.join(", ");
         config.warnings.push(format!("config keys without effect in this gateway: {names}"));
     }
     config.ignored = findings.ignored;
     config.unresolved = resolved.unresolved;
+    config.stale = resolved.stale;
+    config.held = Arc::new(resolved.held);
     config.files = included.files;
     config.path.clone_from(path);
     config.tree = Arc::new(tree);

@@ -11,6 +11,7 @@
 //! this gateway does not act on becomes a warning, never silence.
 
 pub mod agents;
+pub mod auth;
 pub mod check;
 pub mod diff;
 pub mod edit;
@@ -38,6 +39,7 @@ use crate::sys::Env;
 use crate::sys::paths::Paths;
 
 pub use agents::{AgentDefaults, AgentEntry, AgentsConfig, ModelChoice};
+pub use auth::{AuthProfile, ProfileMode, ProfilesConfig};
 pub use gateway::{AuthMode, BindMode, GatewayConfig, Mode};
 pub use load::{LoadError, load};
 pub use models::{ModelApi, ModelConfig, ModelsConfig, ProviderConfig};
@@ -53,6 +55,7 @@ pub struct Config {
     pub gateway: GatewayConfig,
     pub agents: AgentsConfig,
     pub models: ModelsConfig,
+    pub auth: ProfilesConfig,
     pub tools: ToolsConfig,
     pub session: SessionConfig,
     pub logging: LoggingConfig,
@@ -96,6 +99,12 @@ pub struct Config {
     /// Secrets that were named but could not be had; their owners behave as unconfigured.
     #[serde(skip)]
     pub unresolved: Vec<Unresolved>,
+    /// Secrets that could not be had this time; their values from before are in force.
+    #[serde(skip)]
+    pub stale: Vec<Unresolved>,
+    /// Secrets that were fetched, for the next reload.
+    #[serde(skip)]
+    pub held: Arc<secrets::Holding>,
     /// Process environment, then the state directory's `.env`, then `env.vars`.
     #[serde(skip)]
     pub vars: Env,
@@ -105,6 +114,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// Why a secret at this key or below it cannot be had, in the words its owner shows.
+    pub fn unresolved_below(&self, path: &str) -> Option<String> {
+        let below = |own: &str| own.strip_prefix(path).is_some_and(|r| r.is_empty() || r.starts_with(['.', '[']));
+        let missing = self.unresolved.iter().find(|missing| below(&missing.path))?;
+        Some(format!("unresolved SecretRef {} ({})", missing.path, missing.reason))
+    }
+
     /// Whether a variable settings may use is another one.
     pub fn vars_differ(&self, other: &Config) -> bool {
         !self.vars.iter().eq(other.vars.iter())
@@ -118,4 +134,6 @@ pub struct Unresolved {
     pub path: String,
     /// Why, without any value: `environment variable X is not set`.
     pub reason: String,
+    /// Nobody asked for it: whoever read the file starts no programs.
+    pub skipped: bool,
 }

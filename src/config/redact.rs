@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::json5::{self, Kind, Node};
 use super::keys::{self, Names};
 use super::secrets;
+use super::secrets::reference::Reference;
 
 /// Stands for a secret. Written back, it means "leave as it was".
 pub const SENTINEL: &str = "__OPENCLAW_REDACTED__";
@@ -21,10 +22,12 @@ const SOUNDS_SECRET: &[&str] =
 /// Names that only sound like it.
 const HARMLESS: &[&str] = &["maxtokens", "contexttokens", "allowinsecureauth"];
 
-/// Does a text stand for a secret instead of being one? Such a value is refused as a credential and on write.
+/// Does a text stand for a secret instead of being one, or is it a template nobody filled in? Such a value is refused as
+/// a credential and on write.
 pub fn is_sentinel(text: &str) -> bool {
     let text = text.trim();
-    text.contains(SENTINEL) || text == "[redacted]" || (text.len() >= 3 && text.bytes().all(|byte| byte == b'*'))
+    let template = text.starts_with("{{") && text.ends_with("}}");
+    text.contains(SENTINEL) || text == "[redacted]" || text.contains("***") || template
 }
 
 /// The file's text with every secret replaced; comments and layout stay. `None` when it is not JSON5.
@@ -81,7 +84,7 @@ impl Place {
     }
 }
 
-fn sounds_secret(name: &str) -> bool {
+pub(super) fn sounds_secret(name: &str) -> bool {
     let plain: String = name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     !HARMLESS.contains(&plain.as_str()) && SOUNDS_SECRET.iter().any(|end| plain.ends_with(end))
 }
@@ -94,7 +97,7 @@ fn in_value(tree: &Value, place: Place) -> Value {
         },
         Value::Number(_) if place.secret => Value::String(SENTINEL.to_owned()),
         Value::Array(items) => items.iter().map(|item| in_value(item, place.item())).collect(),
-        Value::Object(map) if place.secret && is_reference(tree) => Value::Object(map.clone()),
+        Value::Object(map) if place.secret && Reference::of_value(tree).is_some() => Value::Object(map.clone()),
         Value::Object(map) => {
             let pairs = map.iter().map(|(key, value)| (key.clone(), in_value(value, place.below(key))));
             Value::Object(pairs.collect())
@@ -108,7 +111,7 @@ fn in_node(node: &Node, place: Place, spans: &mut Vec<(usize, usize)>) {
         Kind::String(text) if shown(text, place).as_ref() != Some(text) => spans.push(node.span),
         Kind::Number(_) if place.secret => spans.push(node.span),
         Kind::Array(items) => items.iter().for_each(|item| in_node(item, place.item(), spans)),
-        Kind::Object(_) if place.secret && secrets::reference(node).is_some() => {}
+        Kind::Object(_) if place.secret && Reference::of(node).is_some() => {}
         Kind::Object(entries) => {
             for entry in entries {
                 in_node(&entry.value, place.below(&entry.key), spans);
@@ -134,11 +137,6 @@ fn has_user_info(text: &str) -> bool {
     let Some((_, rest)) = text.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
-}
-
-fn is_reference(value: &Value) -> bool {
-    let text = |name: &str| value.get(name).and_then(Value::as_str);
-    matches!(text("source"), Some("env" | "file" | "exec" | "store")) && text("id").is_some()
 }
 
 #[cfg(test)]
@@ -192,7 +190,9 @@ mod tests {
 
     #[test]
     fn stand_ins_are_recognised() {
-        for text in [SENTINEL, "***", "*****", " [redacted] "] {
+        for text in
+            [SENTINEL, "***", "*****", " [redacted] ", "sk-12***89", "{{secret}}", "Bearer __OPENCLAW_REDACTED__"]
+        {
             assert!(is_sentinel(text), "{text}");
         }
         assert!(!is_sentinel("a*b") && !is_sentinel("**") && !is_sentinel(""));

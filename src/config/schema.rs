@@ -143,7 +143,7 @@ fn node(ours: Option<&'static Names>, theirs: Option<&'static Names>) -> Value {
     let Some(names) = ours else {
         let secret = theirs.is_some_and(|names| names.secret);
         return if secret {
-            described(reference_or_text(), WITHOUT_EFFECT)
+            described(json!({"anyOf": [{"type": "string"}, reference()]}), WITHOUT_EFFECT)
         } else {
             json!({"description": WITHOUT_EFFECT})
         };
@@ -190,22 +190,20 @@ fn leaf(kind: Kind, ours: Option<&'static Names>, theirs: Option<&'static Names>
         Kind::Text => json!({"type": "string"}),
         Kind::Choice(words) => json!({"type": "string", "enum": words}),
         Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
-        Kind::Secret => reference_or_text(),
+        Kind::Secret => json!({"anyOf": [{"type": "string"}, reference()]}),
+        Kind::Reference => reference(),
         Kind::TextOrSection => json!({"anyOf": [{"type": "string"}, object(ours, theirs)]}),
         Kind::TextOrFalse => json!({"anyOf": [{"type": "string"}, {"const": false}]}),
         Kind::Any => json!({}),
     }
 }
 
-fn reference_or_text() -> Value {
-    json!({"anyOf": [
-        {"type": "string"},
-        {"type": "object", "additionalProperties": false, "required": ["source", "id"], "properties": {
-            "source": {"enum": ["env", "file", "exec", "store"]},
-            "provider": {"type": "string"},
-            "id": {"type": "string"},
-        }},
-    ]})
+fn reference() -> Value {
+    json!({"type": "object", "additionalProperties": false, "required": ["source", "id"], "properties": {
+        "source": {"enum": ["env", "file", "exec", "store"]},
+        "provider": {"type": "string"},
+        "id": {"type": "string"},
+    }})
 }
 
 fn default(key: &keys::Key) -> Value {

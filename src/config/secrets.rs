@@ -1,106 +1,446 @@
 //! What the file does not say itself: `${NAME}` in texts, and references to secrets kept elsewhere.
 //!
-//! A name that cannot be resolved never stops the gateway: a plain text stays as it is written and is warned about, a
-//! secret counts as not configured and is listed, so that its owner can say so. The exceptions (the gateway's own
-//! credentials fail closed) are made where credentials are worked out.
+//! First every reference is found, then all are fetched (programs of one provider are asked once for all their ids, and
+//! several providers at the same time), then the tree is filled in. A name that cannot be resolved never stops the
+//! gateway: a plain text stays as it is written and is warned about, a secret counts as not configured and is listed, so
+//! that its owner can say so. The exceptions (the gateway's own credentials fail closed) are made where credentials are
+//! worked out.
 //!
-//! Not resolved here: `exec` and `store` sources; they are listed as unresolved.
+//! Invariants: a reference is authoritative: nothing else takes its place; a secret that was had before stays in force
+//! while its provider is away, unless it lets somebody in; no text here holds a value.
 
-use std::path::Path;
+mod provider;
+pub mod reference;
+pub mod shelf;
+mod sources;
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
 
-use super::Unresolved;
+use super::check::Problem;
 use super::json5::{Entry, Kind, Node, Place};
 use super::keys::{self, Names};
+use super::redact::{is_sentinel, sounds_secret};
+use super::{Config, Unresolved};
 use crate::sys::Env;
-use crate::sys::files;
+use crate::sys::secret::Secret;
 
-/// Secret files are small; anything larger is a mistake.
-const MAX_SECRET_FILE: u64 = 1 << 20;
+use provider::{ExecBlock, Place as Kept, Providers};
+use reference::Reference;
+use shelf::Shelf;
 
-/// Where a secret is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference<'a> {
-    pub source: &'a str,
-    pub provider: &'a str,
-    pub id: &'a str,
+/// Providers asked at the same time.
+const AT_ONCE: usize = 4;
+
+/// Whose programs may be started to get at secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Programs {
+    /// Nobody's: a command that only reads the file.
+    None,
+    /// Those of the gateway's own credentials: a command that talks to it.
+    Gateway,
+    All,
 }
+
+/// How secrets are to be resolved.
+#[derive(Clone, Copy)]
+pub struct How<'a> {
+    pub programs: Programs,
+    /// The snapshot in force; what it had may stay.
+    pub before: Option<&'a Config>,
+}
+
+impl How<'_> {
+    pub const QUICK: How<'static> = How { programs: Programs::None, before: None };
+}
+
+/// What references are resolved with.
+pub struct Surroundings<'a> {
+    pub env: &'a Env,
+    pub expand: &'a dyn Fn(&str) -> PathBuf,
+    pub state_dir: &'a Path,
+}
+
+/// A secret that was fetched, and from where: the same reference may have it again.
+#[derive(Debug, Clone)]
+pub struct Held {
+    reference: Reference,
+    kept: Arc<Kept>,
+    value: Secret,
+}
+
+/// All secrets that were fetched, by key path.
+pub type Holding = BTreeMap<String, Held>;
 
 /// What was left to say after resolving.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Resolved {
     pub warnings: Vec<(Place, String)>,
+    pub problems: Vec<Problem>,
     pub unresolved: Vec<Unresolved>,
-}
-
-/// Reads `{source, provider?, id}`; `None` when it is something else.
-pub fn reference(node: &Node) -> Option<Reference<'_>> {
-    let Kind::Object(entries) = &node.kind else { return None };
-    let only = entries.iter().all(|entry| matches!(entry.key.as_str(), "source" | "provider" | "id"));
-    let source = node.get("source")?.as_str()?;
-    let id = node.get("id")?.as_str()?;
-    let provider = match node.get("provider") {
-        Some(provider) => provider.as_str()?,
-        None => "default",
-    };
-    let known = matches!(source, "env" | "file" | "exec" | "store");
-    (only && known && !id.is_empty()).then_some(Reference { source, provider, id })
+    /// Could not be had this time; the value from before is in force.
+    pub stale: Vec<Unresolved>,
+    pub held: Holding,
 }
 
 /// Replaces `${NAME}` everywhere and secret references where a secret belongs; takes out what cannot be had.
-pub fn resolve(root: &mut Node, env: &Env, expand: &dyn Fn(&str) -> std::path::PathBuf) -> Resolved {
-    let providers = root.get("secrets").and_then(|secrets| secrets.get("providers")).cloned();
-    let mut work = Work { env, expand, providers, resolved: Resolved::default() };
-    work.node(root, "", Some(keys::ours()));
+pub fn resolve(root: &mut Node, around: &Surroundings, how: How) -> Resolved {
+    let mut finder = Finder { found: Vec::new(), problems: Vec::new(), idle: idle(root) };
+    finder.node(root, "", Spot::root());
+    let mut resolved = Resolved { problems: finder.problems, ..Resolved::default() };
+    let fetched = fetch_all(&finder.found, &Providers::of(root), around, how, &mut resolved);
+    let mut work = Work { env: around.env, fetched, resolved, idle: finder.idle };
+    work.node(root, "", Spot::root());
     work.resolved
+}
+
+/// Checks the programs of all exec providers without starting one. Each problem is a sentence.
+pub fn check_programs(root: &Node, around: &Surroundings) -> Vec<String> {
+    let providers = Providers::of(root);
+    let problem = |name: &&str| {
+        let any = Reference { source: reference::Source::Exec, provider: Some((*name).to_owned()), id: "x".to_owned() };
+        let placed = providers.place(&any, around).and_then(|kept| match kept {
+            Kept::Exec(block) => sources::trusted(&block),
+            _ => Ok(()),
+        });
+        placed.err().map(|reason| format!("secrets.providers.{name}: {reason}"))
+    };
+    providers.programs().iter().filter_map(problem).collect()
+}
+
+/// Resolves one reference now; for asking about one before it is written.
+pub fn resolve_one(root: &Node, reference: &Reference, around: &Surroundings) -> Result<(), String> {
+    reference.check()?;
+    let kept = Providers::of(root).place(reference, around)?;
+    let value = match &kept {
+        Kept::Exec(block) => sources::exec(block, std::slice::from_ref(&reference.id)).remove(0),
+        _ => fetch(&kept, reference, around, &Shelf::read(&Shelf::path(around.state_dir))),
+    };
+    value.and_then(usable).map(drop)
+}
+
+/// Sections whose secrets nobody uses as the file stands.
+fn idle(root: &Node) -> Vec<&'static str> {
+    let at = |path: &str| path.split('.').try_fold(root, |at: &Node, name| at.get(name));
+    let mut idle = Vec::new();
+    let remote = at("gateway.mode").and_then(Node::as_str) == Some("remote") || at("gateway.remote.url").is_some();
+    if !remote {
+        idle.push("gateway.remote");
+    }
+    if !matches!(at("hooks.enabled").map(|node| &node.kind), Some(Kind::Bool(true))) {
+        idle.push("hooks.token");
+    }
+    idle
+}
+
+/// What the tables know about a place.
+#[derive(Clone, Copy)]
+struct Spot {
+    ours: Option<&'static Names>,
+    /// Inside a section whose keys belong to somebody else.
+    open: bool,
+    secret: bool,
+    /// A text is not enough: a secret must be kept elsewhere.
+    only_reference: bool,
+}
+
+impl Spot {
+    fn root() -> Spot {
+        Spot { ours: Some(keys::ours()), open: false, secret: false, only_reference: false }
+    }
+
+    fn below(self, name: &str) -> Spot {
+        let ours = self.ours.and_then(|names| names.child(name));
+        let open = self.open || self.ours.is_some_and(|names| names.open);
+        let kind = ours.and_then(|names| names.key).map(|key| key.kind);
+        Spot {
+            ours,
+            open,
+            secret: ours.is_some_and(|names| names.secret) || open && (self.secret || sounds_secret(name)),
+            only_reference: kind == Some(keys::Kind::Reference),
+        }
+    }
+
+    fn item(self) -> Spot {
+        Spot { ours: self.ours.and_then(Names::item), ..self }
+    }
+}
+
+/// An account or channel that is switched off needs no secrets.
+fn switched_off(node: &Node, spot: Spot) -> bool {
+    (spot.open || spot.ours.is_some_and(|names| names.open))
+        && matches!(node.get("enabled").map(|node| &node.kind), Some(Kind::Bool(false)))
+}
+
+struct Found {
+    path: String,
+    reference: Reference,
+}
+
+struct Finder {
+    found: Vec<Found>,
+    problems: Vec<Problem>,
+    idle: Vec<&'static str>,
+}
+
+impl Finder {
+    fn node(&mut self, node: &Node, path: &str, spot: Spot) {
+        if spot.secret && self.idle.iter().any(|idle| below(path, idle)) || switched_off(node, spot) {
+            return;
+        }
+        let found = match &node.kind {
+            Kind::String(text) if spot.secret => Reference::short(text),
+            _ if spot.secret => Reference::of(node),
+            _ => None,
+        };
+        if let Some(reference) = found {
+            match reference.check() {
+                Ok(()) => self.found.push(Found { path: path.to_owned(), reference }),
+                Err(reason) => {
+                    let message = format!("Invalid secret reference: {reason}");
+                    self.problems.push(Problem { at: node.at, path: path.to_owned(), message });
+                }
+            }
+            return;
+        }
+        if spot.only_reference {
+            let message = "Invalid input: expected {source, provider, id}: a secret is not written here".to_owned();
+            self.problems.push(Problem { at: node.at, path: path.to_owned(), message });
+            return;
+        }
+        match &node.kind {
+            Kind::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.node(item, &format!("{path}[{index}]"), spot.item());
+                }
+            }
+            Kind::Object(entries) => {
+                for entry in entries {
+                    self.node(&entry.value, &keys::join(path, &entry.key), spot.below(&entry.key));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a key path is `above` or below it.
+fn below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Credentials that let somebody in: of these an old one must not stay.
+fn lets_in(path: &str) -> bool {
+    below(path, "gateway") || below(path, "hooks")
+}
+
+/// Everything found, with its value or why there is none.
+fn fetch_all(
+    found: &[Found],
+    providers: &Providers,
+    around: &Surroundings,
+    how: How,
+    resolved: &mut Resolved,
+) -> BTreeMap<String, Option<String>> {
+    let mut values: Vec<Result<String, String>> = Vec::with_capacity(found.len());
+    let mut places: Vec<Option<Arc<Kept>>> = Vec::with_capacity(found.len());
+    let mut programs: Vec<(Arc<Kept>, Vec<usize>)> = Vec::new();
+    let mut shelf = None;
+    for (index, Found { path, reference }) in found.iter().enumerate() {
+        let kept = providers.place(reference, around).map(Arc::new);
+        let value = match &kept {
+            Err(reason) => Err(reason.clone()),
+            Ok(kept) if matches!(**kept, Kept::Exec(_)) => {
+                let may = match how.programs {
+                    Programs::None => false,
+                    Programs::Gateway => below(path, "gateway"),
+                    Programs::All => true,
+                };
+                match programs.iter_mut().find(|(known, _)| may && known == kept) {
+                    Some((_, indexes)) => indexes.push(index),
+                    None if may => programs.push((kept.clone(), vec![index])),
+                    None => {}
+                }
+                Err(NOT_ASKED.to_owned())
+            }
+            Ok(kept) => {
+                let shelf = shelf.get_or_insert_with(|| Shelf::read(&Shelf::path(around.state_dir)));
+                fetch(kept, reference, around, shelf)
+            }
+        };
+        values.push(value);
+        places.push(kept.ok());
+    }
+    ask_programs(&programs, found, &mut values);
+    let mut fetched = BTreeMap::new();
+    for ((Found { path, reference }, value), kept) in found.iter().zip(values).zip(places) {
+        let value = match value.and_then(usable) {
+            Ok(value) => {
+                if let Some(kept) = kept {
+                    let held = Held { reference: reference.clone(), kept, value: Secret::new(value.clone()) };
+                    resolved.held.insert(path.clone(), held);
+                }
+                Some(value)
+            }
+            Err(reason) => {
+                let skipped = reason == NOT_ASKED;
+                let missing = Unresolved { path: path.clone(), reason, skipped };
+                let before = how.before.and_then(|before| before.held.get(path)).filter(|_| !lets_in(path));
+                let same = |held: &&Held| held.reference == *reference && Some(&held.kept) == kept.as_ref();
+                match before.filter(same) {
+                    Some(held) => {
+                        resolved.held.insert(path.clone(), held.clone());
+                        resolved.stale.push(missing);
+                        Some(held.value.expose().to_owned())
+                    }
+                    None => {
+                        resolved.unresolved.push(missing);
+                        None
+                    }
+                }
+            }
+        };
+        fetched.insert(path.clone(), value);
+    }
+    fetched
+}
+
+/// Why a program's secret is missing when the program was not to be started.
+const NOT_ASKED: &str = "kept by a program that only the gateway asks";
+
+/// Asks each program once, some at the same time.
+fn ask_programs(programs: &[(Arc<Kept>, Vec<usize>)], found: &[Found], values: &mut [Result<String, String>]) {
+    for group in programs.chunks(AT_ONCE) {
+        let answers: Vec<Vec<Result<String, String>>> = thread::scope(|scope| {
+            let asked: Vec<_> = group
+                .iter()
+                .map(|(kept, indexes)| {
+                    let ids: Vec<String> = indexes.iter().map(|index| found[*index].reference.id.clone()).collect();
+                    let ask = move |block: &ExecBlock| sources::exec(block, &ids);
+                    scope.spawn(move || match &**kept {
+                        Kept::Exec(block) => ask(block),
+                        _ => Vec::new(),
+                    })
+                })
+                .collect();
+            asked.into_iter().map(|asked| asked.join().unwrap_or_default()).collect()
+        });
+        for ((_, indexes), answers) in group.iter().zip(answers) {
+            let failed = || Err("asking the provider failed".to_owned());
+            let answers = answers.into_iter().chain(std::iter::repeat_with(failed));
+            for (index, answer) in indexes.iter().zip(answers) {
+                values[*index] = answer;
+            }
+        }
+    }
+}
+
+fn fetch(
+    kept: &Kept,
+    reference: &Reference,
+    around: &Surroundings,
+    shelf: &Result<Shelf, String>,
+) -> Result<String, String> {
+    let id = &reference.id;
+    match kept {
+        Kept::Env(allowed) => {
+            let provider = reference.provider.as_deref().unwrap_or("default");
+            sources::variable(allowed.as_deref(), provider, id, around)
+        }
+        Kept::Store => sources::stored(shelf, id),
+        Kept::Systemd => sources::credential(id, around),
+        Kept::File(block) => sources::file(block, id),
+        Kept::Exec(_) => Err(NOT_ASKED.to_owned()),
+    }
+}
+
+/// What stands for a secret is none, wherever it comes from.
+fn usable(value: String) -> Result<String, String> {
+    if value.trim().is_empty() {
+        return Err("is empty".to_owned());
+    }
+    if is_sentinel(&value) {
+        return Err("is a redaction placeholder or an unfilled template, not a secret".to_owned());
+    }
+    Ok(value)
+}
+
+impl Surroundings<'_> {
+    /// A text of a provider block with its variables.
+    fn filled(&self, text: &str) -> Result<String, String> {
+        let missing = |name| format!("environment variable {name} is not set");
+        Ok(substituted(text, self.env).map_err(missing)?.unwrap_or_else(|| text.to_owned()))
+    }
 }
 
 struct Work<'a> {
     env: &'a Env,
-    expand: &'a dyn Fn(&str) -> std::path::PathBuf,
-    providers: Option<Node>,
+    fetched: BTreeMap<String, Option<String>>,
     resolved: Resolved,
+    idle: Vec<&'static str>,
 }
 
 impl Work<'_> {
     /// Answers `false` when the value must be taken out.
-    fn node(&mut self, node: &mut Node, path: &str, names: Option<&Names>) -> bool {
-        let secret = names.is_some_and(|names| names.secret);
-        if secret && let Some(reference) = reference(node) {
-            return match self.fetch(&reference) {
-                Ok(text) => {
-                    node.kind = Kind::String(text);
-                    true
-                }
-                Err(reason) => self.give_up(path, reason),
+    fn node(&mut self, node: &mut Node, path: &str, spot: Spot) -> bool {
+        if spot.secret
+            && let Some(value) = self.fetched.get(path)
+        {
+            let Some(value) = value else { return false };
+            node.kind = Kind::String(value.clone());
+            return true;
+        }
+        if spot.secret && self.idle.iter().any(|idle| below(path, idle)) {
+            // Nobody uses it: what cannot be had is no news.
+            return match &mut node.kind {
+                Kind::String(text) => match substituted(text, self.env) {
+                    Ok(new) => {
+                        *text = new.unwrap_or_else(|| std::mem::take(text));
+                        true
+                    }
+                    Err(_) => false,
+                },
+                _ => false,
             };
         }
+        if switched_off(node, spot) {
+            return true;
+        }
         match &mut node.kind {
-            Kind::String(text) => match substituted(text, self.env) {
-                Ok(Some(new)) => *text = new,
-                Ok(None) => {}
-                Err(missing) if secret => {
-                    return self.give_up(path, format!("environment variable {missing} is not set"));
+            Kind::String(text) => {
+                match substituted(text, self.env) {
+                    Ok(Some(new)) => *text = new,
+                    Ok(None) => {}
+                    Err(missing) if spot.secret => {
+                        return self.give_up(path, format!("environment variable {missing} is not set"));
+                    }
+                    Err(missing) => {
+                        let warning = format!(
+                            "{path}: Missing env var {missing:?} - feature using this value will be unavailable"
+                        );
+                        self.resolved.warnings.push((node.at, warning));
+                    }
                 }
-                Err(missing) => {
-                    let warning =
-                        format!("{path}: Missing env var {missing:?} - feature using this value will be unavailable");
-                    self.resolved.warnings.push((node.at, warning));
+                // Variables may be anything; what is sent to somebody as a secret may not.
+                if spot.secret && !below(path, "env") && is_sentinel(text) {
+                    let reason = "is a redaction placeholder or an unfilled template, not a secret";
+                    return self.give_up(path, reason.to_owned());
                 }
-            },
+            }
             Kind::Array(items) => {
-                let inner = names.and_then(Names::item);
                 for (index, item) in items.iter_mut().enumerate() {
-                    // An item that cannot be had stays in its place, so that the others keep theirs.
-                    self.node(item, &format!("{path}[{index}]"), inner);
+                    // An item that cannot be had keeps its place, so that the others keep theirs.
+                    if !self.node(item, &format!("{path}[{index}]"), spot.item()) {
+                        item.kind = Kind::Null;
+                    }
                 }
             }
             Kind::Object(entries) => {
                 let mut keep = Vec::with_capacity(entries.len());
                 for Entry { key, at, start, mut value } in std::mem::take(entries) {
-                    let inner = names.and_then(|names| names.child(&key));
-                    if self.node(&mut value, &keys::join(path, &key), inner) {
+                    if self.node(&mut value, &keys::join(path, &key), spot.below(&key)) {
                         keep.push(Entry { key, at, start, value });
                     }
                 }
@@ -112,68 +452,9 @@ impl Work<'_> {
     }
 
     fn give_up(&mut self, path: &str, reason: String) -> bool {
-        self.resolved.unresolved.push(Unresolved { path: path.to_owned(), reason });
+        self.resolved.unresolved.push(Unresolved { path: path.to_owned(), reason, skipped: false });
         false
     }
-
-    fn fetch(&self, reference: &Reference) -> Result<String, String> {
-        match reference.source {
-            "env" => self.read_variable(reference),
-            "file" => self.read_file(reference),
-            other => Err(format!("secrets of source {other:?} are not supported by this gateway")),
-        }
-    }
-
-    /// The block of a provider; one of another source is none.
-    fn provider(&self, reference: &Reference) -> Option<&Node> {
-        let block = self.providers.as_ref()?.get(reference.provider)?;
-        (block.get("source").and_then(Node::as_str) == Some(reference.source)).then_some(block)
-    }
-
-    /// A variable, if the provider's list lets it be read. Only the provider `default` needs no block.
-    fn read_variable(&self, reference: &Reference) -> Result<String, String> {
-        let block = self.provider(reference);
-        if block.is_none() && reference.provider != "default" {
-            return Err(format!("secrets.providers.{} is not configured for source env", reference.provider));
-        }
-        if let Some(Kind::Array(names)) = block.and_then(|block| block.get("allowlist")).map(|list| &list.kind)
-            && !names.iter().any(|name| name.as_str() == Some(reference.id))
-        {
-            return Err(format!(
-                "{} is not in the allowlist of secrets.providers.{}",
-                reference.id, reference.provider
-            ));
-        }
-        let found = self.env.get(reference.id).map(str::to_owned);
-        found.ok_or_else(|| format!("environment variable {} is not set", reference.id))
-    }
-
-    /// A file, or a text in a JSON file. `${CREDENTIALS_DIRECTORY}/name` is a credential of the service manager.
-    fn read_file(&self, reference: &Reference) -> Result<String, String> {
-        let unknown = || format!("secrets.providers.{} is not configured for source file", reference.provider);
-        let provider = self.provider(reference).ok_or_else(unknown)?;
-        let path = provider.get("path").and_then(Node::as_str).ok_or_else(unknown)?;
-        let missing = |name| format!("environment variable {name} is not set");
-        let path = (self.expand)(&substituted(path, self.env).map_err(missing)?.unwrap_or_else(|| path.to_owned()));
-        let single = provider.get("mode").and_then(Node::as_str) == Some("singleValue");
-        if single != (reference.id == "value") || !single && !reference.id.starts_with('/') {
-            return Err("the id of a file secret is a JSON pointer, or `value` for a single value".to_owned());
-        }
-        read_secret(&path, (!single).then_some(reference.id)).map_err(|reason| format!("{}: {reason}", path.display()))
-    }
-}
-
-/// The whole file without the line break at its end, or what a JSON pointer points at.
-fn read_secret(path: &Path, pointer: Option<&str>) -> Result<String, String> {
-    let bytes = files::read_capped(path, MAX_SECRET_FILE).map_err(|error| error.to_string())?;
-    let text = String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
-    let Some(pointer) = pointer else {
-        return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
-    };
-    // The error of the JSON reader could quote the file.
-    let value: Value = serde_json::from_str(&text).map_err(|_| "not JSON".to_owned())?;
-    let found = value.pointer(pointer).and_then(Value::as_str);
-    found.map(str::to_owned).ok_or_else(|| format!("no text at {pointer}"))
 }
 
 /// Replaces `${NAME}` and unescapes `$${NAME}`. `None` when there was nothing to do; the missing name as the error.
@@ -216,122 +497,10 @@ fn variable(text: &str) -> Option<&str> {
     (!bytes.is_empty() && !bytes[0].is_ascii_digit() && bytes.iter().all(good)).then_some(name)
 }
 
-/// Is the whole text one `${NAME}`? Such a text is no secret itself.
+/// Is the whole text one `${NAME}` or `$NAME`? Such a text is no secret itself.
 pub fn is_placeholder(text: &str) -> bool {
-    variable(text).is_some_and(|name| name.len() + 3 == text.len())
+    variable(text).is_some_and(|name| name.len() + 3 == text.len()) || Reference::short(text).is_some()
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::config::json5;
-
-    fn env() -> Env {
-        Env::from_iter([("A", "1"), ("B_2", "two"), ("EMPTY", "")])
-    }
-
-    fn resolved(text: &str) -> (Value, Resolved) {
-        let mut root = json5::parse(text, 0).unwrap().root;
-        let resolved = resolve(&mut root, &env(), &|path| std::path::PathBuf::from(path));
-        (root.to_value(), resolved)
-    }
-
-    #[test]
-    fn variables_are_put_in_and_escapes_taken_out() {
-        let table = [
-            ("plain", None),
-            ("${A}", Some("1")),
-            ("x${A}y${B_2}z", Some("x1ytwoz")),
-            ("$${A}", Some("${A}")),
-            ("$$${A}", Some("$${A}")),
-            ("${a}", Some("${a}")),
-            ("${1A}", Some("${1A}")),
-            ("${A", Some("${A")),
-            ("${}", Some("${}")),
-        ];
-        for (text, expected) in table {
-            assert_eq!(substituted(text, &env()), Ok(expected.map(str::to_owned)), "{text}");
-        }
-        assert_eq!(substituted("${NOPE}", &env()), Err("NOPE".to_owned()));
-        assert_eq!(substituted("${EMPTY}", &env()), Err("EMPTY".to_owned()));
-    }
-
-    #[test]
-    fn a_missing_variable_is_warned_about_by_key_and_a_secret_counts_as_unset() {
-        let (value, resolved) =
-            resolved("{gateway: {auth: {token: '${NOPE}', mode: 'token'}, controlUi: {basePath: '/${NOPE}'}}}");
-        assert_eq!(value, json!({"gateway": {"auth": {"mode": "token"}, "controlUi": {"basePath": "/${NOPE}"}}}));
-        assert_eq!(
-            resolved.unresolved,
-            [Unresolved {
-                path: "gateway.auth.token".to_owned(),
-                reason: "environment variable NOPE is not set".to_owned()
-            }]
-        );
-        assert_eq!(
-            resolved.warnings[0].1,
-            "gateway.controlUi.basePath: Missing env var \"NOPE\" - feature using this value will be unavailable"
-        );
-    }
-
-    #[test]
-    fn references_to_the_environment_and_to_files_are_followed() {
-        let dir = crate::sys::scratch::dir("secrets");
-        std::fs::write(dir.join("s.json"), r#"{"a": {"key": "from json"}}"#).unwrap();
-        std::fs::write(dir.join("one"), "whole\n").unwrap();
-        let text = format!(
-            "{{secrets: {{providers: {{j: {{source: 'file', path: '{0}/s.json'}},
-               o: {{source: 'file', path: '{0}/one', mode: 'singleValue'}}}}}},
-              models: {{providers: {{
-               a: {{apiKey: {{source: 'env', id: 'A'}}}},
-               b: {{apiKey: {{source: 'file', provider: 'j', id: '/a/key'}}}},
-               c: {{apiKey: {{source: 'file', provider: 'o', id: 'value'}}}},
-               d: {{apiKey: {{source: 'file', provider: 'j', id: '/nope'}}}},
-               e: {{apiKey: {{source: 'exec', provider: 'x', id: 'y'}}}}}}}}}}",
-            dir.display()
-        );
-        let (value, resolved) = resolved(&text);
-        let keys: Vec<_> =
-            ["a", "b", "c", "d", "e"].map(|id| value["models"]["providers"][id]["apiKey"].clone()).into();
-        assert_eq!(keys, [json!("1"), json!("from json"), json!("whole"), Value::Null, Value::Null]);
-        let paths: Vec<_> = resolved.unresolved.iter().map(|entry| entry.path.as_str()).collect();
-        assert_eq!(paths, ["models.providers.d.apiKey", "models.providers.e.apiKey"]);
-    }
-
-    #[test]
-    fn a_provider_reads_what_its_block_allows_and_its_source_has() {
-        let dir = crate::sys::scratch::dir("credentials");
-        std::fs::write(dir.join("token"), "from systemd\n").unwrap();
-        let env = env().with("CREDENTIALS_DIRECTORY", dir.to_str().unwrap());
-        let text = "{secrets: {providers: {few: {source: 'env', allowlist: ['B_2']},
-              cred: {source: 'file', path: '${CREDENTIALS_DIRECTORY}/token', mode: 'singleValue'}}},
-              models: {providers: {
-               a: {apiKey: {source: 'env', provider: 'few', id: 'A'}},
-               b: {apiKey: {source: 'env', provider: 'few', id: 'B_2'}},
-               c: {apiKey: {source: 'env', provider: 'cred', id: 'A'}},
-               d: {apiKey: {source: 'file', provider: 'cred', id: 'value'}},
-               e: {apiKey: {source: 'file', provider: 'cred', id: '/x'}}}}}";
-        let mut root = json5::parse(text, 0).unwrap().root;
-        let resolved = resolve(&mut root, &env, &|path| std::path::PathBuf::from(path));
-        let value = root.to_value();
-        let key = |id: &str| value["models"]["providers"][id]["apiKey"].clone();
-        assert_eq!((key("b"), key("d")), (json!("two"), json!("from systemd")));
-        let reasons: Vec<_> = resolved.unresolved.iter().map(|entry| entry.reason.as_str()).collect();
-        assert_eq!(
-            reasons,
-            [
-                "A is not in the allowlist of secrets.providers.few",
-                "secrets.providers.cred is not configured for source env",
-                "the id of a file secret is a JSON pointer, or `value` for a single value",
-            ]
-        );
-    }
-
-    #[test]
-    fn only_a_text_that_is_all_placeholder_is_one() {
-        assert!(is_placeholder("${ABC}"));
-        assert!(!is_placeholder("x${ABC}") && !is_placeholder("${ABC}x") && !is_placeholder("abc"));
-    }
-}
+mod tests;

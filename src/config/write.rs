@@ -10,10 +10,9 @@
 //! a stand-in for a secret is never written where it was not before; `${NAME}` is written as it was read.
 
 use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
@@ -29,8 +28,6 @@ use crate::sys::{Env, clock, files};
 pub const BACKUPS: usize = 5;
 /// Refused contents kept for a look, newest last.
 const REJECTED: usize = 4;
-/// Other writers of ours hold the directory for milliseconds.
-const TURN: Duration = Duration::from_secs(5);
 /// Below this a file may shrink as it likes (bytes).
 const SMALL: usize = 512;
 
@@ -108,7 +105,7 @@ pub fn write(paths: &Paths, env: &Env, base: &str, text: &str, clobber: Clobber)
 
     let dir = target.parent().unwrap_or(Path::new("."));
     files::private_dir_if_missing(dir).map_err(|source| io_error("make", dir, source))?;
-    let _turn = turn(dir).map_err(|source| io_error("take a turn in", dir, source))?;
+    let _turn = files::turn(dir).map_err(|source| io_error("take a turn in", dir, source))?;
     let old = current(&target)?;
     if hash(old.as_deref().unwrap_or_default()) != base {
         return Err(WriteError::Changed);
@@ -210,27 +207,6 @@ fn current(path: &Path) -> Result<Option<Vec<u8>>, WriteError> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(io_error("read", path, source)),
-    }
-}
-
-/// Holds the directory of the file; let go when dropped or dead. Where directories cannot be locked, the comparison of
-/// the hash right before the rename has to do.
-fn turn(dir: &Path) -> io::Result<Option<File>> {
-    if !cfg!(unix) {
-        return Ok(None);
-    }
-    let held = File::open(dir)?;
-    let end = Instant::now() + TURN;
-    loop {
-        match held.try_lock() {
-            Ok(()) => return Ok(Some(held)),
-            Err(TryLockError::WouldBlock) if Instant::now() < end => {
-                std::thread::park_timeout(Duration::from_millis(5));
-            }
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::TimedOut.into()),
-            // A file system without locks.
-            Err(TryLockError::Error(_)) => return Ok(None),
-        }
     }
 }
 

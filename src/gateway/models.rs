@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, ModelApi};
+use crate::config::{Config, ModelApi, keys};
 use crate::hub::Catalogue;
 use crate::providers::builtin::Facts;
+use crate::providers::known::KNOWN;
 use crate::providers::registry::Registry;
-use crate::providers::settings::{Api, ProviderSettings, Timeouts};
+use crate::providers::settings::{Api, Origin, Profile, ProviderSettings, Timeouts};
 use crate::providers::{Cost, ModelInfo};
+use crate::sys::secret::Secret;
 use crate::wire::models::{ModelChoice, thinking_levels};
 
 /// Builds the registry; `found` are local servers that were discovered.
 pub fn registry(config: &Config, found: Vec<ProviderSettings>, facts: Arc<dyn Facts>) -> Registry {
     let mut settings = configured(config);
+    settings.extend(implied(config, &settings));
     settings.extend(found);
     let vars = config.vars.clone();
     Registry::build(settings, &|name| vars.get(name).map(str::to_string), facts)
@@ -35,6 +38,8 @@ fn configured(config: &Config) -> Vec<ProviderSettings> {
         };
         let mut settings = ProviderSettings::new(id.clone(), base_url.trim(), api);
         settings.api_key.clone_from(&provider.api_key);
+        settings.unresolved = config.unresolved_below(&keys::join("models.providers", id));
+        profiles(config, &mut settings);
         settings.headers = provider.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         if let Some(seconds) = provider.timeout_seconds.filter(|s| *s > 0) {
             settings.timeouts = Timeouts::from_seconds(seconds);
@@ -62,6 +67,46 @@ fn configured(config: &Config) -> Vec<ProviderSettings> {
         list.push(settings);
     }
     list
+}
+
+/// Providers we know by name that the file only has profiles for.
+fn implied(config: &Config, there: &[ProviderSettings]) -> Vec<ProviderSettings> {
+    let mut all = Vec::new();
+    for known in KNOWN {
+        let own = config.auth.profiles.values().any(|profile| profile.provider == known.id);
+        if own && !there.iter().any(|settings| settings.id == known.id) {
+            let mut settings = known.settings(Secret::default());
+            settings.origin = Origin::Configured;
+            profiles(config, &mut settings);
+            all.push(settings);
+        }
+    }
+    all
+}
+
+/// Puts in the credentials of `auth.profiles`. One that cannot be had is left out, and when none is left that is said;
+/// nothing else takes their place.
+fn profiles(config: &Config, settings: &mut ProviderSettings) {
+    let own = config.auth_profiles(&settings.id);
+    if own.is_empty() {
+        return;
+    }
+    let mut reason = None;
+    for (id, profile) in own {
+        match profile.credential() {
+            Some(credential) => {
+                let (id, credential) = (id.to_owned(), credential.clone());
+                settings.profiles.push(Profile { id, credential, expires: profile.expires });
+            }
+            None => {
+                let lost = config.unresolved_below(&keys::join("auth.profiles", id));
+                reason =
+                    reason.or(lost).or_else(|| Some(format!("auth.profiles {id:?} has no credential to use here")));
+            }
+        }
+    }
+    let headers = keys::join(&keys::join("models.providers", &settings.id), "headers");
+    settings.unresolved = reason.filter(|_| settings.profiles.is_empty()).or_else(|| config.unresolved_below(&headers));
 }
 
 /// What clients see of it. The default agent's model is marked.

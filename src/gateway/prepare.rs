@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use super::{Options, StartError};
 use crate::auth;
+use crate::config::load::load_with;
 use crate::config::resolve::{self, AuthFlags, Listen, Refusal, RefusalKind, Source};
-use crate::config::{AuthMode, Config, load};
+use crate::config::secrets::{How, Programs};
+use crate::config::{AuthMode, Config};
 use crate::sys::paths::Paths;
 use crate::sys::secret::Secret;
 use crate::sys::{Env, files, host, random};
@@ -34,7 +36,8 @@ pub fn prepare(options: &Options, env: &Env) -> Result<Prepared, StartError> {
     if options.dev {
         make_dev_config(&paths)?;
     }
-    let config = load(&paths, env).map_err(|e| StartError::Config(e.to_string()))?;
+    let how = How { programs: Programs::All, before: None };
+    let config = load_with(&paths, env, how).map_err(|e| StartError::Config(e.to_string()))?;
     resolve::may_start(&config, options.allow_unconfigured).map_err(refused)?;
     let port_flag = options.port.map(|port| port.to_string());
     let (port, _) = resolve::port(port_flag.as_deref(), &config).map_err(refused)?;

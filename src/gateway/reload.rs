@@ -1,8 +1,9 @@
 //! A running gateway follows its file.
 //!
 //! The main thread owns the [`Reloader`]: it is told that the file may have changed, waits until it has been quiet for a
-//! moment, reads it, and decides by the key table what has to happen. What can be applied is applied by swapping whole
-//! snapshots: policy, registry, catalogue, configuration. What cannot means a restart, once, with a cool-down between two.
+//! moment, has it read, and decides by the key table what has to happen. Reading has a thread of its own, because secrets
+//! may be with programs that take their time. What can be applied is applied by swapping whole snapshots: policy,
+//! registry, catalogue, configuration. What cannot means a restart, once, with a cool-down between two.
 //!
 //! Deliberately absent: writing the file, and knowing what a key means; the rows say what a change of it needs.
 //!
@@ -21,8 +22,10 @@ use crate::agent::Engine;
 use crate::auth::Policy;
 use crate::config::gateway::ReloadMode;
 use crate::config::keys::Reload;
+use crate::config::load::load_with;
 use crate::config::resolve::{self, Listen};
-use crate::config::{Config, LoadError, diff, load};
+use crate::config::secrets::{How, Programs};
+use crate::config::{Config, LoadError, diff};
 use crate::sys::paths::Paths;
 use crate::sys::watch::Watch;
 use crate::sys::{Env, clock};
@@ -33,7 +36,7 @@ const QUIET: Duration = Duration::from_millis(150);
 /// Between two restarts for the configuration: a program that rewrites the file must not keep the gateway down.
 const COOL_DOWN: Duration = Duration::from_secs(30);
 /// Secrets that could not be had are asked for again, less and less often.
-const RETRY_FIRST: Duration = Duration::from_secs(5);
+const RETRY_FIRST: Duration = Duration::from_secs(2);
 const RETRY_LAST: Duration = Duration::from_secs(300);
 /// Whoever asks for a reload waits so long: reading secrets may take a while.
 const ASKED: Duration = Duration::from_secs(30);
@@ -65,12 +68,23 @@ pub enum Outcome {
 /// Told when a reload somebody asked for is done, or why it is not.
 pub type Answer = Sender<Result<(), String>>;
 
+/// What a reading came to.
+pub type Loaded = Box<Result<Config, LoadError>>;
+
 pub struct Reloader {
     parts: Parts,
     /// `None` where nothing can be watched; SIGHUP and the protocol still work.
     watch: Option<Watch>,
     never: Receiver<()>,
     asks: (Sender<Answer>, Receiver<Answer>),
+    /// The thread that reads the file and the secrets, while it does.
+    reading: Option<Receiver<Loaded>>,
+    none: Receiver<Loaded>,
+    /// The file may have changed since the reading began.
+    again: bool,
+    /// Who waits for the reading that is under way, and who for the next one.
+    waiting: Vec<Answer>,
+    next_waiting: Vec<Answer>,
     /// The file is read then, unless it changes again.
     read_at: Option<Instant>,
     /// A restart waits for its cool-down.
@@ -135,6 +149,11 @@ impl Reloader {
             watch,
             never: never(),
             asks: bounded(8),
+            reading: None,
+            none: never(),
+            again: false,
+            waiting: Vec::new(),
+            next_waiting: Vec::new(),
             read_at: None,
             restart_at: None,
             retry: None,
@@ -178,19 +197,57 @@ impl Reloader {
     }
 
     /// Somebody wants the file read now.
-    pub fn asked_to(&mut self, answer: &Answer) -> Outcome {
+    pub fn asked_to(&mut self, answer: Answer) {
         self.read_at = None;
-        let (outcome, done) = match self.read() {
-            Ok(outcome) => (outcome, Ok(())),
-            Err(reason) => (Outcome::Nothing, Err(reason)),
+        self.next_waiting.push(answer);
+        self.begin();
+    }
+
+    /// Has something when the file was read.
+    pub fn loaded(&self) -> &Receiver<Loaded> {
+        self.reading.as_ref().unwrap_or(&self.none)
+    }
+
+    /// The file was read; `None` when the thread that read it failed.
+    pub fn finished(&mut self, loaded: Option<Loaded>) -> Outcome {
+        self.reading = None;
+        let result = match loaded {
+            Some(loaded) => self.take(*loaded),
+            None => Err(self.complain("config reload skipped (reading it failed)".to_owned())),
         };
-        // Whoever asked may have given up.
-        let _ = answer.send(done);
+        for answer in self.waiting.drain(..) {
+            // Whoever asked may have given up.
+            let _ = answer.send(result.as_ref().map(drop).map_err(Clone::clone));
+        }
+        let outcome = result.unwrap_or(Outcome::Nothing);
+        if self.again && outcome != Outcome::Restart {
+            self.begin();
+        }
         outcome
     }
 
+    /// Starts to read, unless that is under way: then once more afterwards.
+    fn begin(&mut self) {
+        self.again = self.reading.is_some();
+        if self.again {
+            return;
+        }
+        self.waiting.append(&mut self.next_waiting);
+        let (done, loaded) = bounded(1);
+        let (paths, env) = (self.parts.paths.clone(), self.parts.env.clone());
+        let before = self.parts.engine.shared.config.get();
+        let read = move || {
+            let how = How { programs: Programs::All, before: Some(&before) };
+            // The gateway may have stopped meanwhile.
+            let _ = done.send(Box::new(load_with(&paths, &env, how)));
+        };
+        // Without a thread the channel is closed, which is the answer.
+        let _ = std::thread::Builder::new().name("config load".into()).spawn(read);
+        self.reading = Some(loaded);
+    }
+
     /// Does what [`Reloader::next`] announced.
-    pub fn due(&mut self) -> Outcome {
+    pub fn due(&mut self) {
         let now = Instant::now();
         let past = |when: Option<Instant>| when.is_some_and(|when| when <= now);
         if past(self.retry.map(|(when, _)| when)) {
@@ -201,26 +258,25 @@ impl Reloader {
             self.restart_at = None;
             self.read_at = Some(now);
         }
-        if !past(self.read_at) {
-            return Outcome::Nothing;
+        if past(self.read_at) {
+            self.read_at = None;
+            self.begin();
         }
-        self.read_at = None;
-        self.read().unwrap_or(Outcome::Nothing)
     }
 
-    /// Reads the file and does what it asks for. The error is a sentence for whoever asked.
-    fn read(&mut self) -> Result<Outcome, String> {
+    /// Does what the file asks for. The error is a sentence for whoever asked.
+    fn take(&mut self, loaded: Result<Config, LoadError>) -> Result<Outcome, String> {
         let shared = self.parts.engine.shared.clone();
         let old = shared.config.get();
-        let new = match load(&self.parts.paths, &self.parts.env) {
+        let new = match loaded {
             Ok(new) if new.exists || !old.exists => new,
             Ok(_) => return Err(self.complain("config reload skipped (config file not found)".to_owned())),
             Err(error) => return Err(self.skip(&issues(&error))),
         };
         let delay = self.retry.map_or(RETRY_FIRST, |(_, delay)| (delay * 2).min(RETRY_LAST));
-        self.plan_retry(&new, if new.unresolved == old.unresolved { delay } else { RETRY_FIRST });
+        let same_secrets = new.unresolved == old.unresolved && new.stale == old.stale;
+        self.plan_retry(&new, if same_secrets { delay } else { RETRY_FIRST });
         let changes = diff::changes(&old, &new);
-        let same_secrets = new.unresolved == old.unresolved;
         if changes.is_empty() && new.hash == old.hash && same_secrets {
             self.complaint.clear();
             return Ok(Outcome::Nothing);
@@ -265,7 +321,9 @@ impl Reloader {
         let shared = self.parts.engine.shared.clone();
         let policy = self.policy(&new).map_err(|refusal| self.skip(&refusal))?;
         let touches = |prefix: &str| plan.hot.iter().any(|path| path.starts_with(prefix));
-        let models_changed = touches("models") || touches("agents") || touches("env") || old.vars_differ(&new);
+        let models_changed = ["models", "agents", "auth", "env", "secrets"].iter().any(|section| touches(section))
+            || old.vars_differ(&new)
+            || old.unresolved != new.unresolved;
         if models_changed {
             let registry = models::registry(&new, Vec::new(), self.parts.knowledge.clone());
             shared.catalogue.set(models::catalogue(&new, &registry));
@@ -297,6 +355,8 @@ impl Reloader {
             hash: format!("sha256:v1:{}", new.hash),
             ts: clock::now_ms(),
         };
+        let missing = !old.unresolved.is_empty() || !old.stale.is_empty();
+        let still_missing = !new.unresolved.is_empty() || !new.stale.is_empty();
         shared.config.set(new);
         self.complaint.clear();
         let told = self.parts.engine.hub.tell("config changed", move |state, now| {
@@ -307,6 +367,9 @@ impl Reloader {
         });
         if told.is_err() {
             return Ok(Outcome::Nothing);
+        }
+        if missing && !still_missing {
+            log::info!(target: "secrets", "recovered: every secret is resolved again");
         }
         if !plan.hot.is_empty() {
             log::info!(target: "reload", "config hot reload applied ({})", plan.hot.join(", "));
@@ -325,7 +388,8 @@ impl Reloader {
     }
 
     fn plan_retry(&mut self, config: &Config, delay: Duration) {
-        self.retry = (!config.unresolved.is_empty()).then(|| (Instant::now() + delay, delay));
+        let missing = !config.unresolved.is_empty() || !config.stale.is_empty();
+        self.retry = missing.then(|| (Instant::now() + delay, delay));
     }
 
     fn skip(&mut self, issues: &str) -> String {

@@ -295,10 +295,17 @@ impl Gateway {
                     Outcome::Nothing
                 }
                 recv(self.reloader.asked()) -> wish => match wish {
-                    Ok(answer) => self.reloader.asked_to(&answer),
+                    Ok(answer) => {
+                        self.reloader.asked_to(answer);
+                        Outcome::Nothing
+                    }
                     Err(_) => Outcome::Nothing,
                 },
-                recv(due) -> _ => self.reloader.due(),
+                recv(self.reloader.loaded()) -> loaded => self.reloader.finished(loaded.ok()),
+                recv(due) -> _ => {
+                    self.reloader.due();
+                    Outcome::Nothing
+                }
                 recv(self.state_ended) -> _ => return Err(StartError::Broken("the state thread")),
             };
             match outcome {

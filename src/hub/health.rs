@@ -127,7 +127,7 @@ impl State {
             },
             channel_summary: Vec::new(),
             queued_system_events: Vec::new(),
-            degraded_secret_owners: config.unresolved.iter().map(|u| u.path.clone()).collect(),
+            degraded_secret_owners: config.unresolved.iter().chain(&config.stale).map(|u| u.path.clone()).collect(),
             degraded_plugins: Vec::new(),
             tasks: StatusTasks {
                 total: terminal + active,

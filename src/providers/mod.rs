@@ -17,6 +17,7 @@ pub mod known;
 pub mod openai;
 pub mod registry;
 pub mod retry;
+pub mod rotation;
 pub mod settings;
 pub mod sse_decoder;
 

@@ -13,6 +13,7 @@ use super::anthropic::Anthropic;
 use super::builtin::{self, Builtin, Facts};
 use super::known::{KNOWN, Known};
 use super::openai::OpenAi;
+use super::rotation::{Choice, Rotating};
 use super::settings::{Api, Origin, ProviderSettings, RetryPolicy};
 use super::{ModelInfo, Provider, ProviderError};
 
@@ -56,7 +57,10 @@ impl Registry {
                 log::warn!("provider \"{}\" is defined twice or reserved; this definition is ignored", settings.id);
                 continue;
             }
-            if settings.api_key.as_ref().is_none_or(|key| key.is_empty()) {
+            if settings.api_key.as_ref().is_none_or(|key| key.is_empty())
+                && settings.unresolved.is_none()
+                && settings.profiles.is_empty()
+            {
                 settings.api_key = Known::at(settings.host()).and_then(|known| known.key(env_keys));
             }
             entries.push(Entry::new(settings));
@@ -196,6 +200,22 @@ impl Entry {
 
 fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, ProviderError> {
     settings.check()?;
+    if let Some(reason) = &settings.unresolved {
+        let provider = settings.id.clone();
+        return Err(ProviderError::NoCredentials { provider, hint: reason.clone() });
+    }
+    if !settings.profiles.is_empty() {
+        let mut choices = Vec::with_capacity(settings.profiles.len());
+        for profile in &settings.profiles {
+            let one = ProviderSettings {
+                api_key: Some(profile.credential.clone()),
+                profiles: Vec::new(),
+                ..settings.clone()
+            };
+            choices.push(Choice { profile: profile.id.clone(), provider: open(&one)?, expires: profile.expires });
+        }
+        return Ok(Arc::new(Rotating::new(&settings.id, choices)));
+    }
     if settings.api_key.as_ref().is_none_or(|key| key.is_empty())
         && let Some(known) = Known::at(settings.host())
     {
@@ -291,6 +311,17 @@ mod tests {
         assert!(registry(vec![openai.clone()], &[("OPENAI_API_KEY", "sk-env")]).catalogue()[0].available);
         openai.api_key = Some(Secret::new("sk-own"));
         assert!(registry(vec![openai], &[]).problems().is_empty());
+    }
+
+    #[test]
+    fn a_provider_whose_key_cannot_be_had_is_not_called_with_another() {
+        let mut openai = provider("openai", &["gpt-x"]);
+        openai.base_url = "https://api.openai.com/v1".into();
+        openai.unresolved = Some("unresolved SecretRef models.providers.openai.apiKey (x)".into());
+        let registry = registry(vec![openai, provider("other", &["m"])], &[("OPENAI_API_KEY", "sk-env")]);
+        let error = registry.resolve(&ModelRef::new("openai", "gpt-x")).err().expect("no key");
+        assert!(error.to_string().contains("unresolved SecretRef models.providers.openai.apiKey"), "{error}");
+        assert_eq!(registry.default_model().to_string(), "other/m");
     }
 
     #[test]

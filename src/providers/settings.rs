@@ -19,6 +19,11 @@ pub struct ProviderSettings {
     pub base_url: String,
     pub api: Api,
     pub api_key: Option<Secret>,
+    /// Credentials to choose among, first choice first; then `api_key` is not used.
+    pub profiles: Vec<Profile>,
+    /// A credential is kept elsewhere and could not be had: why. The provider is then not to be used, with whatever
+    /// other credential there may be.
+    pub unresolved: Option<String>,
     /// Sent with every request; values may be credentials.
     pub headers: Vec<(String, Secret)>,
     /// In order of preference. Empty = whatever the endpoint reports.
@@ -77,6 +82,15 @@ pub struct RetryPolicy {
     pub cap: Duration,
 }
 
+/// One of several credentials of a provider.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    pub id: String,
+    pub credential: Secret,
+    /// Milliseconds since 1970 after which it is not used.
+    pub expires: Option<u64>,
+}
+
 impl ProviderSettings {
     /// Settings with every default, for `id` at `base_url`.
     pub fn new(id: impl Into<String>, base_url: impl Into<String>, api: Api) -> ProviderSettings {
@@ -85,6 +99,8 @@ impl ProviderSettings {
             base_url: base_url.into(),
             api,
             api_key: None,
+            profiles: Vec::new(),
+            unresolved: None,
             headers: Vec::new(),
             models: Vec::new(),
             default_model: None,

@@ -9,6 +9,7 @@ use crate::wire::error::RpcError;
 
 pub fn reload(context: &TaskContext, _: &Arc<Caller>, _: SecretsReloadParams) -> Result<SecretsReloadResult, RpcError> {
     (context.desk.reload)().map_err(RpcError::unavailable)?;
-    let warning_count = context.desk.shared.config.get().unresolved.len();
+    let config = context.desk.shared.config.get();
+    let warning_count = config.unresolved.len() + config.stale.len();
     Ok(SecretsReloadResult { ok: true, warning_count })
 }

@@ -3,11 +3,15 @@
 //! Everything written here is private to the user (0600, directories 0700), whatever the umask says. Reading is not
 //! wrapped: `std::fs` is good at it, except for [`read_capped`], because files that people edit can be anything.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::random;
+
+/// Other writers of ours hold a directory for milliseconds.
+const TURN: Duration = Duration::from_secs(5);
 
 /// Replaces `path` with `bytes`: temporary file beside it, sync, rename, sync of the directory. Mode 0600.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -84,6 +88,27 @@ pub fn read_capped(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("file is larger than {cap} bytes")));
     }
     Ok(bytes)
+}
+
+/// Holds a directory, so that two writers of ours take turns; let go when dropped or dead. `None` where directories cannot
+/// be locked: there the writers' own comparison has to do.
+pub fn turn(dir: &Path) -> io::Result<Option<File>> {
+    if !cfg!(unix) {
+        return Ok(None);
+    }
+    let held = File::open(dir)?;
+    let end = Instant::now() + TURN;
+    loop {
+        match held.try_lock() {
+            Ok(()) => return Ok(Some(held)),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::TimedOut.into()),
+            // A file system without locks.
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
+    }
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -40,6 +40,7 @@ fn kind(kind: Kind) -> String {
         Kind::Choice(words) => format!("one of {}", words.join(", ")),
         Kind::Texts => "list of texts".into(),
         Kind::Secret => "secret: text, ${NAME} or a reference".into(),
+        Kind::Reference => "reference to a secret: an object, never the secret itself".into(),
         Kind::TextOrSection => "text or object".into(),
         Kind::TextOrFalse => "text or false".into(),
         Kind::Any => "anything".into(),

@@ -39,6 +39,8 @@ pub enum Kind {
     Texts,
     /// A text that is never shown, or a reference to one.
     Secret,
+    /// A reference to a secret that is kept elsewhere, and never the secret itself.
+    Reference,
     /// A text, or an object whose keys have rows of their own.
     TextOrSection,
     /// A text, or `false`.
@@ -112,7 +114,8 @@ impl Branches {
 }
 
 /// Keys without which what is around them means nothing.
-const REQUIRED: &[&str] = &["agents.list[].id", "models.providers.*.models[].id", "secrets.providers.*.source"];
+const REQUIRED: &[&str] =
+    &["agents.list[].id", "auth.profiles.*.provider", "models.providers.*.models[].id", "secrets.providers.*.source"];
 
 /// Our rows as a tree.
 pub fn ours() -> &'static Names {
@@ -129,7 +132,7 @@ pub fn ours() -> &'static Names {
             }
             at.key = Some(key);
             at.open = key.kind == Kind::Any;
-            at.secret = key.kind == Kind::Secret;
+            at.secret = matches!(key.kind, Kind::Secret | Kind::Reference);
             if key.kind == Kind::Texts {
                 at.children.under("[]");
             }

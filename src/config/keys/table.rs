@@ -1,7 +1,7 @@
 //! The rows themselves; what they mean is said in [`super`].
 
 use super::Key;
-use super::Kind::{self, Any, Bool, Choice, Int, Number, Secret, Text, TextOrFalse, TextOrSection, Texts};
+use super::Kind::{self, Any, Bool, Choice, Int, Number, Reference, Secret, Text, TextOrFalse, TextOrSection, Texts};
 use super::Reload::{self, Hot, Nothing, Restart};
 
 /// Largest whole number that every reader of JSON agrees on.
@@ -145,6 +145,14 @@ pub static KEYS: &[Key] = &[
     key("agents.list[].tools.profile", PROFILES, "", Hot, "Base set of tools."),
     key("agents.list[].workspace", Text, "", Hot, "Directory of the agent's files."),
     key("agents.ownership", Choice(&["explicit"]), "", Nothing, "Stamp of the reference; accepted."),
+    key("auth.order.*", Texts, "", Hot, "Profiles of a provider in the order they are tried."),
+    key("auth.profiles.*.displayName", Text, "", Nothing, "Name of the profile for people."),
+    key("auth.profiles.*.email", Text, "", Nothing, "Account of the profile, for people."),
+    key("auth.profiles.*.expires", int(1, MAX), "", Hot, "Milliseconds since 1970 after which the token is not used."),
+    key("auth.profiles.*.keyRef", Reference, "", Hot, "Where the profile's key is kept."),
+    key("auth.profiles.*.mode", Choice(&["api_key", "aws-sdk", "oauth", "token"]), "api_key", Hot, "Kind of credential; oauth and aws-sdk are not spoken here."),
+    key("auth.profiles.*.provider", Text, "", Hot, "Provider the profile is for."),
+    key("auth.profiles.*.tokenRef", Reference, "", Hot, "Where the profile's token is kept."),
     key("channels", Any, "", Hot, "Messengers, one section each; the keys belong to the channel."),
     key("commands.bash", Bool, "false", Hot, "The /bash command."),
     key("commands.config", Bool, "false", Hot, "The /config command."),
@@ -290,10 +298,24 @@ pub static KEYS: &[Key] = &[
     key("plugins.enabled", Bool, "true", Hot, "Plugins at all."),
     key("plugins.entries.*.config", Any, "", Hot, "Settings of the plugin; the keys belong to it."),
     key("plugins.entries.*.enabled", Bool, "", Hot, "Enable the plugin."),
+    key("secrets.defaults.env", Text, "default", Hot, "Provider of env references that name none."),
+    key("secrets.defaults.exec", Text, "default", Hot, "Provider of exec references that name none."),
+    key("secrets.defaults.file", Text, "default", Hot, "Provider of file references that name none."),
+    key("secrets.defaults.store", Text, "default", Hot, "Provider of store references that name none."),
     key("secrets.providers.*.allowlist", Texts, "", Hot, "Names that may be read."),
+    key("secrets.providers.*.args", Texts, "", Hot, "Arguments of the program."),
+    key("secrets.providers.*.command", Text, "", Hot, "Absolute path of the program that is asked; no link, changeable by nobody else."),
+    key("secrets.providers.*.env.*", Secret, "", Hot, "Variable the program gets."),
+    key("secrets.providers.*.jsonOnly", Bool, "true", Hot, "The program must answer in the protocol, not with the bare value."),
+    key("secrets.providers.*.maxBytes", int(1, 16777216), "1048576", Hot, "Largest file."),
+    key("secrets.providers.*.maxOutputBytes", int(1, 16777216), "1048576", Hot, "Longest answer of the program."),
     key("secrets.providers.*.mode", Choice(&["singleValue", "json"]), "json", Hot, "How the file is read."),
-    key("secrets.providers.*.path", Text, "", Hot, "File the secrets are in."),
+    key("secrets.providers.*.noOutputTimeoutMs", int(1, 60000), "", Hot, "Longest silence of the program; timeoutMs unless set."),
+    key("secrets.providers.*.passEnv", Texts, "", Hot, "Variables of the gateway the program gets."),
+    key("secrets.providers.*.path", Text, "", Hot, "File the secrets are in: regular, private, with one link."),
     key("secrets.providers.*.source", Choice(&["env", "file", "exec", "store"]), "", Hot, "Where the secrets are."),
+    key("secrets.providers.*.timeoutMs", int(1, 60000), "5000", Hot, "Longest wait for the file or the program."),
+    key("secrets.providers.*.trustedDirs", Texts, "", Hot, "Directories the program must be in."),
     key("session.dmScope", Choice(&["main", "per-peer", "per-channel-peer", "per-account-channel-peer"]), "main", Hot, "Which direct messages share a conversation."),
     key("session.identityLinks.*", Texts, "", Hot, "Channel identities of one person."),
     key("session.mainKey", Text, "main", Nothing, "Name of the main conversation."),

@@ -19,7 +19,7 @@ fn every_default_is_something_the_row_accepts() {
             Int(from, to) => key.default.parse().is_ok_and(|n: i64| (from..=to).contains(&n)),
             Number(from) => key.default.parse().is_ok_and(|n: f64| n >= from),
             Choice(words) => words.contains(&key.default),
-            Secret | Any => false,
+            Secret | Reference | Any => false,
             Text | Texts | TextOrSection | TextOrFalse => true,
         };
         assert!(fits, "{} = {}", key.path, key.default);
@@ -45,6 +45,10 @@ const OUR_OWN: &[&str] = &[
     "agents.entries.*.heartbeat.ackMaxChars",
     "agents.list[].heartbeat.ackMaxChars",
     "agents.entries.*.params",
+    // The reference keeps these in a database of its own.
+    "auth.profiles.*.expires",
+    "auth.profiles.*.keyRef",
+    "auth.profiles.*.tokenRef",
     "ui.assistant.avatar",
     "ui.assistant.name",
 ];

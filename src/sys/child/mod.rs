@@ -7,6 +7,7 @@
 //! Invariants: `run` returns within the time limit plus [`STOP_TIME`] and a moment; memory is bounded by the output cap;
 //! a process is signalled only while its number still belongs to it.
 
+pub mod ask;
 pub mod capture;
 pub mod scrub;
 pub mod stub;

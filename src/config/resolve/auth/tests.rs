@@ -119,7 +119,11 @@ fn short_tokens_and_disagreeing_sources_are_warned_about_without_values() {
 #[test]
 fn a_secret_that_cannot_be_had_fails_closed() {
     let lost = |path: &str, auth: Value, env: &[(&str, &str)]| {
-        let entry = Unresolved { path: path.to_owned(), reason: "environment variable X is not set".to_owned() };
+        let entry = Unresolved {
+            path: path.to_owned(),
+            reason: "environment variable X is not set".to_owned(),
+            skipped: false,
+        };
         Config { unresolved: vec![entry], ..config(auth, env) }
     };
     let env = [("OPENCLAW_GATEWAY_TOKEN", LONG)];
