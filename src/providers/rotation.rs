@@ -30,6 +30,9 @@ pub struct Rotating {
     choices: Vec<(Choice, Health)>,
 }
 
+/// What came of a call, and whether anything of it was handed on already.
+type Tried<T> = (Result<T, ProviderError>, bool);
+
 /// What happened to a credential lately.
 #[derive(Default)]
 struct Health {
@@ -65,7 +68,7 @@ impl Rotating {
     fn each<T>(
         &self,
         now: &dyn Fn() -> u64,
-        call: &mut dyn FnMut(&dyn Provider) -> (Result<T, ProviderError>, bool),
+        call: &mut dyn FnMut(&dyn Provider) -> Tried<T>,
     ) -> Result<T, ProviderError> {
         let mut last = ProviderError::NoCredentials {
             provider: self.name.clone(),
