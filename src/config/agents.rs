@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::Config;
 use super::sections::{MemoryConfig, ToolPolicy};
+use crate::wire::misfit;
 
 /// The id of the agent that exists when the file names none.
 pub const MAIN_AGENT: &str = "main";
@@ -258,7 +259,7 @@ impl TryFrom<Written> for AgentsConfig {
         let mut entries = written.list;
         for (id, entry) in written.entries {
             let mut entry: AgentEntry =
-                serde_json::from_value(entry).map_err(|error| format!("agents.entries.{id}: {error}"))?;
+                misfit::convert(&entry).map_err(|misfit| format!("agents.entries.{id}: {}", misfit.reason))?;
             entry.id = id;
             entries.push(entry);
         }

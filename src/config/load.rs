@@ -23,6 +23,7 @@ use crate::sys::Env;
 use crate::sys::files;
 use crate::sys::paths::{self, Paths};
 use crate::sys::random::to_hex;
+use crate::wire::misfit;
 
 /// The variables file holds a few keys.
 const MAX_DOT_ENV: u64 = 1 << 20;
@@ -98,7 +99,7 @@ fn parse_with(text: &str, paths: &Paths, env: &Env, how: How) -> Result<Config, 
     problems.extend(findings.problems);
     problems.extend(resolved.problems);
     let tree = root.to_value();
-    let decoded = serde_path_to_error::deserialize::<_, Config>(&tree);
+    let decoded = misfit::convert::<Config>(&tree);
     let mut config = match decoded {
         Ok(config) if problems.is_empty() => {
             problems.extend(auth::contradictions(&config, &resolved.unresolved, root.at));
@@ -108,8 +109,8 @@ fn parse_with(text: &str, paths: &Paths, env: &Env, how: How) -> Result<Config, 
             config
         }
         Err(error) if problems.is_empty() => {
-            let key = error.path().to_string();
-            problems.push(Problem { at: root.at, path: key, message: format!("Invalid input: {}", error.inner()) });
+            let message = format!("Invalid input: {}", error.reason);
+            problems.push(Problem { at: root.at, path: error.indexed(), message });
             return Err(all_invalid(path, &included.files, problems));
         }
         _ => return Err(all_invalid(path, &included.files, problems)),
@@ -211,7 +212,7 @@ fn invalid(path: &Path, message: String) -> LoadError {
 impl Config {
     /// A configuration from a value, for tests of other modules: no file, no environment, no checks beyond the types.
     pub fn from_value(value: Value) -> Result<Config, String> {
-        let mut config: Config = serde_path_to_error::deserialize(&value).map_err(|error| error.to_string())?;
+        let mut config: Config = misfit::convert(&value).map_err(|misfit| misfit.sentence())?;
         config.exists = true;
         config.tree = Arc::new(value);
         Ok(config)

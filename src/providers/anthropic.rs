@@ -19,6 +19,7 @@ use super::http::Upstream;
 use super::settings::ProviderSettings;
 use super::{Delta, Finish, ModelInfo, Provider, ProviderError, Turn};
 use crate::sys::abort::Abort;
+use crate::wire::misfit;
 
 /// One endpoint that speaks Anthropic Messages.
 pub struct Anthropic {
@@ -49,8 +50,8 @@ impl Provider for Anthropic {
             return Ok(self.models.clone());
         }
         let body = self.upstream.get(&format!("{}/models?limit=1000", self.prefix), LIST_TIME, &Abort::new())?;
-        let list: ModelList = serde_json::from_slice(&body)
-            .map_err(|error| ProviderError::Garbled { what: format!("model list: {error}") })?;
+        let list: ModelList = misfit::read_bytes(&body)
+            .map_err(|misfit| ProviderError::Garbled { what: format!("model list: {}", misfit.sentence()) })?;
         let row = |row: ModelRow| ModelInfo {
             name: row.display_name.unwrap_or_else(|| row.id.clone()),
             id: row.id,

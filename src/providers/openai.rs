@@ -20,6 +20,7 @@ use super::http::{Flow, Upstream};
 use super::settings::ProviderSettings;
 use super::{Delta, Embeddings, Finish, ModelInfo, Provider, ProviderError, Turn, Usage};
 use crate::sys::abort::Abort;
+use crate::wire::misfit;
 
 /// One OpenAI-compatible endpoint.
 pub struct OpenAi {
@@ -92,8 +93,8 @@ impl Provider for OpenAi {
         let request = EmbedRequest { model, input, dimensions, encoding_format: "float" };
         let body = serde_json::to_vec(&request).expect("strings and numbers always serialise");
         let answer = self.upstream.post("/embeddings", &body, abort)?.whole(EMBEDDINGS_CAP)?;
-        let parsed: EmbedAnswer = serde_json::from_slice(&answer)
-            .map_err(|error| ProviderError::Garbled { what: format!("embeddings: {error}") })?;
+        let parsed: EmbedAnswer = misfit::read_bytes(&answer)
+            .map_err(|misfit| ProviderError::Garbled { what: format!("embeddings: {}", misfit.sentence()) })?;
         let mut rows = parsed.data;
         rows.sort_by_key(|row| row.index);
         if rows.len() != input.len() {
@@ -121,8 +122,8 @@ fn replay(body: &[u8], each: &mut dyn FnMut(&str) -> Result<Flow, ProviderError>
 
 /// Reads a `/models` answer.
 pub(super) fn listed(body: &[u8], local: bool) -> Result<Vec<ModelInfo>, ProviderError> {
-    let parsed: ModelList = serde_json::from_slice(body)
-        .map_err(|error| ProviderError::Garbled { what: format!("model list: {error}") })?;
+    let parsed: ModelList = misfit::read_bytes(body)
+        .map_err(|misfit| ProviderError::Garbled { what: format!("model list: {}", misfit.sentence()) })?;
     let rows = parsed.data.into_iter().chain(parsed.models);
     let mut models: Vec<ModelInfo> = Vec::new();
     for row in rows.take(MODELS_CAP) {

@@ -18,6 +18,7 @@ use crate::net::Exchange;
 use crate::providers::{Part, Sampling, ToolChoice, ToolSpec};
 use crate::sys::random;
 use crate::wire::frame::cut;
+use crate::wire::misfit;
 use crate::wire::openai::*;
 use crate::wire::scope::Scope;
 use crate::wire::session;
@@ -77,17 +78,12 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
     if let Some(kind) = foreign(body) {
         return Err(HttpError::invalid(format!(": Invalid input: expected object, received {kind}")));
     }
-    let mut from = serde_json::Deserializer::from_slice(body);
-    let request = serde_path_to_error::deserialize(&mut from).map_err(|error| {
-        let path = dotted(&error.path().to_string());
-        let inner = error.into_inner();
-        HttpError::invalid(match inner.is_data() && path != "." {
-            true => format!("{path}: {}", plain(&inner.to_string())),
-            false => format!("Invalid JSON: {inner}"),
+    misfit::read_bytes(body).map_err(|misfit| {
+        HttpError::invalid(match misfit.path.is_empty() {
+            false => format!("{}: {}", misfit.joined("."), plain(&misfit.reason)),
+            true => format!("Invalid JSON: {}", misfit.sentence()),
         })
-    })?;
-    from.end().map_err(|error| HttpError::invalid(format!("Invalid JSON: {error}")))?;
-    Ok(request)
+    })
 }
 
 /// What a JSON text is when it is no object. serde would also read a struct from an array.
@@ -100,17 +96,11 @@ fn foreign(body: &[u8]) -> Option<&'static str> {
         b'n' => "null",
         _ => return None,
     };
-    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok().then_some(kind)
-}
-
-/// `messages[0].content` -> `messages.0.content`.
-fn dotted(path: &str) -> String {
-    path.replace('[', ".").replace(']', "").trim_start_matches('.').to_string()
+    misfit::read_bytes::<serde::de::IgnoredAny>(body).is_ok().then_some(kind)
 }
 
 /// `invalid type: string "x", expected a sequence` -> the words of the documentation.
 fn plain(inner: &str) -> String {
-    let inner = inner.rsplit_once(" at line ").map_or(inner, |(text, _)| text);
     let word = |text: &str| match text.split([' ', '`']).find(|w| !matches!(*w, "a" | "an" | "")).unwrap_or("") {
         "sequence" => "array".to_string(),
         "map" | "struct" => "object".to_string(),

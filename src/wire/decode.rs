@@ -9,6 +9,7 @@ use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::RpcError;
+use super::misfit::{self, Step};
 
 /// Decodes params of `method`. Absent params are an empty object.
 pub fn params<P: DeserializeOwned>(method: &str, raw: Option<&RawValue>) -> Result<P, RpcError> {
@@ -21,27 +22,16 @@ pub fn object<P: DeserializeOwned>(text: &str) -> Result<P, String> {
     if !text.trim_start().starts_with('{') {
         return Err("must be object".into());
     }
-    let mut from = serde_json::Deserializer::from_str(text);
-    serde_path_to_error::deserialize(&mut from).map_err(|error| {
-        let path = pointer(error.path());
-        sentence(&path, &error.into_inner().to_string())
+    misfit::read(text).map_err(|misfit| {
+        let path = misfit.path.iter().fold(String::new(), |path, step| match step {
+            Step::Key(key) => path + "/" + key,
+            Step::Index(index) => format!("{path}/{index}"),
+        });
+        sentence(&path, &misfit.sentence())
     })
 }
 
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment::*;
-    path.iter().fold(String::new(), |mut out, segment| {
-        match segment {
-            Seq { index } => out.push_str(&format!("/{index}")),
-            Map { key } => out.push_str(&format!("/{key}")),
-            Enum { variant } => out.push_str(&format!("/{variant}")),
-            Unknown => {}
-        }
-        out
-    })
-}
-
-/// `missing field `x` at line 1 column 9` -> `must have required property 'x'`.
+/// ``missing field `x` `` -> `must have required property 'x'`.
 fn sentence(path: &str, inner: &str) -> String {
     let inner = inner.rsplit_once(" at line ").map_or(inner, |(text, _)| text);
     let quoted = inner.split('`').nth(1).unwrap_or("");
@@ -89,15 +79,18 @@ impl<const MAX: usize> std::ops::Deref for Text<MAX> {
 
 impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        if text.is_empty() {
-            return Err(de::Error::custom("must not have fewer than 1 characters"));
-        }
-        if text.len() > MAX && text.chars().count() > MAX {
-            return Err(de::Error::custom(format!("must not have more than {MAX} characters")));
-        }
-        Ok(Text(text))
+        limited(String::deserialize(from)?, MAX).map(Text).map_err(de::Error::custom)
     }
+}
+
+fn limited(text: String, max: usize) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("must not have fewer than 1 characters".into());
+    }
+    if text.len() > max && text.chars().count() > max {
+        return Err(format!("must not have more than {max} characters"));
+    }
+    Ok(text)
 }
 
 /// A string of any length but none.

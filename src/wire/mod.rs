@@ -22,6 +22,7 @@ pub mod frame;
 pub mod health;
 pub mod hooks;
 pub mod logs;
+pub mod misfit;
 pub mod models;
 pub mod node;
 pub mod openai;

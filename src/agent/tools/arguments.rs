@@ -9,6 +9,7 @@ use serde::de::{DeserializeOwned, Error, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use super::{Refusal, cut};
+use crate::wire::misfit;
 
 /// A tool's arguments, and the names among them that mean nothing to it.
 pub(super) struct Decoded<T> {
@@ -23,10 +24,12 @@ pub(super) fn decode<T: DeserializeOwned>(tool: &str, schema: &str, json: &str) 
         Refusal(format!("Wrong arguments for {tool}: {what}. Expected a JSON object: {}", compact(schema)))
     };
     let given: BTreeMap<String, IgnoredAny> = serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?;
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let known = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let (path, cause) = (error.path().to_string(), error.into_inner().to_string());
-        wrong(if path == "." { cause } else { format!("{path}: {cause}") })
+    let known = misfit::read(json).map_err(|misfit| {
+        wrong(if misfit.path.is_empty() {
+            misfit.sentence()
+        } else {
+            format!("{}: {}", misfit.indexed(), misfit.reason)
+        })
     })?;
     let ignored = given.into_keys().filter(|name| !is_known(schema, name)).take(MOST_IGNORED);
     Ok(Decoded { known, ignored: ignored.map(|name| cut(&name, 64).to_owned()).collect() })

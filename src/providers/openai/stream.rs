@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::super::http::{ErrorObject, Flow, Upstream};
 use super::super::{Delta, Finish, ProviderError, StopReason, ToolCall, Usage};
 use super::WireUsage;
+use crate::wire::misfit;
 
 /// One answer being put together.
 pub struct Assembly<'a> {
@@ -64,8 +65,9 @@ impl<'a> Assembly<'a> {
 
     /// Takes an answer that came as one JSON document.
     pub fn plain(&mut self, body: &[u8]) -> Result<(), ProviderError> {
-        let chunk: Chunk = serde_json::from_slice(body)
-            .map_err(|error| ProviderError::Garbled { what: format!("the answer is not a completion: {error}") })?;
+        let chunk: Chunk = misfit::read_bytes(body).map_err(|misfit| ProviderError::Garbled {
+            what: format!("the answer is not a completion: {}", misfit.sentence()),
+        })?;
         if chunk.error.is_none() && chunk.choices.as_ref().is_none_or(Vec::is_empty) {
             return Err(ProviderError::Garbled { what: "the answer has no choices".into() });
         }

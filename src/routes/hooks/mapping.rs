@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::template::{Scene, fill, is_template};
 use crate::config::sections::HooksConfig;
 use crate::wire::hooks::{HookAction, HookMapping, SessionMode, WakeMode};
+use crate::wire::misfit;
 
 /// Items of one request that `forEach` handles; the rest is dropped with a warning.
 const ITEMS: usize = 200;
@@ -43,8 +44,8 @@ pub enum Failed {
 /// What the first matching mapping makes of a request; `None` when none matches.
 pub fn apply(hooks: &HooksConfig, scene: &Scene<'_>) -> Option<Result<Vec<Action>, Failed>> {
     let own = hooks.mappings.iter().enumerate().map(|(at, value)| {
-        serde_json::from_value::<HookMapping>(value.clone())
-            .map_err(|error| Failed::Mapping(format!("hooks.mappings[{at}]: {error}")))
+        misfit::convert::<HookMapping>(value)
+            .map_err(|misfit| Failed::Mapping(format!("hooks.mappings[{at}]: {}", misfit.reason)))
     });
     let presets = hooks.presets.iter().filter(|name| *name == "gmail").map(|_| Ok(gmail()));
     for mapping in own.chain(presets) {

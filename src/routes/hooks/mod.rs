@@ -28,6 +28,7 @@ use crate::rpc::run_limit;
 use crate::sys::{clock, random};
 use crate::wire::frame::cut;
 use crate::wire::hooks::*;
+use crate::wire::misfit;
 
 /// Longest idempotency key that counts; a longer one is as good as none.
 const KEY_LENGTH: usize = 256;
@@ -54,9 +55,8 @@ pub fn receive(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, 
     })?;
     let payload: Value = match body.trim_ascii().is_empty() {
         true => Value::Object(serde_json::Map::new()),
-        false => {
-            serde_json::from_slice(&body).map_err(|error| HttpError::hook(400, format!("Invalid JSON: {error}")))?
-        }
+        false => misfit::read_bytes(&body)
+            .map_err(|misfit| HttpError::hook(400, format!("Invalid JSON: {}", misfit.sentence())))?,
     };
     match path.as_str() {
         "wake" => wake(visit, &payload),
