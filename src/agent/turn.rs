@@ -152,7 +152,7 @@ impl<'a> Turning<'a> {
             now_ms: signed(now),
             queued: self.order.queued,
             absorbed: self.order.absorbed.clone(),
-            expiry: Expiry::of(&self.config.session.reset, signed(now), &TimeZone::system()),
+            expiry: Expiry::of(&self.config.session.reset, signed(now), &clock::local_zone()),
         };
         if input.stateless {
             self.engine.open_later(opening);
@@ -286,7 +286,7 @@ impl<'a> Turning<'a> {
             private: Audience::Private,
             extra: self.order.input.extra_system.as_deref(),
             now: jiff::Timestamp::from_millisecond(signed(self.started_ms)).unwrap_or_default(),
-            zone: zone.unwrap_or_else(TimeZone::system),
+            zone: zone.unwrap_or_else(clock::local_zone),
             limits,
         })
         .text

@@ -1,11 +1,14 @@
 //! Time as numbers and as text.
 //!
 //! Wall time is for people and records; everything that waits or measures uses `Instant`, because a router boots in 1970
-//! and jumps. This module formats without locale; only [`local_date`] knows a time zone.
+//! and jumps. This module formats without locale; only [`local_date`] and [`local_zone`] know of time zones.
 //!
 //! Invariant: no function here fails or panics for any `u64`.
 
+use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use jiff::tz::TimeZone;
 
 /// Milliseconds since 1970-01-01T00:00:00Z; 0 when the clock stands before that.
 pub fn now_ms() -> u64 {
@@ -38,10 +41,28 @@ pub fn http_date(ms: u64) -> String {
 pub fn local_date(ms: u64) -> String {
     let stamp = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     match stamp {
-        Some(stamp) => stamp.to_zoned(jiff::tz::TimeZone::system()).date().to_string(),
+        Some(stamp) => stamp.to_zoned(local_zone()).date().to_string(),
         None => iso(ms)[..10].to_owned(),
     }
 }
+
+/// This machine's time zone; UTC when there is no zone data.
+///
+/// `/etc/localtime` is read for itself where `TZ` says nothing: the library would walk the whole zone database to name it,
+/// which a router feels. Read again on each call; that is a kilobyte, and people do change it.
+pub fn local_zone() -> TimeZone {
+    let own = || {
+        let bytes = fs::read(LOCAL).ok()?;
+        let link = fs::read_link(LOCAL).unwrap_or_default();
+        let name = link.to_str().and_then(|link| link.split_once("zoneinfo/")).map_or("", |(_, name)| name);
+        TimeZone::tzif(name, &bytes).ok()
+    };
+    let named = std::env::var_os("TZ").is_some();
+    (!named).then(own).flatten().unwrap_or_else(TimeZone::system)
+}
+
+/// Where Unix systems keep the zone, mostly as a link into the zone database.
+const LOCAL: &str = "/etc/localtime";
 
 /// A moment in UTC, taken apart.
 struct Civil {

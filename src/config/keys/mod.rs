@@ -73,44 +73,79 @@ pub struct Names {
     pub required: Option<&'static str>,
 }
 
-/// The names below one, sorted. A list and not a map: the reference knows 4,500 names in small groups, and a map's node
-/// has room for eleven.
+/// The names below one, sorted. Those of the reference are made from its text when somebody asks for them: it knows 4,500
+/// names, and one configuration has business with fifty.
 #[derive(Debug, Default)]
-pub struct Branches(Vec<(&'static str, Names)>);
+pub struct Branches {
+    made: OnceLock<Vec<(&'static str, Names)>>,
+    /// Lines of the reference that are not made yet, each with at least `depth` blanks.
+    lines: &'static str,
+    depth: usize,
+}
 
 impl Branches {
     pub fn get(&self, name: &str) -> Option<&Names> {
-        self.place(name).ok().map(|at| &self.0[at].1)
+        let list = self.list();
+        place(list, name).ok().map(|at| &list[at].1)
     }
 
     pub fn contains_key(&self, name: &str) -> bool {
-        self.place(name).is_ok()
+        self.get(name).is_some()
     }
 
     pub fn keys(&self) -> impl Iterator<Item = &&'static str> {
-        self.0.iter().map(|(name, _)| name)
+        self.list().iter().map(|(name, _)| name)
     }
 
     pub fn values(&self) -> impl Iterator<Item = &Names> {
-        self.0.iter().map(|(_, names)| names)
+        self.list().iter().map(|(_, names)| names)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.lines.is_empty() && self.made.get().is_none_or(Vec::is_empty)
+    }
+
+    fn list(&self) -> &[(&'static str, Names)] {
+        self.made.get_or_init(|| named(self.lines, self.depth))
     }
 
     /// What stands below under a name, made now if there is nothing.
     fn under(&mut self, name: &'static str) -> &mut Names {
-        let at = self.place(name).unwrap_or_else(|at| {
-            self.0.insert(at, (name, Names::default()));
+        self.list();
+        let list = self.made.get_mut().expect("it was made just now");
+        let at = place(list, name).unwrap_or_else(|at| {
+            list.insert(at, (name, Names::default()));
             at
         });
-        &mut self.0[at].1
+        &mut list[at].1
     }
+}
 
-    fn place(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(own, _)| (*own).cmp(name))
+fn place(list: &[(&'static str, Names)], name: &str) -> Result<usize, usize> {
+    list.binary_search_by(|(own, _)| (*own).cmp(name))
+}
+
+/// The names that stand at `depth` in these lines; what is below each is left as text.
+fn named(lines: &'static str, depth: usize) -> Vec<(&'static str, Names)> {
+    let indent = |line: &str| line.bytes().take_while(|byte| *byte == b' ').count();
+    let mut list = Vec::new();
+    let mut rest = lines;
+    while let Some(line) = rest.lines().next() {
+        let after = &rest[(line.len() + 1).min(rest.len())..];
+        let below: usize = after.split_inclusive('\n').take_while(|line| indent(line) > depth).map(str::len).sum();
+        let name = line.trim();
+        let names = Names {
+            children: Branches { lines: &after[..below], depth: depth + 1, ..Branches::default() },
+            open: name.ends_with('~'),
+            secret: name.ends_with('!'),
+            ..Names::default()
+        };
+        list.push((name.trim_end_matches(['~', '!']), names));
+        rest = &after[below..];
     }
+    list.sort_by_key(|(name, _)| *name);
+    list.shrink_to_fit();
+    list
 }
 
 /// Keys without which what is around them means nothing.
@@ -145,21 +180,8 @@ pub fn ours() -> &'static Names {
 /// a secret.
 pub fn reference() -> &'static Names {
     static TREE: OnceLock<Names> = OnceLock::new();
-    TREE.get_or_init(|| {
-        let mut root = Names::default();
-        fill(&mut root, &mut include_str!("../reference_keys.txt").lines().peekable(), 0);
-        root
-    })
-}
-
-fn fill(parent: &mut Names, lines: &mut std::iter::Peekable<std::str::Lines<'static>>, depth: usize) {
-    while let Some(line) = lines.next_if(|line| line.bytes().take_while(|b| *b == b' ').count() == depth) {
-        let name = line.trim();
-        let mut node = Names { open: name.ends_with('~'), secret: name.ends_with('!'), ..Names::default() };
-        fill(&mut node, lines, depth + 1);
-        *parent.children.under(name.trim_end_matches(['~', '!'])) = node;
-    }
-    parent.children.0.shrink_to_fit();
+    let lines = include_str!("../reference_keys.txt");
+    TREE.get_or_init(|| Names { children: Branches { lines, ..Branches::default() }, ..Names::default() })
 }
 
 impl Names {
