@@ -8,6 +8,7 @@ mod support;
 mod chat;
 mod command_line;
 mod config_reload;
+mod cron;
 mod devices;
 mod gateway_start;
 mod hostile;

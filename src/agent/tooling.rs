@@ -26,7 +26,10 @@ impl Turning<'_> {
         let global = layer("tools".into(), &self.config().tools.policy);
         let agent = self.config().agent(&self.order().agent_id);
         let agent = agent.map(|agent| layer(format!("agents.list.{}.tools", agent.id), &agent.tools));
-        let policy = Policy::chain(global, None, agent, None);
+        let mut policy = Policy::chain(global, None, agent, None);
+        if let Some(names) = &self.order().input.tools_allow {
+            policy = policy.and(Layer { origin: "the automation".into(), allow: names.clone(), ..Layer::default() });
+        }
         // Approvals are not built: what would have to ask is denied instead of being run unasked.
         let exec = &self.config().tools.exec;
         let unasked =

@@ -168,14 +168,14 @@ impl<'a> Turning<'a> {
             self.registry.find(text)
         };
         if let Some(text) = self.order.input.model.as_deref().or(row.and_then(|row| row.model_override.as_deref())) {
-            return named(text).map(|model| vec![model]);
+            let others = self.order.input.fallbacks.iter().flatten().filter_map(|text| named(text).ok());
+            return Ok(std::iter::once(named(text)?).chain(others).collect());
         }
-        let agent = &self.order.agent_id;
-        let mut models = match self.config.primary_model(agent) {
+        let mut models = match self.config.primary_model(&self.order.agent_id) {
             Some(text) => vec![named(text)?],
             None => vec![self.registry.default_model()],
         };
-        for text in self.config.fallbacks(agent) {
+        for text in self.config.fallbacks(&self.order.agent_id) {
             match named(text) {
                 Ok(model) if !models.contains(&model) => models.push(model),
                 Ok(_) => {}
@@ -270,7 +270,7 @@ impl<'a> Turning<'a> {
         let (workspace, model) = (self.workspace(), model.to_string());
         let boot = &self.engine.shared.boot.own;
         workspace::system_prompt(&Prompt {
-            mode: PromptMode::Full,
+            mode: if self.order.input.light { PromptMode::Minimal } else { PromptMode::Full },
             agent_id: &self.order.agent_id,
             session_key: &self.order.session_key,
             workspace: &workspace,
@@ -282,7 +282,7 @@ impl<'a> Turning<'a> {
                 arch: std::env::consts::ARCH,
             },
             channel: None,
-            silence: Silence::Forbidden,
+            silence: if self.order.input.unattended { Silence::Allowed } else { Silence::Forbidden },
             private: Audience::Private,
             extra: self.order.input.extra_system.as_deref(),
             now: jiff::Timestamp::from_millisecond(signed(self.started_ms)).unwrap_or_default(),

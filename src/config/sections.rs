@@ -177,6 +177,8 @@ pub struct CronConfig {
     pub enabled: bool,
     pub skip_missed_jobs: bool,
     pub max_concurrent_runs: Option<u32>,
+    /// Tokens runs nobody asked for may use in a day (UTC).
+    pub max_tokens_per_day: Option<u64>,
     pub webhook_token: Option<Secret>,
 }
 
@@ -313,7 +315,13 @@ impl LogLevel {
 
 impl Default for CronConfig {
     fn default() -> Self {
-        CronConfig { enabled: true, skip_missed_jobs: false, max_concurrent_runs: None, webhook_token: None }
+        CronConfig {
+            enabled: true,
+            skip_missed_jobs: false,
+            max_concurrent_runs: None,
+            max_tokens_per_day: None,
+            webhook_token: None,
+        }
     }
 }
 

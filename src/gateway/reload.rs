@@ -361,6 +361,7 @@ impl Reloader {
         self.complaint.clear();
         let told = self.parts.engine.hub.tell("config changed", move |state, now| {
             state.config_changed(&event);
+            state.cron_config_changed(now);
             if other_callers {
                 state.auth_changed(now);
             }

@@ -16,6 +16,7 @@ use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, bind, 
 use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
 use crate::auth::devices::Devices;
+use crate::hub::cron;
 use crate::hub::devices::RECORDS;
 use crate::hub::health::Seen;
 use crate::hub::run::{NewRun, Starter, Waiting};
@@ -183,6 +184,7 @@ impl Gateway {
         let file = prepared.paths.database();
         let store = Store::open(&file).map_err(|e| of_store(&file, e))?;
         let seen = seen(&store).map_err(|e| of_store(&file, e))?;
+        let jobs = store.read("read the automations", cron::load).map_err(|e| of_store(&file, e))?;
         let devices = devices(&store).map_err(|e| of_store(&file, e))?;
         let limits = limits();
         let knowledge = Arc::new(Knowledge::default());
@@ -210,6 +212,8 @@ impl Gateway {
                 launcher: Box::new(Launcher(engine.clone())),
                 devices,
                 seen,
+                cron: jobs,
+                outlet: Box::new(cron::outlet::Nowhere),
                 advertised: rpc::advertised(),
             },
             inbox,
@@ -257,6 +261,8 @@ impl Gateway {
     /// From ready to the end.
     fn serve(mut self, signals: &Receiver<Signal>, env: &Env) -> Result<End, StartError> {
         self.take_up_inbox();
+        // The state thread was started a moment ago.
+        let _ = self.hub.tell("start automations", |state, now| state.start_cron(now));
         self.ready.store(true, Ordering::Relaxed);
         log::info!("listening on {} (pid {}, {} ms)", self.url, std::process::id(), self.started.elapsed().as_millis());
         log::info!("ready");

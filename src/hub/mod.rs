@@ -7,6 +7,7 @@
 //! byte-counted mailboxes, a length-limited job queue and the store's capped queue. The wait graph has no cycle, which
 //! is why there is no lock order to document.
 
+pub mod cron;
 pub mod devices;
 pub mod event;
 pub mod followers;
@@ -86,6 +87,7 @@ pub struct State {
     pub followers: Followers,
     pub wakes: Wakes,
     pub pulse: Pulse,
+    pub cron: cron::Cron,
     health_version: u64,
     /// What hello-ok and `health` answer between two looks.
     health: Option<Arc<HealthSnapshot>>,
@@ -109,6 +111,8 @@ pub struct Parts {
     pub launcher: Box<dyn run::Launch>,
     pub devices: Devices,
     pub seen: Seen,
+    pub cron: cron::Loaded,
+    pub outlet: Box<dyn cron::outlet::Outlet>,
     /// Method names for hello-ok.
     pub advertised: &'static [&'static str],
 }
@@ -130,6 +134,7 @@ impl State {
             followers: Followers::default(),
             wakes: Wakes::default(),
             pulse: Pulse::new(now.at),
+            cron: cron::Cron::new(parts.cron, parts.outlet),
             health_version: 1,
             health: None,
             advertised: parts.advertised,
@@ -283,6 +288,8 @@ impl State {
             }
             Due::QuietDeadline(number) => self.quiet_deadline(number),
             Due::NodeDeadline(call) => self.node_late(&call),
+            Due::Cron => self.cron_due(now),
+            Due::Wake(agent_id, key) => self.rouse(&agent_id, &key, now),
             Due::DrainOver => self.drain_over(now),
         }
     }
@@ -335,6 +342,7 @@ impl State {
             return;
         }
         self.stopping = Some(Stopping { aborted: false });
+        self.stop_commands();
         let payload = ShutdownEvent { reason: stop.reason, restart_expected_ms: stop.restart_expected_ms };
         self.peers.broadcast(&kinds::SHUTDOWN, &payload, None, |_| true);
         if self.runs.active() > 0 {

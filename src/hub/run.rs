@@ -58,6 +58,14 @@ pub struct Input {
     pub commands: bool,
     /// The caller may do what needs operator.admin.
     pub admin: bool,
+    /// Of the tools the agent has, only these.
+    pub tools_allow: Option<Vec<String>>,
+    /// Instead of the configured ones, for a run with a model of its own.
+    pub fallbacks: Option<Vec<String>>,
+    /// Nobody is there: the agent may answer that it has nothing to say.
+    pub unattended: bool,
+    /// Without the files of the workspace.
+    pub light: bool,
     /// `operator`, `http`: kept with a session that this message creates.
     pub created_via: &'static str,
     /// What happens when its session is busy. None: it waits for its turn.
@@ -67,7 +75,8 @@ pub struct Input {
 impl Input {
     /// Whether it is nothing but words and pictures, which another run may take along.
     pub fn is_plain(&self) -> bool {
-        let own_terms = self.model.is_some() || self.thinking.is_some() || self.extra_system.is_some();
+        let own_terms =
+            self.unattended || self.model.is_some() || self.thinking.is_some() || self.extra_system.is_some();
         let command = self.commands && self.text.trim_start().starts_with('/');
         !own_terms && !command && !self.stateless && self.client_tools.is_empty() && self.tool_results.is_empty()
     }

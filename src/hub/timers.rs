@@ -21,6 +21,10 @@ pub enum Due {
     QuietDeadline(u64),
     /// A node has not answered this call in time.
     NodeDeadline(String),
+    /// A scheduled job, or the time to look whether the clock was set.
+    Cron,
+    /// News of a session may be told now: the agent and the session.
+    Wake(Box<str>, Box<str>),
     /// The drain budget of a shutdown is spent.
     DrainOver,
 }

@@ -55,7 +55,7 @@ pub fn read(visit: &Visit<'_>, exchange: &Exchange<'_>, body: &[u8]) -> Result<(
             commands: false,
             admin: visit.allows(Scope::Admin),
             created_via: "http",
-            queue: None,
+            ..Input::default()
         },
         timeout: run_limit(config),
         model,

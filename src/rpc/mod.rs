@@ -14,6 +14,7 @@ mod chat_read;
 mod config;
 mod config_read;
 mod conversation;
+mod cron;
 mod devices;
 mod health;
 mod logs;

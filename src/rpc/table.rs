@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{
-    agent, agents, channels, chat, chat_inject, chat_read, config, config_read, devices, health, logs, models, nodes,
-    secrets, session_change, session_read, sessions, usage,
+    agent, agents, channels, chat, chat_inject, chat_read, config, config_read, cron, devices, health, logs, models,
+    nodes, secrets, session_change, session_read, sessions, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -133,6 +133,22 @@ methods! {
     "config.schema.lookup": Read, "<=2026.7", task config::lookup;
     /// Replaces the configuration file; the answer comes when it is on disk.
     "config.set": Admin, "<=2026.7", task config::set, write;
+    /// Makes a scheduled job.
+    "cron.add": Admin, "<=2026.7", ticket cron::add, write;
+    /// One scheduled job.
+    "cron.get": Read, "<=2026.7", state cron::get;
+    /// The scheduled jobs.
+    "cron.list": Read, "<=2026.7", state cron::list;
+    /// Removes a scheduled job and stops its run.
+    "cron.remove": Admin, "<=2026.7", ticket cron::remove, write;
+    /// Runs a job now, whatever its schedule says; answers when the run is sure to be made.
+    "cron.run": Admin, "<=2026.7", ticket cron::run, write;
+    /// The history of runs of scheduled jobs.
+    "cron.runs": Read, "<=2026.7", task cron::runs;
+    /// Whether the scheduler runs, and when it wakes next.
+    "cron.status": Read, "<=2026.7", state cron::status;
+    /// Changes a scheduled job.
+    "cron.update": Admin, "<=2026.7", ticket cron::update, write;
     /// Lets a device in that asked for it, with the scopes it asked for.
     "device.pair.approve": Pairing, "<=2026.7", ticket devices::approve;
     /// The devices that were let in, and those that wait.
@@ -151,6 +167,8 @@ methods! {
     "device.token.rotate": Pairing, "<=2026.7", ticket devices::rotate;
     /// Whether the gateway is well.
     "health": Any, "<=2026.7", state health::health;
+    /// What the last heartbeat came to.
+    "last-heartbeat": Read, "<=2026.7", state cron::last_heartbeat;
     /// The end of the log file, or what came after a cursor.
     "logs.tail": Read, "<=2026.7", task logs::tail;
     /// Which providers of models have what they need.
@@ -219,14 +237,20 @@ methods! {
     "sessions.steer": Write, "<=2026.7", ticket session_change::steer, unlisted;
     /// Follows the list of sessions.
     "sessions.subscribe": Read, "<=2026.7", state sessions::subscribe;
+    /// Switches heartbeats on or off until the gateway ends.
+    "set-heartbeats": Admin, "<=2026.7", state cron::set_heartbeats;
     /// The gateway's state for people: sessions, runs, memory, warnings.
     "status": Read, "<=2026.7", task health::status;
+    /// News for an agent, told with its next turn.
+    "system-event": Admin, "<=2026.7", state cron::system_event;
     /// Who is connected.
     "system-presence": Read, "<=2026.7", state health::presence;
     /// Tokens and money, day by day.
     "usage.cost": Read, "<=2026.7", task usage::cost;
     /// Quotas of model providers, where any are known.
     "usage.status": Read, "<=2026.7", state usage::status;
+    /// News for an agent, told now or with its next turn.
+    "wake": Write, "<=2026.7", state cron::wake;
 }
 
 /// Finds a row by name.

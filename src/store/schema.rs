@@ -23,7 +23,7 @@ const BUSY_TIME: Duration = Duration::from_secs(5);
 const WAL_KEPT_BYTES: i64 = 2 << 20;
 
 /// The schema, one step per release that changed it.
-const STEPS: &[&str] = &[
+pub(super) const STEPS: &[&str] = &[
     // 1: sessions, transcripts, inbox, finished runs, named facts, usage.
     //
     // `entries.id` is the transcript's number shifted left by 28 bits plus the seq: an append touches one leaf, a page
@@ -133,6 +133,19 @@ const STEPS: &[&str] = &[
         missing_cost INTEGER NOT NULL,
         PRIMARY KEY (day, agent_id, session_key, provider, model)
     ) WITHOUT ROWID;
+    ",
+    // The history of scheduled runs.
+    "
+    CREATE TABLE cron_runs (
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        run_id TEXT NOT NULL UNIQUE,
+        job_id TEXT NOT NULL,
+        agent_id TEXT NOT NULL,
+        status TEXT NOT NULL,
+        delivery TEXT NOT NULL,
+        entry TEXT NOT NULL
+    );
+    CREATE INDEX cron_runs_of_job ON cron_runs (job_id, n);
     ",
 ];
 

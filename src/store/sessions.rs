@@ -230,6 +230,16 @@ pub fn list(conn: &Connection, filter: &ListFilter) -> Result<(Vec<SessionRow>, 
     Ok((rows, total))
 }
 
+/// Keys like `pattern` (a glob) that nobody touched since a moment, the longest untouched first.
+pub fn keys_before(conn: &Connection, pattern: &str, before_ms: i64, limit: usize) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT key FROM sessions WHERE updated_at_ms < ?2 AND key GLOB ?1 AND pinned_at_ms IS NULL
+               ORDER BY updated_at_ms LIMIT ?3";
+    let keys = statement(conn, sql)?
+        .query_map(rusqlite::params![pattern, before_ms, signed(limit as u64)], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(keys)
+}
+
 /// Forgets a session with its current and past transcripts. Returns the row that was there.
 pub fn delete(conn: &Connection, key: &str) -> Result<Option<SessionRow>, StoreError> {
     let Some(row) = get(conn, key)? else { return Ok(None) };

@@ -70,6 +70,10 @@ events! {
     SESSIONS_CHANGED = "sessions.changed": Scope(Read), droppable, listed;
     /// Another configuration is in force.
     CONFIG_CHANGED = "config.changed": Scope(Read), droppable, unlisted;
+    /// A scheduled job changed, began or ended.
+    CRON = "cron": Scope(Read), droppable, listed;
+    /// What a heartbeat came to.
+    HEARTBEAT = "heartbeat": Everyone, droppable, listed;
     /// Who is connected.
     PRESENCE = "presence": Scope(Read), droppable, listed;
     /// A device waits for approval.

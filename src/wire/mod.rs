@@ -13,6 +13,8 @@ pub mod command;
 pub mod config;
 pub mod config_read;
 pub mod connect;
+pub mod cron;
+pub mod cron_job;
 pub mod decode;
 pub mod device;
 pub mod embeddings;

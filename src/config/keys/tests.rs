@@ -49,6 +49,8 @@ const OUR_OWN: &[&str] = &[
     "auth.profiles.*.expires",
     "auth.profiles.*.keyRef",
     "auth.profiles.*.tokenRef",
+    // The reference has no cap of spending.
+    "cron.maxTokensPerDay",
     "ui.assistant.avatar",
     "ui.assistant.name",
 ];

@@ -26,6 +26,7 @@ use crate::hub::{Ticket, main_key};
 use crate::net::{Exchange, Reply, Waited};
 use crate::rpc::run_limit;
 use crate::sys::{clock, random};
+use crate::wire::cron;
 use crate::wire::frame::cut;
 use crate::wire::hooks::*;
 use crate::wire::misfit;
@@ -135,18 +136,12 @@ fn rouse(
 ) -> Result<&'static str, HttpError> {
     let key = key.map(|key| policy::requested(&visit.config.hooks, key, chosen)).transpose().map_err(bad)?;
     let key = policy::scoped(key.as_deref().unwrap_or("main"), agent_id, main_key(&visit.config));
-    let (agent_id, limit, now_mode) = (agent_id.to_string(), run_limit(&visit.config), mode == WakeMode::Now);
-    let asked = visit.site.desk.hub.ask("hook wake", move |state, now| {
-        let outcome = state.wakes.put(&key, news);
-        if now_mode && outcome != Queued::Full {
-            let waiting = state.wakes.take(&key);
-            let said: Vec<String> = waiting.iter().map(|news| format!("System: {news}")).collect();
-            let mut run = own_run(format!("wake-{}", random::uuid()), key, agent_id, limit);
-            run.input.text = said.join("\n");
-            state.begin_own(run, now)?;
-        }
-        Ok(outcome)
-    });
+    let agent_id = agent_id.to_string();
+    let mode = match mode {
+        WakeMode::Now => cron::WakeMode::Now,
+        WakeMode::NextHeartbeat => cron::WakeMode::NextHeartbeat,
+    };
+    let asked = visit.site.desk.hub.ask("hook wake", move |state, now| state.wake(&agent_id, &key, news, mode, now));
     let outcome = asked.map_err(|gone| HttpError::hook(503, gone.to_string()))?;
     match outcome.map_err(|error: crate::wire::error::RpcError| HttpError::hook(503, error.message))? {
         Queued::Queued => Ok("queued"),
