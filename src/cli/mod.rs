@@ -190,4 +190,6 @@ const LEVELS: [&str; 7] = ["silent", "fatal", "error", "warn", "info", "debug", 
 #[cfg(test)]
 mod config_tests;
 #[cfg(test)]
+mod man_tests;
+#[cfg(test)]
 mod tests;

@@ -510,7 +510,7 @@ fn the_profile_chooses_the_configuration() {
 }
 
 /// Every command that does something, by its words.
-fn leaves() -> Vec<(String, CommandInfoWithArgs)> {
+pub fn leaves() -> Vec<(String, CommandInfoWithArgs)> {
     fn walk(words: &str, command: CommandInfoWithArgs, into: &mut Vec<(String, CommandInfoWithArgs)>) {
         if command.commands.is_empty() {
             return into.push((words.to_owned(), command));
@@ -523,55 +523,5 @@ fn leaves() -> Vec<(String, CommandInfoWithArgs)> {
     Cli::get_args_info().commands.into_iter().for_each(|sub| walk(sub.name, sub.command, &mut all));
     all
 }
-
-/// The flags in a piece of the man page, as they are typed.
-fn flags_in(page: &str) -> Vec<String> {
-    let page = page.replace("\\-", "-");
-    let starts =
-        page.match_indices("--").filter(|(at, _)| !page[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '-'));
-    let flags = starts.map(|(at, _)| {
-        let name: String = page[at + 2..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
-        format!("--{name}")
-    });
-    flags.filter(|flag| flag.len() > 2).collect()
-}
-
-#[test]
-fn the_man_page_names_every_command_and_flag_and_no_other() {
-    let sections: Vec<(&str, &str)> = MAN
-        .split("\n.SS ")
-        .skip(1)
-        .map(|section| section.split_once('\n').expect("a heading"))
-        .map(|(head, text)| (head.trim_matches('"'), text.split("\n.SH ").next().expect("a text")))
-        .collect();
-    let section = |name: &str| sections.iter().find(|(head, _)| *head == name).map(|(_, text)| flags_in(text));
-    let root = Cli::get_args_info();
-    let global = section("Flags before or after the command").expect("global flags");
-    let shared = section("Flags that choose a gateway").expect("connection flags");
-    for flag in root.flags {
-        assert!(global.contains(&flag.long.to_owned()), "{}", flag.long);
-    }
-    let mut known: Vec<String> = root.flags.iter().map(|flag| flag.long.to_owned()).collect();
-    for (words, command) in leaves() {
-        let own = section(&words).unwrap_or_else(|| panic!("no section for {words}"));
-        let names: Vec<&str> = command.flags.iter().map(|flag| flag.long).filter(|name| *name != "--help").collect();
-        for name in &names {
-            assert!(own.contains(&(*name).to_owned()) || shared.contains(&(*name).to_owned()), "{words} {name}");
-        }
-        for flag in &own {
-            assert!(names.contains(&flag.as_str()), "{words} has no {flag}");
-        }
-        known.extend(names.iter().map(|name| (*name).to_owned()));
-    }
-    for flag in flags_in(MAN) {
-        assert!(known.contains(&flag), "no command has {flag}");
-    }
-    let commands: Vec<String> = leaves().into_iter().map(|(words, _)| words).collect();
-    for (head, _) in sections.iter().filter(|(head, _)| head.starts_with(|c: char| c.is_ascii_lowercase())) {
-        assert!(commands.iter().any(|words| words == head), "there is no command {head}");
-    }
-}
-
-const MAN: &str = include_str!("../../man/openclaw.1");
 
 const SECRET: &str = "correct-horse-battery";

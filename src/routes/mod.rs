@@ -14,6 +14,8 @@ mod error;
 mod following;
 mod hooks;
 mod join;
+#[cfg(test)]
+mod manual;
 mod models;
 mod page;
 mod probes;

@@ -10,11 +10,13 @@ fn page() -> String {
     for key in KEYS {
         let own = key.path.split('.').next().unwrap_or_default();
         if own != section {
+            out.push_str(if section.is_empty() { "" } else { ".El\n" });
             section = own;
-            out.push_str(&format!(".SS {}\n", escaped(own)));
+            out.push_str(&format!(".Ss {}\n.Bl -tag -width Ds\n", escaped(own)));
         }
         out.push_str(&entry(key));
     }
+    out.push_str(".El\n");
     out.push_str(TAIL);
     out
 }
@@ -27,7 +29,7 @@ fn entry(key: &Key) -> String {
     };
     let default = if key.default.is_empty() { String::new() } else { format!("; default {}", escaped(key.default)) };
     let kind = escaped(&kind(key.kind));
-    format!(".TP\n.B {}\n{}\n.br\n({kind}{default}; {reload})\n", escaped(key.path), escaped(key.doc))
+    format!(".It Va {}\n{}\n.br\n({kind}{default}; {reload})\n", escaped(key.path), escaped(key.doc))
 }
 
 fn kind(kind: Kind) -> String {
@@ -54,69 +56,73 @@ fn escaped(text: &str) -> String {
 }
 
 const HEAD: &str = r#".\" openclaw.json(5): made from the key table; a test compares them, GOLDEN=write rewrites this file.
-.TH OPENCLAW.JSON 5 2026-11-22 "openclaw 0.1.0" "File Formats"
-.SH NAME
-openclaw.json \- configuration of the openclaw gateway
-.SH DESCRIPTION
+.Dd November 25, 2026
+.Dt OPENCLAW.JSON 5
+.Os
+.Sh NAME
+.Nm openclaw.json
+.Nd configuration of the openclaw gateway
+.Sh DESCRIPTION
 The file is JSON5: comments, trailing commas, keys without quotes and single
 quotes are allowed.
 It is
-.I ~/.openclaw/openclaw.json
+.Pa ~/.openclaw/openclaw.json
 unless
-.BR OPENCLAW_CONFIG_PATH ,
-.B OPENCLAW_STATE_DIR
+.Ev OPENCLAW_CONFIG_PATH ,
+.Ev OPENCLAW_STATE_DIR
 or a profile says otherwise;
-.B openclaw config path
+.Sy openclaw config path
 prints the one in use.
-.PP
+.Pp
 Nothing but
-.BR "openclaw config set" ,
-.BR unset ,
-.BR patch ,
-.BR restore ,
-.B openclaw setup
+.Sy openclaw config set ,
+.Sy unset ,
+.Sy patch ,
+.Sy restore ,
+.Sy openclaw setup
 and
-.B openclaw doctor \-\-fix
+.Sy openclaw doctor \-\-fix
 writes the file, and those change only what they are told to: comments, order
 and layout stay.
 The five contents before are beside it, as
-.I openclaw.json.bak
+.Em openclaw.json.bak
 and
-.IR openclaw.json.bak.1 " to " .4 .
-.PP
-.B $include
+.Em openclaw.json.bak.1 No to Em .4 .
+.Pp
+.Sy $include
 takes in another file, or a list of files, at any place.
-.B ${NAME}
+.Sy ${NAME}
 in a text stands for an environment variable; variables are looked for in the
 environment, in
-.I .env
+.Em .env
 of the state directory and in
-.BR env.vars .
+.Sy env.vars .
 A secret may be given as an object
-.RI { source ", " provider ", " id }
+.Brq Em source , provider , id
 that says where it is kept.
-.PP
+.Pp
 A running gateway follows the file.
 What each key needs is said with it; what needs a restart restarts the gateway
 unless
-.B gateway.reload.mode
+.Sy gateway.reload.mode
 says otherwise.
 A file with a mistake changes nothing in a running gateway, and keeps one from
 starting (exit status 78) with every mistake named by file, line and key.
-.PP
+.Pp
 Keys of the reference product that are not listed here are accepted, have no
 effect, and are named in a warning.
 Any other key is a mistake.
-.SH KEYS
+.Sh KEYS
 In a key,
-.B *
+.Sy *
 stands for any name and
-.B []
+.Sy []
 for any item of a list.
 "#;
 
-const TAIL: &str = r#".SH SEE ALSO
-.BR openclaw (1)
+const TAIL: &str = r#".Sh SEE ALSO
+.Xr openclaw 1 ,
+.Xr openclaw\-config 1
 "#;
 
 #[test]
