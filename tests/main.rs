@@ -11,6 +11,7 @@ mod config_reload;
 mod cron;
 mod devices;
 mod gateway_start;
+mod handover;
 mod hostile;
 mod http;
 mod http_openai;

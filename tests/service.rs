@@ -178,6 +178,9 @@ fn the_manager_hears_that_the_gateway_is_ready_alive_and_stopping() {
         let count = manager.recv(&mut buffer).expect("the gateway says something in time");
         String::from_utf8_lossy(&buffer[..count]).into_owned()
     };
+    // The sockets, for the next process of the service.
+    assert_eq!(hear(), "FDSTOREREMOVE=1\nFDNAME=openclaw");
+    assert_eq!(hear(), "FDSTORE=1\nFDNAME=openclaw");
     assert!(hear().starts_with("READY=1\nSTATUS=listening on ws://127.0.0.1:"));
     assert_eq!(hear(), "WATCHDOG=1");
     assert_eq!(hear(), "WATCHDOG=1");

@@ -47,6 +47,19 @@ pub enum Command {
     Config(Config),
     Setup(Setup),
     Doctor(Doctor),
+    Completion(Completion),
+}
+
+/// print what makes a shell complete commands and flags
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "completion", help_triggers("--help", "help"))]
+pub struct Completion {
+    /// which shell: bash, zsh or fish; the one of SHELL if not given
+    #[argh(positional, arg_name = "shell")]
+    pub name: Option<String>,
+    /// the same, as other releases want it: bash, zsh or fish
+    #[argh(option, short = 's', arg_name = "name")]
+    pub shell: Option<String>,
 }
 
 /// run the gateway (without a further word), or ask a running one

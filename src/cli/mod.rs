@@ -19,6 +19,7 @@ pub mod target;
 
 mod agent;
 mod channels;
+mod completion;
 pub mod config_args;
 mod config_changes;
 mod config_path;
@@ -172,6 +173,7 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
         },
         Some(Command::Setup(args)) => setup::run(shell, &args),
         Some(Command::Doctor(args)) => doctor::run(shell, &args),
+        Some(Command::Completion(args)) => completion::run(shell, &args),
     }
 }
 

@@ -6,27 +6,56 @@ use std::time::Duration;
 
 use super::prepare::{Prepared, address};
 use super::{FORCE_WAIT, StartError};
+use crate::sys::handed::{self, Handed};
 use crate::sys::ports;
 
 /// How long the one who has the port may take to say what it is.
 const PROBE: Duration = Duration::from_millis(500);
 
-/// Binds every address of the plan. Port 0 takes a free one, the same for all.
-pub fn bind(prepared: &Prepared) -> Result<Vec<TcpListener>, StartError> {
+/// Binds every address of the plan, or takes it from `open`, which listen already. Port 0 takes a free one, the same for
+/// all.
+pub fn bind(prepared: &Prepared, open: &mut Vec<TcpListener>) -> Result<Vec<TcpListener>, StartError> {
     let (mut listeners, mut port) = (Vec::new(), prepared.port);
     for host in &prepared.listen.hosts {
-        let listener = TcpListener::bind((*host, port)).map_err(|error| taken(*host, port, &error))?;
+        let listener = listen(*host, port, open).map_err(|error| taken(*host, port, &error))?;
         port = listener.local_addr().map_or(port, |a| a.port());
         listeners.push(listener);
     }
     for host in &prepared.listen.optional {
-        match TcpListener::bind((*host, port)) {
+        match listen(*host, port, open) {
             Ok(listener) => listeners.push(listener),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(taken(*host, port, &error)),
             Err(error) => log::debug!("{} is not served: {error}", address(*host, port)),
         }
     }
     Ok(listeners)
+}
+
+fn listen(host: IpAddr, port: u16, open: &mut Vec<TcpListener>) -> io::Result<TcpListener> {
+    let wanted = SocketAddr::new(host, port);
+    match open.iter().position(|listener| listener.local_addr().is_ok_and(|address| address == wanted)) {
+        Some(at) => Ok(open.swap_remove(at)),
+        None => TcpListener::bind(wanted),
+    }
+}
+
+/// Binds at the start of the process, with the sockets its service manager handed over. What an earlier process left
+/// and nobody wants any more is closed here; but a socket unit goes on listening whatever we do, and clients of an
+/// address that is not served would wait for ever.
+pub fn bind_first(prepared: &Prepared, handed: Vec<Handed>) -> Result<Vec<TcpListener>, StartError> {
+    let of_units = handed.iter().filter(|socket| socket.name != handed::OWN);
+    let of_units: Vec<SocketAddr> = of_units.filter_map(|socket| socket.listener.local_addr().ok()).collect();
+    let mut open = handed.into_iter().map(|socket| socket.listener).collect();
+    let listeners = bind(prepared, &mut open)?;
+    let served = |address: &&SocketAddr| listeners.iter().any(|l| l.local_addr().is_ok_and(|own| own == **address));
+    match of_units.iter().find(|address| !served(address)) {
+        None => Ok(listeners),
+        Some(address) => Err(StartError::Config(format!(
+            "the service manager listens on {address}, the configuration says {}: make the socket unit agree with \
+             gateway.port and gateway.bind, or disable it",
+            self::address(prepared.listen.host(), prepared.port)
+        ))),
+    }
 }
 
 /// Words for a port that cannot be had.

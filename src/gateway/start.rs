@@ -1,6 +1,6 @@
 //! The life of the process: start, serve, stop.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ use crate::hub::devices::RECORDS;
 use crate::hub::health::Seen;
 use crate::hub::run::{NewRun, Starter, Waiting};
 use crate::hub::{Boot, ConfigDesk, Event, Hub, Now, Parts, Pool, Shared, State, Stop, TaskContext};
-use crate::net::{Limits, Server, TlsConfig};
+use crate::net::{Legacy, Limits, Server, TlsConfig};
 use crate::providers::discover;
 use crate::routes::{Hooks, Site, hooks_problem};
 use crate::rpc::admin::Admin;
@@ -31,7 +31,7 @@ use crate::store::{StateLock, Store, StoreError, inbox, kv};
 use crate::sys::notify::Notifier;
 use crate::sys::signals::{self, Signal};
 use crate::sys::swap::Swap;
-use crate::sys::{Env, clock, host, random};
+use crate::sys::{Env, clock, files, handed, host, random};
 use crate::wire::presence::PresenceEntry;
 
 /// A state thread keeps its maps on the heap; its stack holds one handler at a time.
@@ -46,6 +46,8 @@ const INBOX_ATTEMPTS: u32 = 3;
 /// Runs the gateway until it is told to stop.
 pub fn run(options: &Options, env: &Env) -> Result<(), StartError> {
     let mut started = Instant::now();
+    // First of all: until they are taken, a child would inherit them.
+    let handed = handed::take(env);
     let mut prepared = prepare(options, env)?;
     let log = log_file::start(&wanted(options, &prepared));
     greet(&prepared);
@@ -55,19 +57,19 @@ pub fn run(options: &Options, env: &Env) -> Result<(), StartError> {
         bind::force(prepared.port)?;
     }
     let _lock = lock(&prepared)?;
-    let listeners = bind::bind(&prepared)?;
+    let listeners = bind::bind_first(&prepared, handed)?;
     let mut gateway = Gateway::open(prepared, listeners, options, env, log.clone(), started)?;
     loop {
         let port = gateway.port;
-        match gateway.serve(&signals, env)? {
+        let mut legacy = match gateway.serve(&signals, env)? {
             End::Stopped => return Ok(()),
-            End::Restart if supervised(env) => {
-                log::info!("restart: the service manager starts the gateway again");
+            End::Restart(_) if supervised(env) && files::program_was_replaced() => {
+                log::info!("restart: the program was replaced; the service manager starts the new one");
                 Notifier::from_env(env).stopping();
                 return Ok(());
             }
-            End::Restart => {}
-        }
+            End::Restart(legacy) => legacy,
+        };
         // In this process: the state lock stays ours, and nobody has to find a new process.
         started = Instant::now();
         prepared = prepare(options, env)?;
@@ -77,15 +79,17 @@ pub fn run(options: &Options, env: &Env) -> Result<(), StartError> {
         }
         log.follow(&wanted(options, &prepared), Files::MayMove);
         greet(&prepared);
-        let listeners = bind_again(&prepared)?;
+        let listeners = bind_again(&prepared, &mut legacy.listeners)?;
         gateway = Gateway::open(prepared, listeners, options, env, log.clone(), started)?;
+        gateway.server.welcome(legacy.waiting);
     }
 }
 
 /// How serving came to an end.
 enum End {
     Stopped,
-    Restart,
+    /// The listeners are still open.
+    Restart(Legacy),
 }
 
 /// Whether somebody starts this process again when it ends with 0. What a shell inherited from its session does not
@@ -117,11 +121,11 @@ fn greet(prepared: &Prepared) {
     log::info!("starting...");
 }
 
-/// Binds after a restart: the accept threads of the old listeners may take a moment to let go.
-fn bind_again(prepared: &Prepared) -> Result<Vec<std::net::TcpListener>, StartError> {
+/// Binds after a restart, with the listeners of before; an accept thread that lost its own may take a moment to let go.
+fn bind_again(prepared: &Prepared, open: &mut Vec<TcpListener>) -> Result<Vec<TcpListener>, StartError> {
     let end = Instant::now() + FAREWELL;
     loop {
-        match bind::bind(prepared) {
+        match bind::bind(prepared, open) {
             Err(_) if Instant::now() < end => drop(never::<()>().recv_timeout(Duration::from_millis(20))),
             bound => return bound,
         }
@@ -172,13 +176,14 @@ struct Gateway {
 impl Gateway {
     fn open(
         prepared: Prepared,
-        listeners: Vec<std::net::TcpListener>,
+        listeners: Vec<TcpListener>,
         options: &Options,
         env: &Env,
         log: LogFile,
         started: Instant,
     ) -> Result<Gateway, StartError> {
         let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(prepared.port, |a| a.port());
+        Notifier::from_env(env).keep(&listeners);
         let tls = tls(&prepared)?;
         let url = format!("{}://{}", if tls.is_some() { "wss" } else { "ws" }, address(prepared.listen.host(), port));
         let file = prepared.paths.database();
@@ -280,7 +285,7 @@ impl Gateway {
                     Ok(Signal::Stop(name)) => {
                         manager.stopping();
                         drop(serving);
-                        return self.stop(Some(name), "gateway stopping", None).map(|()| End::Stopped);
+                        return self.stop(Some(name), "gateway stopping", None).map(|_| End::Stopped);
                     }
                     Ok(Signal::Restart(name)) if self.engine.shared.config.get().commands.restart => {
                         log::info!("received {name}; restarting");
@@ -294,7 +299,7 @@ impl Gateway {
                         self.reloader.touched();
                         Outcome::Nothing
                     }
-                    Err(_) => return self.stop(Some("signals"), "gateway stopping", None).map(|()| End::Stopped),
+                    Err(_) => return self.stop(Some("signals"), "gateway stopping", None).map(|_| End::Stopped),
                 },
                 recv(self.reloader.changed()) -> _ => {
                     self.reloader.touched();
@@ -319,7 +324,7 @@ impl Gateway {
                 Outcome::Applied => self.look_around(),
                 Outcome::Restart => {
                     drop(serving);
-                    return self.stop(None, "gateway restarting", Some(1500)).map(|()| End::Restart);
+                    return self.stop(None, "gateway restarting", Some(1500)).map(End::Restart);
                 }
             }
         }
@@ -394,12 +399,15 @@ impl Gateway {
         signal: Option<&str>,
         reason: &'static str,
         restart_expected_ms: Option<u64>,
-    ) -> Result<(), StartError> {
+    ) -> Result<Legacy, StartError> {
         let begun = Instant::now();
         if let Some(signal) = signal {
             log::info!("received {signal}; shutting down");
         }
-        self.server.stop_accepting();
+        // Before a restart clients still come in: while runs end they are told at once when to try again.
+        if restart_expected_ms.is_none() {
+            self.server.stop_accepting();
+        }
         let stop = Stop { reason, restart_expected_ms, drain: DRAIN };
         if self.hub.post(Event::Stop(stop)).is_ok() {
             let limit = after(DRAIN + Duration::from_secs(5));
@@ -408,6 +416,7 @@ impl Gateway {
                 recv(limit) -> _ => log::error!("the state thread did not end in time"),
             }
         }
+        let legacy = self.server.hand_over();
         self.server.close_idle_http();
         let limit = Instant::now() + FAREWELL;
         let look = tick(Duration::from_millis(5));
@@ -420,7 +429,7 @@ impl Gateway {
             log::error!("the database did not close in time");
         }
         log::info!(target: "shutdown", "completed cleanly in {}ms", begun.elapsed().as_millis());
-        Ok(())
+        Ok(legacy)
     }
 }
 

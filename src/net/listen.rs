@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never};
 
 use super::gate::{Gate, Phase, Slot};
 use super::h1::{self, Ending};
@@ -72,12 +72,20 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
 }
 
+/// What a server leaves to the one after it: nobody who connects in between is refused, the system lets them wait.
+#[derive(Default)]
+pub struct Legacy {
+    pub listeners: Vec<TcpListener>,
+    /// Clients that came in as the old server stopped; [`Server::welcome`] serves them.
+    pub waiting: Vec<(TcpStream, SocketAddr)>,
+}
+
 /// What is needed to stop one accept thread.
 struct Doorman {
     address: SocketAddr,
     /// Dropped to end a wait.
     stop: Sender<()>,
-    ended: Receiver<()>,
+    ended: Receiver<Left>,
     /// Given up before waking the thread, so that waking it needs no descriptor that is not there.
     spare: Option<TcpListener>,
 }
@@ -119,10 +127,27 @@ impl Server {
 
     /// Closes the listeners: no new connections. Returns when they are closed, or after 100 ms.
     pub fn stop_accepting(&self) {
+        drop(self.hand_over());
+    }
+
+    /// Accepts nobody any more, but keeps the listeners open: who connects now waits for the next server. A listener
+    /// whose thread does not end within 100 ms is not in it.
+    pub fn hand_over(&self) -> Legacy {
         self.shared.stopping.store(true, Ordering::SeqCst);
         let doors = std::mem::take(&mut *self.doors.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut legacy = Legacy::default();
         for door in doors {
-            door.close();
+            let Some((listener, last)) = door.close() else { continue };
+            legacy.listeners.push(listener);
+            legacy.waiting.extend(last);
+        }
+        legacy
+    }
+
+    /// Serves clients that an earlier server had accepted.
+    pub fn welcome(&self, waiting: Vec<(TcpStream, SocketAddr)>) {
+        for (stream, peer) in waiting {
+            Hall { shared: self.shared.clone(), stopped: never() }.serve(stream, peer);
         }
     }
 
@@ -152,21 +177,28 @@ impl Drop for Server {
 }
 
 impl Doorman {
-    fn close(mut self) {
+    fn close(mut self) -> Option<Left> {
         self.spare = None;
         drop(self.stop);
         let until = Instant::now() + STOP_TIME;
+        let mut ours = Vec::new();
         while Instant::now() < until {
             // A blocked accept returns when somebody comes. That nobody listens there any more is as good.
-            let _ = TcpStream::connect_timeout(&reachable(self.address), STOP_TIME / 2);
+            let knock = TcpStream::connect_timeout(&reachable(self.address), STOP_TIME / 2);
+            ours.extend(knock.and_then(|knock| knock.local_addr()));
             match self.ended.recv_timeout(STOP_TIME / 10) {
-                Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
-                _ => return,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Ok((listener, last)) => return Some((listener, last.filter(|(_, peer)| !ours.contains(peer)))),
             }
         }
         log::warn!("the listener on {} did not stop in time", self.address);
+        None
     }
 }
+
+/// What an accept thread had in its hands when it ended.
+type Left = (TcpListener, Option<(TcpStream, SocketAddr)>);
 
 /// An address under which we reach ourselves.
 fn reachable(address: SocketAddr) -> SocketAddr {
@@ -183,13 +215,13 @@ fn open(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<Doorman> {
     let address = listener.local_addr()?;
     let spare = listener.try_clone().ok();
     let (stop, stopped) = bounded::<()>(0);
-    let (running, ended) = bounded::<()>(0);
+    let (leave, ended) = bounded::<Left>(1);
     let shared = shared.clone();
     thread::Builder::new().name("accept".to_owned()).stack_size(ACCEPT_STACK).spawn(move || {
         let mut hall = Hall { shared, stopped };
-        accept_loop(&listener, &mut hall);
-        drop(listener);
-        drop(running);
+        let last = accept_loop(&listener, &mut hall);
+        // Whoever stops the server may have stopped waiting.
+        let _ = leave.send((listener, last));
     })?;
     Ok(Doorman { address, stop, ended, spare })
 }
@@ -223,15 +255,15 @@ trait Reception {
     fn pause(&mut self, time: Duration);
 }
 
-/// Accepts until told to stop.
-fn accept_loop<D: Door>(door: &D, hall: &mut impl Reception) {
+/// Accepts until told to stop. Returns who came in last and was not served, be it only to wake the loop.
+fn accept_loop<D: Door>(door: &D, hall: &mut impl Reception) -> Option<(TcpStream, SocketAddr)> {
     let mut spare = door.spare().ok();
     let mut wait = FIRST_WAIT;
     let mut hard_times = false;
     loop {
         let accepted = door.accept();
         if hall.stopping() {
-            return;
+            return accepted.ok();
         }
         match accepted {
             Ok((stream, peer)) => {
@@ -250,9 +282,9 @@ fn accept_loop<D: Door>(door: &D, hall: &mut impl Reception) {
                 // With the spare given up one client can come in and be told. Only with a spare, because without one
                 // accepting would fail again; and it comes back first, before anybody else takes the descriptor.
                 if spare.take().is_some() {
-                    if let Ok((stream, _)) = door.accept() {
+                    if let Ok((stream, peer)) = door.accept() {
                         if hall.stopping() {
-                            return;
+                            return Some((stream, peer));
                         }
                         hall.turn_away(stream);
                     }
@@ -260,7 +292,7 @@ fn accept_loop<D: Door>(door: &D, hall: &mut impl Reception) {
                 }
                 hall.pause(wait);
                 if hall.stopping() {
-                    return;
+                    return None;
                 }
                 wait = (wait * 2).min(LONGEST_WAIT);
                 spare = spare.or_else(|| door.spare().ok());

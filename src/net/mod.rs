@@ -30,7 +30,7 @@ mod tests;
 pub use fault::Fault;
 pub use h1::{Exchange, Head, Reply, Sse, StreamHead, Streamer, Waited};
 pub use limits::Limits;
-pub use listen::Server;
+pub use listen::{Legacy, Server};
 pub use tls::{TlsConfig, TlsError};
 pub use ws::{CloseReason, Mailbox, Next, Opening, Outbox, Sent, Talk, Verdict};
 

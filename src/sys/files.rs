@@ -54,6 +54,11 @@ fn dir_of(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Whether the file of the running program was replaced or removed since it started. Only Linux tells.
+pub fn program_was_replaced() -> bool {
+    fs::read_link("/proc/self/exe").is_ok_and(|path| path.to_string_lossy().ends_with(" (deleted)"))
+}
+
 /// An administrator who edits a user's file must not take it away from them.
 #[cfg(unix)]
 fn keep_owner(old: &Path, new: &Path) {

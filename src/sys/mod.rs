@@ -9,6 +9,7 @@ pub mod child;
 pub mod clock;
 pub mod env;
 pub mod files;
+pub mod handed;
 pub mod host;
 pub mod log_dir;
 pub mod notify;

@@ -4,6 +4,7 @@
 //! Without the variable every call is a no-op, so the caller need not know how it was started. Sockets of virtual
 //! machines (`vsock:`) are not spoken. Sending never blocks: a manager that does not listen must not hold us.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use super::Env;
@@ -44,6 +45,19 @@ impl Notifier {
     /// How often the manager wants to hear [`Notifier::alive`], at least.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
+    }
+
+    /// Leaves these sockets with the manager in place of those left before: they stay open when this process ends
+    /// while the service goes on, and the next one gets them ([`super::handed`]).
+    pub fn keep(&self, listeners: &[TcpListener]) {
+        let Some(socket) = &self.socket else { return };
+        let name = super::handed::OWN;
+        let kept = socket
+            .send(format!("FDSTOREREMOVE=1\nFDNAME={name}").as_bytes())
+            .and_then(|()| socket.send_with(format!("FDSTORE=1\nFDNAME={name}").as_bytes(), listeners));
+        if let Err(error) = kept {
+            log::debug!("leave the sockets with the service manager: {error}");
+        }
     }
 
     fn send(&self, state: &str) {
@@ -112,6 +126,41 @@ mod tests {
         assert_eq!(heard(), "READY=1\nSTATUS=listening on two lines");
         assert_eq!(heard(), "WATCHDOG=1");
         assert_eq!(heard(), "STOPPING=1\nSTATUS=stopping");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_manager_is_left_the_sockets() {
+        use std::io::IoSliceMut;
+        use std::mem::MaybeUninit;
+        use std::os::unix::net::UnixDatagram;
+
+        use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+        let path = crate::sys::scratch::dir("notify-keep").join("socket");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        Notifier::from_env(&Env::from_iter([("NOTIFY_SOCKET", path.to_str().unwrap())])).keep(&[listener]);
+        let mut text = [0; 64];
+        let count = manager.recv(&mut text).unwrap();
+        assert_eq!(&text[..count], b"FDSTOREREMOVE=1\nFDNAME=openclaw");
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let got = recvmsg(&manager, &mut [IoSliceMut::new(&mut text)], &mut control, RecvFlags::empty()).unwrap();
+        assert_eq!(&text[..got.bytes], b"FDSTORE=1\nFDNAME=openclaw");
+        let sockets: Vec<_> = control
+            .drain()
+            .flat_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(sockets) => sockets.collect(),
+                _ => Vec::new(),
+            })
+            .map(TcpListener::from)
+            .collect();
+        // Ours is closed; the manager's goes on listening.
+        assert_eq!(sockets[0].local_addr().unwrap(), address);
+        std::net::TcpStream::connect(address).expect("it listens");
     }
 
     #[cfg(target_os = "linux")]
