@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Packs what packaging/build.sh made: a tarball for each Linux target, a zip for Windows, a list of checksums.
 #   packaging/archive.sh     results: target/dist/openclaw-VERSION-TARGET.{tar.gz,zip}, target/dist/SHA256SUMS
+# The completions are printed by a program that runs here: NATIVE, or each target's own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
@@ -22,6 +23,8 @@ for dir in "$dist"/*-*/; do
     *)
       install -m 0755 "$dir/openclaw" packaging/install.sh "$stage/$name/"
       cp -r man "$stage/$name/"
+      mkdir "$stage/$name/completions"
+      for shell in bash zsh fish; do "${NATIVE:-$dir/openclaw}" completion $shell >"$stage/$name/completions/$shell"; done
       tar -C "$stage" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$epoch" -cf - "$name" \
         | gzip -9n >"$dist/$name.tar.gz" ;;
   esac
