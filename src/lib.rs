@@ -27,6 +27,7 @@
 //! | accept | one per address | its listener |
 //! | `conn N` | one per connection | its socket's reading side, the handshake, HTTP handlers |
 //! | `conn N out` | one per WebSocket | its socket's writing side |
+//! | `conn N in` | while a client makes itself known | nothing; it spares the connection's stack |
 //! | state | 1 | [`hub::State`]: peers, runs, presence, timers |
 //! | store | 1 | the one connection that writes to the database |
 //! | `run X` | one per agent run | the turn, the call upstream, the tools |

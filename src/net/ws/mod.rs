@@ -1,6 +1,6 @@
 //! One WebSocket: from a valid upgrade to its named end.
 //!
-//! Two threads: this one reads, a second one writes. Does not know what is said: that is the [`Talk`]'s.
+//! Two threads: this one reads, a second one writes; a third lives while a client makes itself known. Does not know what is said: that is the [`Talk`]'s.
 //!
 //! Invariants: the 101 is sent before the talk is opened; our reason reaches the peer before the socket is let go; the
 //! writer has ended when [`serve`] returns.
@@ -57,7 +57,8 @@ pub enum Verdict {
     Refuse(Reply),
 }
 
-/// One client's conversation. All calls come from the connection thread, one at a time.
+/// One client's conversation. Calls come one at a time: from the connection thread, and until the client is admitted
+/// from one that helps it.
 pub trait Talk: Send {
     /// Called once, after the 101 was queued for the wire and before the first message is read.
     fn opened(&mut self);

@@ -7,7 +7,8 @@
 //! into its timeout is the last one.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
 use std::time::Instant;
 
 use tungstenite::error::{CapacityError, Error, ProtocolError};
@@ -64,10 +65,10 @@ impl Reader<'_> {
         loop {
             let next = match engine.read() {
                 Ok(_) if self.mail.closed().is_some() => return self.ours(),
-                Ok(Message::Text(text)) => self.talk.text(text.as_str()),
+                Ok(Message::Text(text)) => self.heard(text.as_str()),
                 // The protocol is text, but some clients send it in binary frames. What is not UTF-8 in there becomes
                 // text that means nothing, and is answered like other text that means nothing.
-                Ok(Message::Binary(bytes)) => self.talk.text(&String::from_utf8_lossy(&bytes)),
+                Ok(Message::Binary(bytes)) => self.heard(&String::from_utf8_lossy(&bytes)),
                 Ok(Message::Close(frame)) => {
                     let (code, text) = frame.map_or((1005, String::new()), |f| (f.code.into(), f.reason.to_string()));
                     // Makes the engine post its echo; what it says about that is that the connection is closed.
@@ -87,6 +88,26 @@ impl Reader<'_> {
                 // big buffer.
                 engine = WebSocket::from_raw_socket(engine.into_inner(), Role::Server, Some(self.config()));
             }
+        }
+    }
+
+    /// Hands a message to the talk. While the peer is unknown that happens on a thread of its own: making a peer known
+    /// goes deep, and the stack it needed would stay with a connection that then says nothing for days.
+    fn heard(&mut self, text: &str) -> Next {
+        if self.unadmitted.is_none() {
+            return self.talk.text(text);
+        }
+        let (talk, limits) = (&mut self.talk, self.limits);
+        let name = format!("conn {} in", self.mail.id());
+        let heard = thread::scope(|scope| {
+            let builder = thread::Builder::new().name(name).stack_size(limits.connection_stack);
+            builder.spawn_scoped(scope, || talk.text(text)).map(|aside| aside.join())
+        });
+        match heard {
+            Ok(Ok(next)) => next,
+            Ok(Err(panic)) => resume_unwind(panic),
+            // No thread to be had: this one will do.
+            Err(_) => self.talk.text(text),
         }
     }
 
