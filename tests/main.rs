@@ -5,6 +5,7 @@
 
 mod support;
 
+mod channels;
 mod chat;
 mod command_line;
 mod config_reload;

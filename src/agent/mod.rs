@@ -12,6 +12,7 @@ mod direct;
 mod expiry;
 mod messages;
 mod records;
+mod replies;
 mod steering;
 mod tooling;
 pub mod tools;

@@ -11,10 +11,11 @@ use crate::hub::event::Event;
 use crate::hub::run::{Accepted, Outcome, RunEvent, RunId, Status, Stored};
 use crate::providers::Usage;
 use crate::providers::registry::ModelRef;
+use crate::store::outbox::OutboxRow;
 use crate::store::sessions::{self, SessionRow};
 use crate::store::transcript::{self, Appended, NewEntry};
 use crate::store::usage::{self, Spent};
-use crate::store::{StoreError, inbox, runs};
+use crate::store::{StoreError, inbox, outbox, runs};
 use crate::wire::chat::Known;
 
 /// Longest preview of a message in a list of sessions, in bytes.
@@ -44,6 +45,8 @@ pub struct Opening {
     pub expiry: Expiry,
     /// Inputs of other runs that are part of this one.
     pub absorbed: Vec<RunId>,
+    /// It came through a messenger: see [`Closing::taken`].
+    pub kept: bool,
 }
 
 /// What the first write found and made.
@@ -69,16 +72,22 @@ impl Opening {
         {
             row = fresh;
         }
-        if self.queued {
-            inbox::remove(conn, &self.run_id)?;
-        }
-        for run_id in &self.absorbed {
-            inbox::remove(conn, run_id)?;
+        if self.kept {
+            // It leaves the inbox with its answer; until then a crash begins it anew.
+            inbox::bump_attempts(conn, &self.run_id)?;
+        } else {
+            if self.queued {
+                inbox::remove(conn, &self.run_id)?;
+            }
+            for run_id in &self.absorbed {
+                inbox::remove(conn, run_id)?;
+            }
         }
         let appended = append_all(conn, &row.session_id, &self.run_id, &self.lines)?;
         if appended.first().is_some_and(|a| a.duplicate)
             && let Some(known) = runs::get(conn, &self.run_id)?
         {
+            inbox::remove(conn, &self.run_id)?;
             return Ok(Opened { row, created, appended, known: Some(known) });
         }
         row.updated_at_ms = self.now_ms;
@@ -135,6 +144,9 @@ pub struct Closing {
     pub context_tokens: u64,
     /// Tokens of the last model call: how full the context is.
     pub last_call: Usage,
+    /// Inputs of messengers that leave the inbox now: in the same transaction the answer enters the outbox.
+    pub taken: Vec<RunId>,
+    pub replies: Vec<OutboxRow>,
 }
 
 impl Closing {
@@ -174,6 +186,12 @@ impl Closing {
             row.last_message_preview = Some(preview(&self.preview));
         }
         sessions::update(conn, &row)?;
+        for run_id in &self.taken {
+            inbox::remove(conn, run_id)?;
+        }
+        for reply in &self.replies {
+            outbox::put(conn, reply)?;
+        }
         for (model, spent) in &self.spent {
             let account = usage::Account {
                 day: self.now_ms.div_euclid(86_400_000),
@@ -251,17 +269,24 @@ impl Engine {
 
     /// Writes messages that steer a run behind what it has written so far, and takes them out of the inbox. Waits for the
     /// disk: the model must not see what a crash could forget.
-    pub(super) fn join(&self, session_id: &str, run_id: &RunId, lines: Vec<(RunId, Line)>) -> Result<(), StoreError> {
+    pub(super) fn join(
+        &self,
+        session_id: &str,
+        run_id: &RunId,
+        lines: Vec<(RunId, bool, Line)>,
+    ) -> Result<(), StoreError> {
         let (session_id, written) = (session_id.to_string(), lines.clone());
         let appended = self.store.write("store messages for a run", move |conn| {
             let mut all = Vec::new();
-            for (from, line) in &written {
-                inbox::remove(conn, from)?;
+            for (from, kept, line) in &written {
+                if !kept {
+                    inbox::remove(conn, from)?;
+                }
                 all.extend(append_all(conn, &session_id, from, std::slice::from_ref(line))?);
             }
             Ok(all)
         })?;
-        let (ids, lines): (Vec<RunId>, Vec<Line>) = lines.into_iter().unzip();
+        let (ids, lines): (Vec<RunId>, Vec<Line>) = lines.into_iter().map(|(id, _, line)| (id, line)).unzip();
         for stored in stored(run_id, &appended, lines) {
             self.report(run_id, RunEvent::Stored(Box::new(stored)));
         }

@@ -36,7 +36,10 @@ pub(super) fn take(engine: &Engine, order: &Order, session_id: &str) -> Result<V
         let key = format!("{}:user", steered.run_id);
         let message = messages::user(&steered.text, &steered.parts, &key, now);
         let ts_ms = i64::try_from(now).unwrap_or(i64::MAX);
-        lines.push((steered.run_id, Line { role: "user", key: Some(key), ts_ms, message }));
+        if steered.kept {
+            order.link.keep(steered.run_id.clone());
+        }
+        lines.push((steered.run_id, steered.kept, Line { role: "user", key: Some(key), ts_ms, message }));
         let mut parts = vec![Part::Text(steered.text)];
         parts.extend(steered.parts);
         said.push(Message::User(parts));

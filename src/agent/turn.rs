@@ -10,7 +10,7 @@ use super::messages::{self, Spoken};
 use super::records::{Closing, Line, Opening};
 use super::tools::{self, Tool};
 use super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
-use super::{Engine, commands, steering};
+use super::{Engine, commands, replies, steering};
 use crate::config::Config;
 use crate::hub::run::{Emission, Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status};
 use crate::providers::chain;
@@ -152,6 +152,7 @@ impl<'a> Turning<'a> {
             now_ms: signed(now),
             queued: self.order.queued,
             absorbed: self.order.absorbed.clone(),
+            kept: input.reply.is_some(),
             expiry: Expiry::of(&self.config.session.reset, signed(now), &clock::local_zone()),
         };
         if input.stateless {
@@ -506,7 +507,14 @@ impl<'a> Turning<'a> {
             text,
             row: None,
         };
+        if self.order.input.reply.is_some() && self.order.link.interrupted() {
+            // The message stays in the inbox: the next start answers it.
+            return outcome;
+        }
+        let (taken, replies) = replies::of(&self.order, &self.config, &outcome);
         let closing = Closing {
+            taken,
+            replies,
             run_id: self.order.run_id.clone(),
             session_key: self.order.session_key.clone(),
             agent_id: self.order.agent_id.clone(),

@@ -12,6 +12,7 @@
 
 pub mod agents;
 pub mod auth;
+pub mod bindings;
 pub mod check;
 pub mod diff;
 pub mod edit;
@@ -40,6 +41,7 @@ use crate::sys::paths::Paths;
 
 pub use agents::{AgentDefaults, AgentEntry, AgentsConfig, ModelChoice};
 pub use auth::{AuthProfile, ProfileMode, ProfilesConfig};
+pub use bindings::Binding;
 pub use gateway::{AuthMode, BindMode, GatewayConfig, Mode};
 pub use load::{LoadError, load};
 pub use models::{ModelApi, ModelConfig, ModelsConfig, ProviderConfig};
@@ -63,6 +65,8 @@ pub struct Config {
     pub cron: CronConfig,
     /// Each messenger reads its own section; the keys belong to the channel.
     pub channels: BTreeMap<String, Value>,
+    /// Which agent answers whom.
+    pub bindings: Vec<Binding>,
     pub env: EnvConfig,
     pub commands: CommandsConfig,
     pub messages: MessagesConfig,

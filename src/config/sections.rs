@@ -67,6 +67,8 @@ pub struct FsConfig {
 pub struct SessionConfig {
     pub scope: SessionScope,
     pub dm_scope: DmScope,
+    /// `per-group`, or `main`: groups share the main conversation.
+    pub group_scope: Option<String>,
     /// Name of the main conversation; the reference always uses `main`.
     pub main_key: Option<String>,
     pub reset: ResetConfig,
@@ -207,6 +209,16 @@ pub struct CommandsConfig {
 #[serde(default, rename_all = "camelCase")]
 pub struct MessagesConfig {
     pub response_prefix: Option<String>,
+    pub inbound: InboundConfig,
+}
+
+/// `messages.inbound.*`: text that comes in pieces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct InboundConfig {
+    /// Pieces this close together are one message; 0 = never.
+    pub debounce_ms: Option<u64>,
+    pub by_channel: BTreeMap<String, u64>,
 }
 
 /// `memory.*`: of the reference's memory only what `POST /v1/embeddings` needs.

@@ -329,6 +329,7 @@ impl Reloader {
             shared.catalogue.set(models::catalogue(&new, &registry));
             self.parts.engine.registry.set(registry);
         }
+        let channels_touched = touches("channels") || touches("env") || old.vars_differ(&new);
         let was = shared.policy.get();
         let other_callers = !was.same_callers(&policy);
         shared.policy.set(policy);
@@ -364,6 +365,9 @@ impl Reloader {
             state.cron_config_changed(now);
             if other_callers {
                 state.auth_changed(now);
+            }
+            if channels_touched {
+                state.apply_channels();
             }
         });
         if told.is_err() {

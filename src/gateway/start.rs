@@ -16,9 +16,11 @@ use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, bind, 
 use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
 use crate::auth::devices::Devices;
+use crate::channels::{self, Host};
 use crate::hub::cron;
 use crate::hub::devices::RECORDS;
 use crate::hub::health::Seen;
+use crate::hub::messengers::Messengers;
 use crate::hub::run::{NewRun, Starter, Waiting};
 use crate::hub::{Boot, ConfigDesk, Event, Hub, Now, Parts, Pool, Shared, State, Stop, TaskContext};
 use crate::net::{Legacy, Limits, Server, TlsConfig};
@@ -42,6 +44,8 @@ const SMALL_HOST: u64 = 256;
 const INBOX_TTL: i64 = 10 * 60 * 1000;
 /// A message whose run killed the process so often is not tried again.
 const INBOX_ATTEMPTS: u32 = 3;
+/// The same for a message of a messenger, which nobody sends again: it may have met bad luck more often.
+const INBOX_ATTEMPTS_KEPT: u32 = 5;
 
 /// Runs the gateway until it is told to stop.
 pub fn run(options: &Options, env: &Env) -> Result<(), StartError> {
@@ -112,6 +116,9 @@ fn wanted<'a>(options: &'a Options, prepared: &'a Prepared) -> log_file::Wanted<
 fn greet(prepared: &Prepared) {
     log::info!("loading configuration… {}", prepared.config.path.display());
     for warning in &prepared.warnings {
+        log::warn!("{warning}");
+    }
+    for warning in channels::account::unknown_keys(&prepared.config) {
         log::warn!("{warning}");
     }
     if let Some(problem) = hooks_problem(&prepared.config) {
@@ -211,6 +218,7 @@ impl Gateway {
         });
         let state_ended = spawn_state(
             Parts {
+                messengers: Messengers::new(channel_host(&hub, &store, &shared)),
                 shared: shared.clone(),
                 hub: hub.clone(),
                 store: store.clone(),
@@ -268,6 +276,9 @@ impl Gateway {
         self.take_up_inbox();
         // The state thread was started a moment ago.
         let _ = self.hub.tell("start automations", |state, now| state.start_cron(now));
+        // After what was left from before, so that old messages come first.
+        // The state thread was started a moment ago.
+        let _ = self.hub.tell("start channels", |state, _| state.apply_channels());
         self.ready.store(true, Ordering::Relaxed);
         log::info!("listening on {} (pid {}, {} ms)", self.url, std::process::id(), self.started.elapsed().as_millis());
         log::info!("ready");
@@ -343,7 +354,10 @@ impl Gateway {
         for row in rows {
             let run_id = row.run_id.clone();
             let waiting = serde_json::from_str::<Waiting>(&row.payload).ok();
-            let old = now.saturating_sub(row.created_at_ms) > INBOX_TTL || row.attempts >= INBOX_ATTEMPTS;
+            // Messages of messengers stay until they are answered and count when they begin.
+            let kept = waiting.as_ref().is_some_and(Waiting::is_kept);
+            let most = if kept { INBOX_ATTEMPTS_KEPT } else { INBOX_ATTEMPTS };
+            let old = now.saturating_sub(row.created_at_ms) > INBOX_TTL || row.attempts >= most;
             let (Some(waiting), false) = (waiting, old) else {
                 log::warn!(
                     "a message of session {} was accepted before the last end and is too old to be answered",
@@ -352,7 +366,9 @@ impl Gateway {
                 self.store.submit("drop an old message", move |conn| inbox::remove(conn, &run_id), complain);
                 continue;
             };
-            self.store.submit("count an attempt", move |conn| inbox::bump_attempts(conn, &run_id), complain);
+            if !kept {
+                self.store.submit("count an attempt", move |conn| inbox::bump_attempts(conn, &run_id), complain);
+            }
             let run = NewRun {
                 run_id: row.run_id.as_str().into(),
                 session_key: row.session_key.into(),
@@ -444,6 +460,19 @@ fn of_store(file: &Path, error: StoreError) -> StartError {
     match error {
         StoreError::NewerSchema { .. } | StoreError::Foreign { .. } => StartError::Config(text),
         _ => StartError::Failed(text),
+    }
+}
+
+/// What accounts of messengers may use: they tell the state thread and never see it.
+fn channel_host(hub: &Hub, store: &Store, shared: &Arc<Shared>) -> Host {
+    let (hub, shared) = (hub.clone(), shared.clone());
+    Host {
+        store: store.clone(),
+        config: Arc::new(move || shared.config.get()),
+        report: Arc::new(move |key, life, event| {
+            // The state thread is gone only when the gateway stops; what is safe stays safe.
+            let _ = hub.post(Event::Channel(Box::new((key.clone(), life, event))));
+        }),
     }
 }
 

@@ -10,6 +10,7 @@ use super::ticket::Ticket;
 use super::{State, TaskContext};
 use crate::auth::Caller;
 use crate::auth::devices::Admission;
+use crate::channels::{AccountKey, ChannelEvent};
 use crate::net::Mailbox;
 use crate::wire::error::RpcError;
 use crate::wire::frame::Payload;
@@ -22,6 +23,8 @@ pub enum Event {
     Peer(ConnId, PeerEvent),
     Ask(Ask),
     Run(RunId, RunEvent),
+    /// What an account of a messenger reports, and in which of its lives.
+    Channel(Box<(AccountKey, u64, ChannelEvent)>),
     Stop(Stop),
 }
 
@@ -104,6 +107,7 @@ impl Event {
             Event::Peer(_, PeerEvent::Gone) => "peer gone",
             Event::Ask(ask) => ask.name,
             Event::Run(_, event) => event.name(),
+            Event::Channel(_) => "channel",
             Event::Stop(_) => "stop",
         }
     }

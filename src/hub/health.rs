@@ -66,6 +66,21 @@ impl State {
             count: if agent.is_none() || sole { self.seen.count } else { self.seen.rows(agent, now.ms).len() as u64 },
             recent: self.seen.rows(agent, now.ms),
         };
+        let (mut channels, mut channel_labels) = (BTreeMap::new(), BTreeMap::new());
+        let mut channel_order: Vec<String> = Vec::new();
+        for look in self.messengers.looks() {
+            let id = look.account.spec.id.to_owned();
+            if !channel_order.contains(&id) {
+                channel_order.push(id.clone());
+                channel_labels.insert(id.clone(), look.account.spec.label.to_owned());
+            }
+            let row = channels.entry(id).or_insert_with(HealthChannel::new);
+            if look.account.enabled {
+                row.running &= look.running;
+                row.connected &= look.facts.connected && look.running;
+                row.last_error = row.last_error.take().or(look.facts.last_error);
+            }
+        }
         HealthSnapshot {
             ok: true,
             ts: now.ms,
@@ -77,9 +92,9 @@ impl State {
                     _ => "active",
                 },
             },
-            channels: BTreeMap::new(),
-            channel_order: Vec::new(),
-            channel_labels: BTreeMap::new(),
+            channels,
+            channel_order,
+            channel_labels,
             heartbeat_seconds: 0,
             agents: ids
                 .iter()

@@ -13,6 +13,7 @@ pub mod event;
 pub mod followers;
 pub mod handle;
 pub mod health;
+pub mod messengers;
 pub mod nodes;
 pub mod peers;
 pub mod presence;
@@ -43,6 +44,7 @@ pub use ticket::Ticket;
 
 use followers::Followers;
 use health::Seen;
+use messengers::Messengers;
 use peers::{Peer, Peers};
 use presence::Presence;
 use pulse::Pulse;
@@ -86,6 +88,7 @@ pub struct State {
     pub timers: Timers,
     pub followers: Followers,
     pub wakes: Wakes,
+    pub messengers: Messengers,
     pub pulse: Pulse,
     pub cron: cron::Cron,
     health_version: u64,
@@ -113,6 +116,7 @@ pub struct Parts {
     pub seen: Seen,
     pub cron: cron::Loaded,
     pub outlet: Box<dyn cron::outlet::Outlet>,
+    pub messengers: Messengers,
     /// Method names for hello-ok.
     pub advertised: &'static [&'static str],
 }
@@ -133,6 +137,7 @@ impl State {
             timers: Timers::default(),
             followers: Followers::default(),
             wakes: Wakes::default(),
+            messengers: parts.messengers,
             pulse: Pulse::new(now.at),
             cron: cron::Cron::new(parts.cron, parts.outlet),
             health_version: 1,
@@ -192,6 +197,10 @@ impl State {
             }
             Event::Ask(ask) => (ask.f)(self, now),
             Event::Run(run_id, event) => self.on_run(&run_id, event, now),
+            Event::Channel(news) => {
+                let (key, life, event) = *news;
+                self.on_channel(&key, life, event, now);
+            }
             Event::Stop(stop) => self.stop(stop, now),
         }
     }
@@ -287,6 +296,9 @@ impl State {
                 }
             }
             Due::QuietDeadline(number) => self.quiet_deadline(number),
+            Due::Held(name, count) => self.held_is_due(&name, count, now),
+            Due::Preview(run_id, turn) => self.preview(&run_id, turn, now),
+            Due::SendDeadline(key) => self.send_deadline(&key),
             Due::NodeDeadline(call) => self.node_late(&call),
             Due::Cron => self.cron_due(now),
             Due::Wake(agent_id, key) => self.rouse(&agent_id, &key, now),
@@ -360,6 +372,7 @@ impl State {
         }
         for run_id in self.runs.ids() {
             if let Some(run) = self.runs.get(&run_id) {
+                run.link.interrupt();
                 run.abort.fire();
             }
         }
@@ -370,6 +383,7 @@ impl State {
         for peer in self.peers.iter() {
             peer.mail.close(service_restart());
         }
+        self.messengers.end();
         self.done = true;
     }
 }

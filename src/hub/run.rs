@@ -8,6 +8,7 @@ use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
 
 use super::ticket::Ticket;
+use crate::channels::Target;
 use crate::providers::{Message, Part, Sampling, ToolCall, ToolChoice, ToolSpec};
 use crate::store::sessions::SessionRow;
 use crate::sys::abort::Abort;
@@ -70,21 +71,37 @@ pub struct Input {
     pub created_via: &'static str,
     /// What happens when its session is busy. None: it waits for its turn.
     pub queue: Option<QueueMode>,
+    /// The messenger's conversation the answer goes to.
+    pub reply: Option<Box<Target>>,
+    /// Other inputs whose words are in this one; they leave the inbox with it.
+    pub absorbed: Vec<RunId>,
 }
 
 impl Input {
     /// Whether it is nothing but words and pictures, which another run may take along.
     pub fn is_plain(&self) -> bool {
-        let own_terms =
-            self.unattended || self.model.is_some() || self.thinking.is_some() || self.extra_system.is_some();
+        // What a messenger says about where a message comes from holds for all of that conversation.
+        let own_system = self.extra_system.is_some() && self.reply.is_none();
+        let own_terms = self.unattended || self.model.is_some() || self.thinking.is_some() || own_system;
         let command = self.commands && self.text.trim_start().starts_with('/');
         !own_terms && !command && !self.stateless && self.client_tools.is_empty() && self.tool_results.is_empty()
+    }
+
+    /// Whether both are answered in the same place, so that one may take the other along.
+    pub fn answered_like(&self, other: Option<&Target>) -> bool {
+        match (self.reply.as_deref(), other) {
+            (Some(own), Some(other)) => own.same_place(other),
+            (None, None) => true,
+            _ => false,
+        }
     }
 }
 
 /// A message for a run that is being made.
 pub struct Steered {
     pub run_id: RunId,
+    /// It came through a messenger: it stays in the inbox until the answer is on its way.
+    pub kept: bool,
     pub text: String,
     pub parts: Vec<Part>,
 }
@@ -98,6 +115,10 @@ pub struct Link {
     text: Mutex<String>,
     told: AtomicBool,
     timed_out: AtomicBool,
+    /// The gateway stops before the run could end: it is made again at the next start.
+    interrupted: AtomicBool,
+    /// Messages of messengers that were taken along; they leave the inbox with the answer.
+    kept: Mutex<Vec<RunId>>,
 }
 
 impl Link {
@@ -116,6 +137,24 @@ impl Link {
     /// The time of the run is used up; said before its abort fires.
     pub fn time_is_up(&self) {
         self.timed_out.store(true, Ordering::SeqCst);
+    }
+
+    /// The gateway stops; said before the abort fires.
+    pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::SeqCst);
+    }
+
+    pub fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
+    }
+
+    /// Notes a message that was taken along and stays in the inbox until the answer is on its way.
+    pub fn keep(&self, run_id: RunId) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(run_id);
+    }
+
+    pub fn kept(&self) -> Vec<RunId> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn timed_out(&self) -> bool {
@@ -324,6 +363,11 @@ pub struct Waiting {
     thinking: Option<String>,
     commands: bool,
     admin: bool,
+    /// Of a message that came through a messenger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reply: Option<Box<Target>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    via: Option<String>,
 }
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -346,11 +390,18 @@ impl Waiting {
             thinking: input.thinking.clone(),
             commands: input.commands,
             admin: input.admin,
+            via: input.reply.as_ref().map(|_| input.created_via.to_owned()),
+            reply: input.reply.clone(),
         }
     }
 
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("strings and booleans are always JSON")
+    }
+
+    /// Whether it stays in the inbox until its answer is on its way.
+    pub fn is_kept(&self) -> bool {
+        self.reply.is_some()
     }
 
     pub fn into_input(self) -> Input {
@@ -362,7 +413,9 @@ impl Waiting {
             thinking: self.thinking,
             commands: self.commands,
             admin: self.admin,
-            created_via: "operator",
+            created_via: self.via.and_then(|id| crate::channels::find(&id)).map_or("operator", |spec| spec.id),
+            queue: self.reply.as_ref().map(|_| QueueMode::Followup),
+            reply: self.reply,
             ..Input::default()
         }
     }

@@ -73,6 +73,7 @@ impl State {
                 });
                 self.run_changed_session(run_id, None, Some("start"), now);
                 self.timing(run_id, "agent-run-started", now);
+                self.preview(run_id, 0, now);
             }
             RunEvent::Model { provider, model } => {
                 tell(&self.peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::Model {
@@ -371,6 +372,10 @@ impl State {
             self.tell_session_changed(&row, None, Some((phase, run_id)), now);
         }
         self.when_quiet_now(&run.session_key, now);
+        if let Some(to) = &run.reply {
+            self.messengers.poke(to);
+        }
+        self.resume_backlog(now);
     }
 }
 

@@ -14,6 +14,7 @@ use crossbeam_channel::Sender;
 
 use super::run::{Emission, Input, Launch, Link, NewRun, Order, Outcome, RunId, Starter, Status, Steered};
 use super::ticket::Ticket;
+use crate::channels::Target;
 use crate::store::sessions::SessionRow;
 use crate::sys::abort::Abort;
 use crate::wire::chat::QueueMode;
@@ -91,6 +92,10 @@ pub struct Run {
     pub timeout: Option<Duration>,
     /// Runs whose inputs this one took along and that end with it at the latest.
     pub joined: Vec<RunId>,
+    /// The messenger's conversation its answer goes to.
+    pub reply: Option<Box<Target>>,
+    /// Bytes of text shown there so far.
+    pub previewed: usize,
     input: Option<Input>,
     stored_in_inbox: bool,
 }
@@ -143,9 +148,7 @@ impl Runs {
         if let Some((_, outcome)) = self.ended.iter().find(|(id, _)| *id == new.run_id) {
             return Begun::Ended(new.starter, outcome.clone());
         }
-        let full = self.active.len() >= KNOWN
-            || self.lanes.get(&new.session_key).is_some_and(|lane| lane.waiting.len() >= WAITING);
-        if full {
+        if !self.has_room(&new.session_key) {
             return Begun::Refused(new.starter, RpcError::busy());
         }
         let (run_id, key) = (new.run_id.clone(), new.session_key.clone());
@@ -195,9 +198,11 @@ impl Runs {
             return;
         }
         let (mut text, mut parts, mut joined) = (String::new(), Vec::new(), Vec::new());
+        let place = self.active.get(&lane.current).and_then(|run| run.reply.clone());
         while let Some(front) = lane.waiting.front()
             && let Some(run) = self.active.get_mut(front)
             && run.waits_for(QueueMode::Collect)
+            && run.input.as_ref().is_some_and(|input| input.answered_like(place.as_deref()))
             && let Some(input) = run.input.take()
         {
             text.push_str("\n\n");
@@ -211,19 +216,21 @@ impl Runs {
         {
             input.text.push_str(&text);
             input.parts.extend(parts);
-            head.joined = joined;
+            head.joined.extend(joined);
         }
     }
 
     /// Takes the messages that steer a run out of its lane; they end when it has taken them in.
     pub fn take_steering(&mut self, run_id: &RunId) -> Vec<Steered> {
         let Some(current) = self.active.get(run_id).filter(|run| !run.abort.fired()) else { return Vec::new() };
+        let place = current.reply.clone();
         let Some(lane) = self.lanes.get_mut(&current.session_key) else { return Vec::new() };
         let mut taken = Vec::new();
         lane.waiting.retain(|id| {
-            let Some(run) = self.active.get_mut(id).filter(|run| run.waits_for(QueueMode::Steer)) else { return true };
+            let Some(run) = self.active.get_mut(id).filter(|run| run.steers(place.as_deref())) else { return true };
             let Some(input) = run.input.take() else { return true };
-            taken.push(Steered { run_id: id.clone(), text: input.text, parts: input.parts });
+            let kept = input.reply.is_some();
+            taken.push(Steered { run_id: id.clone(), kept, text: input.text, parts: input.parts });
             false
         });
         if let Some(current) = self.active.get_mut(run_id) {
@@ -234,9 +241,10 @@ impl Runs {
 
     /// Whether messages wait that steer a run.
     pub fn is_steered(&self, run_id: &RunId) -> bool {
-        let lane = self.active.get(run_id).and_then(|run| self.lanes.get(&run.session_key));
+        let Some(current) = self.active.get(run_id) else { return false };
+        let lane = self.lanes.get(&current.session_key);
         let mut waiting = lane.into_iter().flat_map(|lane| &lane.waiting).filter_map(|id| self.active.get(id));
-        waiting.any(|run| run.waits_for(QueueMode::Steer))
+        waiting.any(|run| run.steers(current.reply.as_deref()))
     }
 
     /// The input of a waiting run is on disk.
@@ -291,6 +299,11 @@ impl Runs {
         }
         self.launch_ready();
         Some((run, waited))
+    }
+
+    /// Whether one more run of a session would be taken in.
+    pub fn has_room(&self, key: &str) -> bool {
+        self.active.len() < KNOWN && self.lanes.get(key).is_none_or(|lane| lane.waiting.len() < WAITING)
     }
 
     pub fn get(&self, run_id: &str) -> Option<&Run> {
@@ -359,7 +372,7 @@ impl Run {
             abort: Abort::new(),
             received: new.received,
             chat: !matches!(new.starter, Starter::Agent(_)),
-            accepted: false,
+            accepted: stored,
             closed: false,
             link: Arc::default(),
             launched: false,
@@ -377,7 +390,9 @@ impl Run {
             starter: Some(new.starter),
             finals: Vec::new(),
             timeout: new.timeout,
-            joined: Vec::new(),
+            joined: new.input.absorbed.clone(),
+            reply: new.input.reply.clone(),
+            previewed: 0,
             input: Some(new.input),
             stored_in_inbox: stored,
         }
@@ -393,6 +408,11 @@ impl Run {
 
     pub fn input(&self) -> Option<&Input> {
         self.input.as_ref()
+    }
+
+    /// Whether it waits to steer a run that is answered in this place.
+    fn steers(&self, place: Option<&Target>) -> bool {
+        self.waits_for(QueueMode::Steer) && self.input.as_ref().is_some_and(|input| input.answered_like(place))
     }
 
     /// Whether its input is safe, waits, and may be taken along in this way.

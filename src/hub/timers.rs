@@ -19,6 +19,12 @@ pub enum Due {
     WaitDeadline(u64),
     /// A caller has waited long enough for the runs of a session to end; the number names it.
     QuietDeadline(u64),
+    /// Text that may have gone on has not; the number says how many pieces there were.
+    Held(String, usize),
+    /// What a messenger shows of a run is looked at again; the number counts.
+    Preview(RunId, u32),
+    /// A caller of `send` has waited long enough; the key names the message.
+    SendDeadline(String),
     /// A node has not answered this call in time.
     NodeDeadline(String),
     /// A scheduled job, or the time to look whether the clock was set.

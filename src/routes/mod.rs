@@ -6,6 +6,7 @@
 
 mod admin_rpc;
 mod asking;
+mod channels;
 mod chat_completions;
 mod chat_request;
 mod documents;

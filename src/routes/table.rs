@@ -3,8 +3,8 @@
 use tiny_http::Method;
 
 use super::{
-    Auth, HttpError, Visit, admin_rpc, chat_completions, embeddings, hooks, join, models, page, probes, responses,
-    session_pages, tools_invoke,
+    Auth, HttpError, Visit, admin_rpc, channels, chat_completions, embeddings, hooks, join, models, page, probes,
+    responses, session_pages, tools_invoke,
 };
 use crate::config::Config;
 use crate::net::{Exchange, Reply};
@@ -61,6 +61,7 @@ routes! {
     POST "/sessions/{key}/kill" Operator, always, 64 << 10, session_pages::kill;
     POST "/api/v1/admin/rpc"    Operator, admin_rpc::enabled, 1 << 20, admin_rpc::create;
     POST "{hooks}/{rest..}"     Open,     hooks, 256 << 10, hooks::receive;
+    POST "/channels/{rest..}"   Open,     |c| !c.channels.is_empty(), 1 << 20, channels::receive;
     GET  "/j/{rest..}"          Open,     always, 0, join::fetch;
     GET  "/"                    Open,     always, 0, page::welcome;
 }

@@ -21,6 +21,7 @@ mod logs;
 mod models;
 mod nodes;
 mod secrets;
+pub mod send;
 mod session_change;
 mod session_read;
 mod sessions;

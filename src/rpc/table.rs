@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     agent, agents, channels, chat, chat_inject, chat_read, config, config_read, cron, devices, health, logs, models,
-    nodes, secrets, session_change, session_read, sessions, usage,
+    nodes, secrets, send, session_change, session_read, sessions, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -103,8 +103,20 @@ methods! {
     "agent.wait": Write, "<=2026.7", ticket agent::wait;
     /// The agents of the configuration.
     "agents.list": Read, "<=2026.7", state agents::list;
+    /// Stops an account and forgets its reading position and who was let in.
+    "channels.logout": Admin, "<=2026.7", task channels::logout;
+    /// Lets somebody in who asked for it in a messenger.
+    "channels.pairing.approve": By(channels::approve_scope), "2026.7", task channels::pairing_approve;
+    /// Forgets a request of somebody who wants to be let in.
+    "channels.pairing.dismiss": Pairing, "2026.7", task channels::pairing_dismiss;
+    /// Those who wrote in a messenger and wait to be let in.
+    "channels.pairing.list": Pairing, "2026.7", task channels::pairing_list;
+    /// Starts the accounts of a messenger that were stopped.
+    "channels.start": Admin, "<=2026.7", state channels::start;
     /// The messengers and their accounts, with what is known of each.
-    "channels.status": Read, "<=2026.7", state channels::status;
+    "channels.status": Read, "<=2026.7", task channels::status;
+    /// Stops the accounts of a messenger.
+    "channels.stop": Admin, "<=2026.7", state channels::stop;
     /// Stops the runs of a session, or one of them.
     "chat.abort": Write, "<=2026.7", state chat::abort;
     /// The messages of a session, newest page first, with the run in flight.
@@ -171,6 +183,8 @@ methods! {
     "last-heartbeat": Read, "<=2026.7", state cron::last_heartbeat;
     /// The end of the log file, or what came after a cursor.
     "logs.tail": Read, "<=2026.7", task logs::tail;
+    /// Does something in a messenger; `send` is what there is.
+    "message.action": Write, "<=2026.7", ticket send::action;
     /// Which providers of models have what they need.
     "models.authStatus": Read, "<=2026.7", state agents::auth_status;
     /// The models that can be chosen.
@@ -207,6 +221,8 @@ methods! {
     "node.skills.update": Node, "<=2026.7", state nodes::skills_update, unlisted;
     /// Reads the secrets again from where they are kept.
     "secrets.reload": Admin, "<=2026.7", task secrets::reload;
+    /// Sends a message into a messenger; answers when the service has taken it.
+    "send": Write, "<=2026.7", ticket send::send;
     /// Stops what is made in a session.
     "sessions.abort": Write, "<=2026.7", state session_change::abort;
     /// Makes a session, and its first turn if a message comes along.

@@ -3,7 +3,7 @@
 //! Any thread queues jobs ([`Store::submit`]); one thread writes. Jobs that wait together are one transaction with one
 //! sync, and are answered after it: **acknowledged means on the disk**. Reads happen on the caller's thread over a few
 //! read-only connections and see whole transactions only. The typed functions of the tables ([`sessions`],
-//! [`transcript`], [`inbox`], [`runs`], [`kv`], [`usage`]) take a plain connection, so that one job may combine them.
+//! [`transcript`], [`inbox`], [`outbox`], [`seen`], [`runs`], [`kv`], [`usage`]) take a plain connection, so that one job may combine them.
 //!
 //! It deliberately does not know what a message or a payload means (JSON text in, JSON text out), keeps no cache of
 //! rows, retries nothing, and makes no decision about what to delete beyond the stated caps.
@@ -25,9 +25,11 @@ pub mod facts;
 pub mod inbox;
 pub mod kv;
 mod lock;
+pub mod outbox;
 mod readers;
 pub mod runs;
 mod schema;
+pub mod seen;
 pub mod sessions;
 mod sql;
 pub mod transcript;

@@ -147,6 +147,28 @@ pub(super) const STEPS: &[&str] = &[
     );
     CREATE INDEX cron_runs_of_job ON cron_runs (job_id, n);
     ",
+    // Messengers: replies on their way, and what was taken or sent before.
+    "
+    CREATE TABLE outbox (
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE,
+        channel TEXT NOT NULL,
+        account TEXT NOT NULL,
+        place TEXT NOT NULL,
+        created_at_ms INTEGER NOT NULL,
+        not_before_ms INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE INDEX outbox_account ON outbox (channel, account, n);
+    CREATE TABLE channel_seen (
+        n INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE,
+        at_ms INTEGER NOT NULL,
+        note TEXT NOT NULL
+    );
+    ",
 ];
 
 /// Opens for writing: creates (0600), checks whose file it is, sets durability, migrates.

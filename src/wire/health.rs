@@ -60,10 +60,28 @@ pub struct ConfigReload {
     pub hot_reload_status: &'static str,
 }
 
+/// One messenger: the worst of its accounts.
 #[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HealthChannel {
     pub configured: bool,
     pub running: bool,
+    pub connected: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+impl HealthChannel {
+    /// As well as it can be; accounts make it worse.
+    pub fn new() -> HealthChannel {
+        HealthChannel { configured: true, running: true, connected: true, last_error: None }
+    }
+}
+
+impl Default for HealthChannel {
+    fn default() -> HealthChannel {
+        HealthChannel::new()
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]

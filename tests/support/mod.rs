@@ -11,6 +11,7 @@ pub mod golden;
 pub mod raw;
 pub mod scratch;
 pub mod talk;
+pub mod telegram;
 pub mod upstream;
 pub mod wait;
 pub mod ws;

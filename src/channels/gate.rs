@@ -1,0 +1,307 @@
+//! Who may talk, and who is meant: decided for each message from the configuration as it is then.
+//!
+//! Only immutable ids decide (T41). A direct chat needs `dmPolicy`; pairing lets a sender into direct chats and nowhere
+//! else. A group needs its id in `groups` (or an open policy) and its sender in `groupAllowFrom`, `allowFrom` or the
+//! group's own list; a group's id in a list of senders lets nobody in. An empty list is nobody.
+//!
+//! Pure: no clock, no disk, no state.
+
+use serde_json::{Map, Value};
+
+use super::account::{Account, texts};
+use super::message::{ChatKind, Incoming};
+use crate::config::Config;
+
+/// What becomes of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes to an agent. `trusted`: its sender may start the conversation over.
+    Take { trusted: bool },
+    /// Its sender is unknown and is offered a pairing code.
+    Pair,
+    /// Nothing happens; the reason is for the log.
+    Leave(&'static str),
+}
+
+/// Everybody.
+const ALL: &str = "*";
+
+/// Decides about one message. `paired`: its sender was let in by an operator.
+pub fn judge(config: &Config, account: &Account, message: &Incoming, paired: bool) -> Verdict {
+    let defaults = config.channels.get("defaults").and_then(Value::as_object);
+    if message.sender.id.is_empty() {
+        return Verdict::Leave("it has no sender");
+    }
+    if message.sender.bot {
+        let allowed = match account.settings.get("allowBots") {
+            Some(Value::Bool(allowed)) => *allowed,
+            Some(Value::String(word)) if word == "mentions" => message.mentioned,
+            _ => false,
+        };
+        if !allowed {
+            return Verdict::Leave("its sender is a program (allowBots)");
+        }
+    }
+    let prefixes = account.spec.prefixes;
+    let listed = |list: &[String]| list.iter().any(|entry| is_sender(entry, &message.sender.id, prefixes));
+    if message.kind == ChatKind::Direct {
+        let allowed = account.texts("allowFrom");
+        return match account.text("dmPolicy").unwrap_or("pairing") {
+            "disabled" => Verdict::Leave("direct messages are off (dmPolicy)"),
+            _ if listed(&allowed) => Verdict::Take { trusted: true },
+            "open" if allowed.iter().any(|entry| entry == ALL) => Verdict::Take { trusted: false },
+            "allowlist" | "open" => Verdict::Leave("its sender is not in allowFrom"),
+            "pairing" if allowed.iter().any(|entry| entry == ALL) => Verdict::Take { trusted: false },
+            "pairing" if paired => Verdict::Take { trusted: true },
+            "pairing" => Verdict::Pair,
+            _ => Verdict::Leave("dmPolicy says a word nobody knows"),
+        };
+    }
+    let groups = account.settings.get("groups").and_then(Value::as_object);
+    let group = group_of(groups, message);
+    let policy = group
+        .and_then(|group| group.get("groupPolicy"))
+        .or(account.settings.get("groupPolicy"))
+        .or(defaults.and_then(|defaults| defaults.get("groupPolicy")))
+        .and_then(Value::as_str)
+        .unwrap_or("allowlist");
+    if policy == "disabled" || group.is_some_and(|group| group.get("enabled") == Some(&Value::Bool(false))) {
+        return Verdict::Leave("groups are off (groupPolicy)");
+    }
+    let open = policy == "open";
+    if group.is_none() && (groups.is_some_and(|groups| !groups.is_empty()) || !open) {
+        return Verdict::Leave("its group is not in groups");
+    }
+    let own = group.map(|group| texts(group.get("allowFrom"))).filter(|list| !list.is_empty());
+    let senders = own.unwrap_or_else(|| match account.settings.contains_key("groupAllowFrom") {
+        true => account.texts("groupAllowFrom"),
+        false => account.texts("allowFrom"),
+    });
+    let trusted = listed(&senders);
+    if !trusted && !open && !senders.iter().any(|entry| entry == ALL) {
+        return Verdict::Leave("its sender is not in groupAllowFrom");
+    }
+    if !message.mentioned && mention_needed(account, group, message) {
+        return Verdict::Leave("we are not named in it");
+    }
+    Verdict::Take { trusted }
+}
+
+/// Whether a list's entry names this sender. `telegram:1` and `tg:1` mean `1`; an entry that is only a name never fits,
+/// because ids are compared and nothing else.
+fn is_sender(entry: &str, id: &str, prefixes: &[&str]) -> bool {
+    let bare = prefixes.iter().find_map(|prefix| entry.strip_prefix(prefix)?.strip_prefix(':')).unwrap_or(entry);
+    bare != ALL && bare == id
+}
+
+/// The settings of a message's group; those of its topic lie over them.
+fn group_of<'a>(groups: Option<&'a Map<String, Value>>, message: &Incoming) -> Option<&'a Map<String, Value>> {
+    let groups = groups?;
+    groups.get(&message.chat).or_else(|| groups.get(ALL))?.as_object()
+}
+
+fn topic_of<'a>(group: Option<&'a Map<String, Value>>, message: &Incoming) -> Option<&'a Map<String, Value>> {
+    let topics = group?.get("topics")?.as_object()?;
+    topics.get(message.thread.as_deref()?).or_else(|| topics.get(ALL))?.as_object()
+}
+
+fn mention_needed(account: &Account, group: Option<&Map<String, Value>>, message: &Incoming) -> bool {
+    let said = topic_of(group, message).and_then(|topic| topic.get("requireMention"));
+    let said = said.or_else(|| group.and_then(|group| group.get("requireMention")));
+    said.and_then(Value::as_bool).or(account.flag("requireMention")).unwrap_or(true)
+}
+
+/// What a group or a direct chat adds to a turn: words for the system prompt, rules for tools (JSON of a tool policy), an
+/// agent of its own.
+#[derive(Debug, Default, PartialEq)]
+pub struct Extras {
+    pub system: Option<String>,
+    pub tools: Option<String>,
+    pub agent: Option<String>,
+}
+
+pub fn extras(account: &Account, message: &Incoming) -> Extras {
+    let word = |section: Option<&Map<String, Value>>, name: &str| {
+        section.and_then(|section| section.get(name)).and_then(Value::as_str).map(str::to_owned)
+    };
+    let section = match message.kind {
+        ChatKind::Direct => group_of(account.settings.get("direct").and_then(Value::as_object), message),
+        _ => group_of(account.settings.get("groups").and_then(Value::as_object), message),
+    };
+    let topic = topic_of(section, message);
+    let by_sender = section.and_then(|section| section.get("toolsBySender")).and_then(Value::as_object);
+    let of_sender = by_sender.and_then(|rules| {
+        let id = &message.sender.id;
+        let names = [format!("channel:{}:{id}", account.spec.id), format!("id:{id}"), id.clone(), ALL.to_owned()];
+        names.iter().find_map(|name| rules.get(name))
+    });
+    let tools = of_sender
+        .or_else(|| topic.and_then(|topic| topic.get("tools")))
+        .or_else(|| section.and_then(|section| section.get("tools")));
+    Extras {
+        system: word(topic, "systemPrompt").or_else(|| word(section, "systemPrompt")),
+        tools: tools.map(Value::to_string),
+        agent: word(topic, "agentId").or_else(|| word(section, "agentId")),
+    }
+}
+
+/// Whether a sender is an owner (`commands.ownerAllowFrom`): `telegram:1`, or `1` alone.
+pub fn is_owner(config: &Config, account: &Account, sender: &str) -> bool {
+    let owners = Value::Array(config.commands.owner_allow_from.clone());
+    texts(Some(&owners)).iter().any(|entry| is_sender(entry, sender, account.spec.prefixes))
+}
+
+/// A program that talks with us may exchange so many messages in a window; then it is not heard for a while.
+#[derive(Debug, Default)]
+pub struct Loops(std::collections::HashMap<String, Pair>);
+
+#[derive(Debug, Default)]
+struct Pair {
+    /// When messages came, in seconds.
+    at: std::collections::VecDeque<u64>,
+    silent_until: u64,
+}
+
+/// Pairs remembered.
+const PAIRS: usize = 256;
+
+impl Loops {
+    /// Counts a message of a program. False: it is one too many.
+    pub fn count(&mut self, config: &Config, account: &Account, message: &Incoming, now_s: u64) -> bool {
+        let rules = |section: Option<&Value>, name: &str| {
+            section.and_then(|section| section.get("botLoopProtection")).and_then(|rules| rules.get(name)).cloned()
+        };
+        let own = Value::Object(account.settings.clone());
+        let rule = |name: &str| rules(Some(&own), name).or_else(|| rules(config.channels.get("defaults"), name));
+        if rule("enabled") == Some(Value::Bool(false)) {
+            return true;
+        }
+        let number = |name: &str, own: u64| rule(name).and_then(|value| value.as_u64()).unwrap_or(own);
+        let (most, window) = (number("maxEventsPerWindow", 20).max(1), number("windowSeconds", 60).max(1));
+        if self.0.len() >= PAIRS {
+            self.0.retain(|_, pair| pair.silent_until > now_s || pair.at.back().is_some_and(|at| at + window > now_s));
+        }
+        if self.0.len() >= PAIRS {
+            return false;
+        }
+        let pair = self.0.entry(format!("{}\u{1f}{}", message.chat, message.sender.id)).or_default();
+        if pair.silent_until > now_s {
+            return false;
+        }
+        while pair.at.front().is_some_and(|at| at + window <= now_s) {
+            pair.at.pop_front();
+        }
+        if pair.at.len() as u64 >= most {
+            pair.silent_until = now_s + number("cooldownSeconds", 60);
+            pair.at.clear();
+            return false;
+        }
+        pair.at.push_back(now_s);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::account::accounts;
+    use super::*;
+
+    fn config(section: Value) -> Config {
+        let mut config = Config::default();
+        config.channels.insert("webhook".into(), section);
+        config
+    }
+
+    fn judged(section: Value, message: &Incoming, paired: bool) -> Verdict {
+        let config = config(section);
+        let account = accounts(&config).remove(0);
+        judge(&config, &account, message, paired)
+    }
+
+    fn direct(id: &str) -> Incoming {
+        let sender = super::super::message::Sender { id: id.into(), name: "7".into(), bot: false };
+        Incoming { kind: ChatKind::Direct, chat: id.into(), sender, ..Incoming::default() }
+    }
+
+    fn group(chat: &str, sender: &str, mentioned: bool) -> Incoming {
+        Incoming { kind: ChatKind::Group, chat: chat.into(), mentioned, ..direct(sender) }
+    }
+
+    const TRUSTED: Verdict = Verdict::Take { trusted: true };
+
+    #[test]
+    fn a_direct_message_needs_its_policy() {
+        assert_eq!(judged(json!({}), &direct("1"), false), Verdict::Pair);
+        assert_eq!(judged(json!({}), &direct("1"), true), TRUSTED);
+        assert_eq!(judged(json!({"allowFrom": [1]}), &direct("1"), false), TRUSTED);
+        let listed = json!({"dmPolicy": "allowlist", "allowFrom": ["webhook:1", "2"]});
+        assert_eq!(judged(listed.clone(), &direct("1"), false), TRUSTED);
+        assert!(matches!(judged(listed, &direct("3"), true), Verdict::Leave(_)));
+        assert!(matches!(
+            judged(json!({"dmPolicy": "disabled", "allowFrom": ["1"]}), &direct("1"), true),
+            Verdict::Leave(_)
+        ));
+        assert!(matches!(judged(json!({"dmPolicy": "open"}), &direct("1"), true), Verdict::Leave(_)));
+        let open = json!({"dmPolicy": "open", "allowFrom": ["*"]});
+        assert_eq!(judged(open, &direct("1"), false), Verdict::Take { trusted: false });
+        assert!(matches!(judged(json!({"dmPolicy": "allowlist"}), &direct("1"), true), Verdict::Leave(_)));
+        assert!(matches!(judged(json!({"dmPolicy": "nonsense"}), &direct("1"), true), Verdict::Leave(_)));
+    }
+
+    #[test]
+    fn a_name_never_lets_anybody_in() {
+        let listed = json!({"dmPolicy": "allowlist", "allowFrom": ["7", "@seven", "Seven"]});
+        assert!(matches!(judged(listed, &direct("1"), false), Verdict::Leave(_)), "its name is 7, its id is 1");
+    }
+
+    #[test]
+    fn a_group_needs_itself_its_sender_and_a_mention() {
+        let section = json!({"allowFrom": ["1"], "groups": {"-5": {}}});
+        assert_eq!(judged(section.clone(), &group("-5", "1", true), false), TRUSTED);
+        assert!(matches!(
+            judged(section.clone(), &group("-5", "1", false), false),
+            Verdict::Leave("we are not named in it")
+        ));
+        assert!(matches!(judged(section.clone(), &group("-6", "1", true), false), Verdict::Leave(_)));
+        assert!(
+            matches!(judged(section.clone(), &group("-5", "2", true), true), Verdict::Leave(_)),
+            "pairing is for direct chats"
+        );
+        let silent = json!({"allowFrom": ["1"], "groups": {"*": {"requireMention": false}}});
+        assert_eq!(judged(silent, &group("-9", "1", false), false), TRUSTED);
+        assert!(matches!(judged(json!({"allowFrom": ["1"]}), &group("-5", "1", true), false), Verdict::Leave(_)));
+        let open = json!({"groupPolicy": "open"});
+        assert_eq!(judged(open, &group("-5", "2", true), false), Verdict::Take { trusted: false });
+        let by_group_id = json!({"groupAllowFrom": ["-5"], "groups": {"-5": {}}});
+        assert!(matches!(judged(by_group_id, &group("-5", "2", true), false), Verdict::Leave(_)));
+        let unset = json!({"groupAllowFrom": [], "allowFrom": ["1"], "groups": {"-5": {}}});
+        assert!(matches!(judged(unset, &group("-5", "1", true), false), Verdict::Leave(_)), "empty is nobody");
+    }
+
+    #[test]
+    fn a_topic_and_a_group_bring_their_own_rules() {
+        let section = json!({"groups": {"-5": {"systemPrompt": "short", "tools": {"deny": ["exec"]},
+            "topics": {"9": {"systemPrompt": "on topic", "agentId": "writer"}}}}});
+        let config = config(section);
+        let account = accounts(&config).remove(0);
+        let mut message = group("-5", "1", true);
+        assert_eq!(extras(&account, &message).system.as_deref(), Some("short"));
+        message.thread = Some("9".into());
+        let found = extras(&account, &message);
+        assert_eq!((found.system.as_deref(), found.agent.as_deref()), (Some("on topic"), Some("writer")));
+        assert_eq!(found.tools.as_deref(), Some(r#"{"deny":["exec"]}"#));
+    }
+
+    #[test]
+    fn two_programs_do_not_talk_for_ever() {
+        let config = config(json!({"allowBots": true, "botLoopProtection": {"maxEventsPerWindow": 2}}));
+        let account = accounts(&config).remove(0);
+        let mut loops = Loops::default();
+        let message = group("-5", "bot", true);
+        let counted: Vec<bool> =
+            [0, 1, 2, 3, 63].iter().map(|s| loops.count(&config, &account, &message, *s)).collect();
+        assert_eq!(counted, [true, true, false, false, true]);
+    }
+}

@@ -1,0 +1,172 @@
+//! `send` and `message.action`: messages of the gateway's own into a messenger.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::auth::Caller;
+use crate::channels::account::default_account;
+use crate::channels::{self, ChatKind, Outbound, Target};
+use crate::config::Config;
+use crate::hub::{Now, State, Ticket};
+use crate::wire::channels::{MessageActionParams, SendParams};
+use crate::wire::error::RpcError;
+use crate::wire::frame::cut;
+
+/// Longest text of one message; what a service does not take in one goes out in several.
+const TEXT_MAX: usize = 256 << 10;
+
+pub fn send(state: &mut State, _: &Arc<Caller>, params: SendParams, ticket: Ticket, now: Now) {
+    let wanted = Wanted {
+        channel: params.channel.as_deref(),
+        account: params.account_id.as_deref(),
+        to: &params.to,
+        thread: params.thread_id.clone(),
+        reply_to: params.reply_to_id.clone(),
+    };
+    let media = params.media_url.is_some() || !params.media_urls.is_empty() || params.buffer.is_some();
+    let prepared = match media {
+        true => Err(RpcError::invalid("media is sent by path with message.action (params.media), not with send")),
+        false => prepare(state, &wanted, params.message.as_deref(), None, params.silent == Some(true)),
+    };
+    match prepared {
+        Ok(outs) => state.send_message(&params.idempotency_key, outs, ticket, now),
+        Err(error) => ticket.answer(Err(error)),
+    }
+}
+
+pub fn action(state: &mut State, _: &Arc<Caller>, params: MessageActionParams, ticket: Ticket, now: Now) {
+    let own = &params.params;
+    let text = |names: &[&str]| {
+        let found = names.iter().find_map(|name| own.get(*name)).map(|value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        found.filter(|text| !text.is_empty() && text != "null")
+    };
+    let to = text(&["to", "target"]).unwrap_or_default();
+    let explicit = params.reply.as_ref().and_then(|reply| reply["replyToId"].as_str()).map(str::to_owned);
+    let account = params.account_id.clone().or_else(|| text(&["accountId"]));
+    let wanted = Wanted {
+        channel: Some(&params.channel),
+        account: account.as_deref(),
+        to: &to,
+        thread: text(&["threadId"]),
+        reply_to: explicit.or_else(|| text(&["replyTo", "replyToId"])),
+    };
+    let prepared = match &*params.action {
+        "send" => {
+            let silent = own.get("silent") == Some(&Value::Bool(true));
+            prepare(state, &wanted, text(&["message", "text"]).as_deref(), text(&["media", "path"]), silent)
+        }
+        other => {
+            Err(RpcError::invalid(format!("message action \"{}\" is not supported; supported: send", cut(other, 64))))
+        }
+    };
+    let dry = own.get("dryRun") == Some(&Value::Bool(true));
+    match prepared {
+        Ok(_) if dry => ticket.answer_with(Ok(serde_json::json!({"ok": true, "dryRun": true}))),
+        Ok(outs) => state.send_message(&params.idempotency_key, outs, ticket, now),
+        Err(error) => ticket.answer(Err(error)),
+    }
+}
+
+/// Where a message is to go, as callers write it.
+pub struct Wanted<'a> {
+    pub channel: Option<&'a str>,
+    pub account: Option<&'a str>,
+    pub to: &'a str,
+    pub thread: Option<String>,
+    pub reply_to: Option<String>,
+}
+
+fn prepare(
+    state: &State,
+    wanted: &Wanted<'_>,
+    text: Option<&str>,
+    file: Option<String>,
+    silent: bool,
+) -> Result<Vec<Outbound>, RpcError> {
+    let config = state.shared.config.get();
+    let to = target(&config, wanted)?;
+    let Some(look) = state.messengers.look(&to.channel, &to.account) else {
+        return Err(RpcError::invalid(format!("{} has no account \"{}\"", to.channel, cut(&to.account, 64))));
+    };
+    if !look.running {
+        let why = look.facts.last_error.unwrap_or_else(|| "it is stopped".into());
+        return Err(RpcError::unavailable(format!("{}: {why}", look.account.key)));
+    }
+    parts(to, text, file, silent)
+}
+
+/// The messages a text becomes.
+pub fn parts(to: Target, text: Option<&str>, file: Option<String>, silent: bool) -> Result<Vec<Outbound>, RpcError> {
+    let text = text.map(str::trim).unwrap_or_default();
+    if text.is_empty() && file.is_none() {
+        return Err(RpcError::invalid("message is empty"));
+    }
+    if text.len() > TEXT_MAX {
+        return Err(RpcError::invalid(format!("message is larger than {TEXT_MAX} bytes")));
+    }
+    if file.is_some() {
+        return Ok(vec![Outbound { to, text: text.to_owned(), file, silent, ..Outbound::default() }]);
+    }
+    let outs = channels::chunks(&to, text);
+    Ok(outs.into_iter().map(|text| Outbound { to: to.clone(), text, silent, ..Outbound::default() }).collect())
+}
+
+/// Finds messenger, account and chat. `telegram:123` names the messenger where none is named otherwise.
+pub fn target(config: &Config, wanted: &Wanted<'_>) -> Result<Target, RpcError> {
+    let to = wanted.to.trim();
+    let prefixed = to.split_once(':').and_then(|(prefix, rest)| {
+        let spec = channels::CHANNELS.iter().find(|spec| spec.prefixes.contains(&prefix))?;
+        Some((*spec, rest))
+    });
+    let named = wanted.channel.map(str::trim).filter(|id| !id.is_empty() && *id != "last");
+    let spec = match named {
+        Some(id) => channels::find(id).ok_or_else(|| RpcError::invalid(format!("unknown channel: {}", cut(id, 64))))?,
+        None => match prefixed {
+            Some((spec, _)) => spec,
+            None => only(config)?,
+        },
+    };
+    if let Some((other, _)) = prefixed.filter(|(other, _)| other.id != spec.id) {
+        return Err(RpcError::invalid(format!("the target names {}, the channel is {}", other.id, spec.id)));
+    }
+    let chat = prefixed.map_or(to, |(_, rest)| rest).trim();
+    if chat.is_empty() {
+        return Err(RpcError::invalid("target is empty"));
+    }
+    let (chat, topic) = chat.split_once(&format!(":{}:", spec.thread_word)).map_or((chat, None), |(c, t)| (c, Some(t)));
+    let account = wanted.account.map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
+    let account = account.or_else(|| default_account(config, spec.id)).ok_or_else(|| {
+        RpcError::unavailable(format!("{} is not configured: openclaw channels add --channel {}", spec.label, spec.id))
+    })?;
+    Ok(Target {
+        channel: spec.id.into(),
+        account,
+        chat: chat.into(),
+        thread: wanted.thread.clone().or(topic.map(str::to_owned)),
+        reply_to: wanted.reply_to.clone(),
+        // An explicit reply is one in a direct chat, too.
+        kind: if wanted.reply_to.is_some() { ChatKind::Group } else { ChatKind::Direct },
+        ..Target::default()
+    })
+}
+
+/// The one messenger that is configured.
+fn only(config: &Config) -> Result<&'static channels::ChannelSpec, RpcError> {
+    let mut specs: Vec<_> = channels::accounts(config).iter().map(|account| account.spec).collect();
+    specs.dedup_by_key(|spec| spec.id);
+    match specs.as_slice() {
+        [one] => Ok(one),
+        [] => Err(RpcError::invalid(
+            "Channel is required (no configured channels detected). Run openclaw channels add to configure one, or pass \
+             --channel",
+        )),
+        several => {
+            let names: Vec<&str> = several.iter().map(|spec| spec.id).collect();
+            Err(RpcError::invalid(format!("Channel is required when several are configured: {}", names.join(", "))))
+        }
+    }
+}
