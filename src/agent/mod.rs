@@ -10,6 +10,7 @@
 mod commands;
 mod direct;
 mod expiry;
+mod failure;
 mod messages;
 mod records;
 mod replies;

@@ -10,7 +10,7 @@ use super::messages::{self, Spoken};
 use super::records::{Closing, Line, Opening};
 use super::tools::{self, Tool};
 use super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
-use super::{Engine, commands, replies, steering};
+use super::{Engine, commands, failure, replies, steering};
 use crate::config::Config;
 use crate::hub::run::{Emission, Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status};
 use crate::providers::chain;
@@ -462,7 +462,7 @@ impl<'a> Turning<'a> {
             Ended::ClientCalls(calls) => (Status::Ok, "tool_calls", None, calls),
             Ended::Failed(_) if self.order.link.timed_out() => (Status::TimedOut, "timeout", None, Vec::new()),
             Ended::Failed(_) if self.order.abort.fired() => (Status::Aborted, "aborted", None, Vec::new()),
-            Ended::Failed(error) => (Status::Error, "error", Some(self.explain(&error)), Vec::new()),
+            Ended::Failed(error) => (Status::Error, "error", Some(failure::explain(&self.model, &error)), Vec::new()),
         };
         self.end(status, stop_reason, failure, calls, "assistant")
     }
@@ -562,23 +562,6 @@ impl<'a> Turning<'a> {
             ended_ms: clock::now_ms(),
             ..Outcome::default()
         }
-    }
-
-    fn explain(&self, error: &ProviderError) -> Failure {
-        let message = match error {
-            ProviderError::UnknownModel { .. } | ProviderError::NoCredentials { .. } => error.to_string(),
-            // The request itself was wrong: the upstream's own words say how.
-            ProviderError::Upstream { status: 400..=499, .. } => error.detail(),
-            other => format!("{} request failed: {other}", self.model),
-        };
-        let http_status = match error {
-            ProviderError::Upstream { status: 400 | 404 | 413 | 422, .. } | ProviderError::UnknownModel { .. } => 400,
-            ProviderError::Upstream { status: 429, .. } => 429,
-            ProviderError::Timeout { .. } => 504,
-            ProviderError::NoCredentials { .. } => 503,
-            _ => 502,
-        };
-        Failure { message, reason: error.kind().as_str().to_string(), http_status }
     }
 }
 
