@@ -4,6 +4,7 @@
 //! for a local model server) comes after listening. Order of the stop: listeners, state thread (which tells clients and
 //! drains runs), connections, database.
 
+mod beacon;
 mod bind;
 mod facts;
 mod log_file;
@@ -15,6 +16,7 @@ mod watchdog;
 
 use std::time::Duration;
 
+pub use beacon::SERVICE;
 pub use prepare::token_file;
 pub use start::run;
 

@@ -37,6 +37,7 @@
 //! | config load | 0 or 1 | a reading of the file and the secrets it names |
 //! | `secret file`, `ask in`, `ask out` | while secrets are read | one file; both ends of a secret provider |
 //! | watchdog | 0 or 1 | the answer to a supervisor that wants to hear from us |
+//! | mdns | 0 or 1 | the answers to who looks for gateways on the local network |
 //! | tool | one per `/tools/invoke` call | that tool |
 //!
 //! # A request's way

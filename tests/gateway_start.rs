@@ -110,7 +110,11 @@ fn a_port_served_by_another_gateway_is_left_to_it() {
     let began = Instant::now();
     let second = Gateway::with(json!({})).port(first.port).refused();
     assert_eq!(second.code, EX_CONFIG, "{}", second.output);
-    let words = format!("another gateway instance is already listening on ws://127.0.0.1:{}", first.port);
+    let words = format!(
+        "another gateway instance is already listening on ws://127.0.0.1:{} (pid {}, profile default)",
+        first.port,
+        first.pid()
+    );
     assert!(second.output.contains(&words), "{}", second.output);
     assert!(began.elapsed() < Duration::from_secs(5), "a healthy owner is found at once");
     assert_eq!(first.get("/healthz").status, 200, "the first one did not notice");
@@ -128,12 +132,14 @@ fn a_port_taken_by_another_program_is_named_with_the_cause() {
 
 #[test]
 fn a_state_directory_has_one_gateway() {
-    let first = Gateway::start(json!({}));
+    let first = Gateway::with(json!({})).env("OPENCLAW_PROFILE", "work").start();
     let state = first.state_dir();
     let second = Gateway::with(json!({})).env("OPENCLAW_STATE_DIR", &state.display().to_string()).refused();
     assert_eq!(second.code, EX_CONFIG, "{}", second.output);
     let words = format!("gateway already running (pid {}); lock timeout after ", first.pid());
     assert!(second.output.contains(&words), "{}", second.output);
+    let whose = format!("(state directory {}, profile work)", state.display());
+    assert!(second.output.contains(&whose), "{}", second.output);
 }
 
 #[test]

@@ -77,6 +77,7 @@ pub enum GatewayCommand {
     Status(GatewayStatus),
     Health(GatewayHealth),
     Probe(GatewayProbe),
+    Discover(GatewayDiscover),
     Call(GatewayCall),
     Install(GatewayInstall),
     Uninstall(GatewayUninstall),
@@ -180,6 +181,18 @@ pub struct GatewayRun {
     /// log everything to the terminal
     #[argh(switch)]
     pub verbose: bool,
+}
+
+/// ask the local network for gateways; what answers is only shown
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "discover", help_triggers("--help", "help"))]
+pub struct GatewayDiscover {
+    /// how long to collect answers, in milliseconds (2000)
+    #[argh(option, arg_name = "ms")]
+    pub timeout: Option<u64>,
+    /// print JSON, and nothing but JSON, on standard output
+    #[argh(switch)]
+    pub json: bool,
 }
 
 /// Adds the flags of every command that talks to a gateway, and the way to read them.

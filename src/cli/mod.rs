@@ -28,6 +28,7 @@ mod config_write;
 mod devices;
 mod doctor;
 mod gateway_call;
+mod gateway_discover;
 mod gateway_health;
 mod gateway_probe;
 pub mod gateway_run;
@@ -124,6 +125,7 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             GatewayCommand::Status(args) => gateway_status::run(shell, &args),
             GatewayCommand::Health(args) => gateway_health::run(shell, &args),
             GatewayCommand::Probe(args) => gateway_probe::run(shell, &args),
+            GatewayCommand::Discover(args) => gateway_discover::run(shell, &args),
             GatewayCommand::Call(args) => gateway_call::run(shell, &args),
             GatewayCommand::Install(args) => gateway_service::install(shell, &args),
             GatewayCommand::Uninstall(args) => gateway_service::uninstall(shell, &args),

@@ -46,8 +46,8 @@ pub use gateway::{AuthMode, BindMode, GatewayConfig, Mode};
 pub use load::{LoadError, load};
 pub use models::{ModelApi, ModelConfig, ModelsConfig, ProviderConfig};
 pub use sections::{
-    CommandsConfig, CronConfig, EnvConfig, HooksConfig, LoggingConfig, MemoryConfig, MessagesConfig, MetaConfig,
-    PluginsConfig, SecretsConfig, SessionConfig, ToolsConfig, UiConfig,
+    CommandsConfig, CronConfig, DiscoveryConfig, EnvConfig, HooksConfig, LoggingConfig, MemoryConfig, MessagesConfig,
+    MetaConfig, PluginsConfig, SecretsConfig, SessionConfig, ToolsConfig, UiConfig,
 };
 
 /// Everything the configuration file says, typed, with defaults filled in.
@@ -69,6 +69,7 @@ pub struct Config {
     pub bindings: Vec<Binding>,
     pub env: EnvConfig,
     pub commands: CommandsConfig,
+    pub discovery: DiscoveryConfig,
     pub messages: MessagesConfig,
     pub memory: MemoryConfig,
     pub ui: UiConfig,

@@ -204,6 +204,32 @@ pub struct CommandsConfig {
     pub owner_allow_from: Vec<Value>,
 }
 
+/// `discovery.*`: being found on the local network.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DiscoveryConfig {
+    pub mdns: MdnsConfig,
+}
+
+/// `discovery.mdns.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MdnsConfig {
+    pub mode: MdnsMode,
+}
+
+/// `discovery.mdns.mode`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MdnsMode {
+    /// The reference's default is to publish; here nobody is told unasked.
+    #[default]
+    Off,
+    Minimal,
+    /// Also where the program is.
+    Full,
+}
+
 /// `messages.*`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

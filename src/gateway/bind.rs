@@ -78,8 +78,14 @@ fn taken(host: IpAddr, port: u16, error: &io::Error) -> StartError {
     StartError::Config(format!("failed to bind gateway socket on ws://{}: {error}", address(host, port)))
 }
 
+/// The gateway that has the port, as far as it can be known.
 pub fn already(port: u16) -> String {
-    format!("another gateway instance is already listening on ws://127.0.0.1:{port}")
+    let other = ports::listeners(port).ok().and_then(|found| found.first().map(|listener| listener.pid));
+    let other = other.map(|pid| {
+        let profile = ports::profile(pid).map(|profile| format!(", profile {profile}")).unwrap_or_default();
+        format!(" (pid {pid}{profile})")
+    });
+    format!("another gateway instance is already listening on ws://127.0.0.1:{port}{}", other.unwrap_or_default())
 }
 
 /// Whether a gateway answers on this port of this host.

@@ -12,7 +12,7 @@ use super::facts::{Knowledge, Sources};
 use super::log_file::{self, Files, LogFile};
 use super::prepare::{Prepared, address, prepare};
 use super::reload::{self, Outcome, Reloader};
-use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, bind, models, watchdog};
+use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, beacon, bind, models, watchdog};
 use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
 use crate::auth::devices::Devices;
@@ -23,6 +23,7 @@ use crate::hub::health::Seen;
 use crate::hub::messengers::Messengers;
 use crate::hub::run::{NewRun, Starter, Waiting};
 use crate::hub::{Boot, ConfigDesk, Event, Hub, Now, Parts, Pool, Shared, State, Stop, TaskContext};
+use crate::net::mdns::Published;
 use crate::net::{Legacy, Limits, Server, TlsConfig};
 use crate::providers::discover;
 use crate::routes::{Hooks, Site, hooks_problem};
@@ -33,7 +34,7 @@ use crate::store::{StateLock, Store, StoreError, inbox, kv};
 use crate::sys::notify::Notifier;
 use crate::sys::signals::{self, Signal};
 use crate::sys::swap::Swap;
-use crate::sys::{Env, clock, files, handed, host, random};
+use crate::sys::{Env, clock, files, handed, host, ports, random};
 use crate::wire::presence::PresenceEntry;
 
 /// A state thread keeps its maps on the heap; its stack holds one handler at a time.
@@ -150,10 +151,13 @@ fn lock(prepared: &Prepared) -> Result<StateLock, StartError> {
                     return Err(StartError::Config(bind::already(prepared.port)));
                 }
                 if begun.elapsed() >= LOCK_WAIT {
+                    let profile =
+                        pid.and_then(ports::profile).map(|name| format!(", profile {name}")).unwrap_or_default();
                     let pid = pid.map_or_else(|| "unknown".to_string(), |pid| pid.to_string());
                     let ms = LOCK_WAIT.as_millis();
                     return Err(StartError::Config(format!(
-                        "gateway already running (pid {pid}); lock timeout after {ms}ms"
+                        "gateway already running (pid {pid}); lock timeout after {ms}ms (state directory {}{profile})",
+                        prepared.paths.state_dir.display()
                     )));
                 }
                 // The other one may be about to end; nothing tells us when it has.
@@ -169,6 +173,8 @@ struct Gateway {
     server: Server,
     hub: Hub,
     store: Store,
+    /// Until it is dropped others of the network find us.
+    _published: Option<Published>,
     /// Closed when the state thread has ended.
     state_ended: Receiver<()>,
     url: String,
@@ -202,6 +208,7 @@ impl Gateway {
         let knowledge = Arc::new(Knowledge::default());
         let registry = models::registry(&prepared.config, Vec::new(), knowledge.clone());
         let (paths, listen) = (prepared.paths.clone(), prepared.listen.clone());
+        let listen_on = listen.clone();
         let shared = Arc::new(Shared {
             boot: boot(&prepared, port, &limits, started),
             catalogue: Swap::new(models::catalogue(&prepared.config, &registry)),
@@ -268,7 +275,21 @@ impl Gateway {
         };
         let server = Server::start(listeners, Arc::new(site), limits, tls)
             .map_err(|e| StartError::Failed(format!("start serving: {e}")))?;
-        Ok(Gateway { server, hub, store, state_ended, url, port, engine, knowledge, reloader, ready, started })
+        let _published = beacon::publish(&engine.shared.config.get(), env, &listen_on, port);
+        Ok(Gateway {
+            server,
+            _published,
+            hub,
+            store,
+            state_ended,
+            url,
+            port,
+            engine,
+            knowledge,
+            reloader,
+            ready,
+            started,
+        })
     }
 
     /// From ready to the end.

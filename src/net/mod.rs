@@ -4,7 +4,7 @@
 //! tiny_http gives the vocabulary (methods, status codes, headers, responses), httparse the head, tungstenite the
 //! WebSocket protocol, rustls TLS; the sockets, deadlines and framing are here.
 //!
-//! [`dial`] and [`fetch`] are the other direction: how bytes reach another server, and the one way to get what a URL
+//! [`mdns`] is how services of a local network find each other. [`dial`] and [`fetch`] are the other direction: how bytes reach another server, and the one way to get what a URL
 //! points at that somebody else chose.
 //!
 //! Deliberately not here: anything of OpenClaw. No routes, no credentials, no JSON.
@@ -13,12 +13,14 @@
 //! one connection's failure, panic included, is its own; whatever is refused is told so before it is closed.
 
 pub mod dial;
+pub mod dns;
 mod fault;
 pub mod fetch;
 mod gate;
 mod h1;
 mod limits;
 mod listen;
+pub mod mdns;
 mod pipe;
 mod sock;
 mod tls;

@@ -12,6 +12,7 @@ pub mod files;
 pub mod handed;
 pub mod host;
 pub mod log_dir;
+pub mod multicast;
 pub mod notify;
 pub mod paths;
 pub mod ports;

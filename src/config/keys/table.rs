@@ -177,6 +177,7 @@ pub static KEYS: &[Key] = &[
     key("cron.maxTokensPerDay", int(1, MAX), "", Hot, "Tokens that runs nobody asked for may use in a day (UTC); then they stop."),
     key("cron.skipMissedJobs", Bool, "false", Hot, "Do not catch up jobs missed while stopped."),
     key("cron.webhookToken", Secret, "", Hot, "Bearer token sent with job webhooks."),
+    key("discovery.mdns.mode", Choice(&["off", "minimal", "full"]), "off", Restart, "Say on the local network (mDNS) that a gateway is here."),
     key("env.vars.*", Secret, "", Restart, "Environment variable, used when the process has none of that name."),
     key("gateway.allowRealIpFallback", Bool, "false", Hot, "Believe X-Real-IP of a trusted proxy without X-Forwarded-For."),
     key("gateway.auth.allowTailscale", Bool, "", Hot, "Accept identities of Tailscale Serve."),

@@ -13,6 +13,11 @@ pub fn listeners(port: u16) -> Result<Vec<Listener>, PortError> {
     Ok(pids.map(|pid| Listener { pid, started: start_time(pid) }).collect())
 }
 
+/// Not told here.
+pub fn environment(_pid: u32) -> Option<String> {
+    None
+}
+
 pub fn command_line(pid: u32) -> Option<String> {
     output("ps", &["-o", "command=", "-p", &pid.to_string()]).ok()
 }

@@ -61,6 +61,12 @@ fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
     matching.filter_map(|row| row.get(9)?.parse().ok()).collect()
 }
 
+/// The variables, each ended by a NUL; only of our own user's processes.
+pub fn environment(pid: u32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 fn owners_of(inodes: &[u64]) -> io::Result<Vec<Listener>> {
     let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     let mut owners = Vec::new();

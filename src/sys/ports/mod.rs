@@ -65,6 +65,19 @@ pub fn describe(pid: u32) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
+/// The profile of a gateway that is another process, as far as its environment and command line say; only Linux tells.
+pub fn profile(pid: u32) -> Option<String> {
+    let (command, variables) = (platform::command_line(pid)?, platform::environment(pid)?);
+    let words: Vec<&str> = command.split([' ', '\0']).collect();
+    let after = |flag: &str| words.iter().position(|word| *word == flag).and_then(|at| words.get(at + 1).copied());
+    let joined = words.iter().find_map(|word| word.strip_prefix("--profile="));
+    let dev = words.contains(&"--dev").then_some("dev");
+    let variable = || variables.split('\0').find_map(|pair| pair.strip_prefix("OPENCLAW_PROFILE="));
+    let named = after("--profile").or(joined).or(dev).or_else(variable).filter(|name| !name.is_empty());
+    let clean: String = named.unwrap_or("default").chars().take(64).filter(|c| !c.is_control()).collect();
+    Some(clean)
+}
+
 /// Ends every process that listens on `port`: asks (SIGTERM), waits up to `patience`, then kills. Answers whom it ended;
 /// nobody listening is success.
 pub fn free(port: u16, patience: Duration) -> Result<Vec<Ended>, PortError> {

@@ -12,6 +12,11 @@ pub fn listeners(port: u16) -> Result<Vec<Listener>, PortError> {
     Ok(listening_pids(&text, port).into_iter().map(|pid| Listener { pid, started: 0 }).collect())
 }
 
+/// Not told here.
+pub fn environment(_pid: u32) -> Option<String> {
+    None
+}
+
 pub fn command_line(pid: u32) -> Option<String> {
     let text = output("tasklist", &["/FO", "CSV", "/NH", "/FI", &format!("PID eq {pid}")]).ok()?;
     let name = text.trim().strip_prefix('"')?.split('"').next()?;
