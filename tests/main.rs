@@ -9,6 +9,7 @@ mod channels;
 mod chat;
 mod command_line;
 mod config_reload;
+mod control_ui;
 mod cron;
 mod devices;
 mod gateway_start;

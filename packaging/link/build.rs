@@ -1,14 +1,18 @@
-//! Tells the linker to keep together what a running gateway uses.
+//! Tells the linker to keep together what a running gateway uses, and has the page compressed.
 //!
 //! Linux maps a program in windows of 64 KiB around each page that is touched. With its functions in the compiler's order a
 //! gateway that does nothing has nearly all of its code in memory; with the used ones side by side it has a third of it.
 //! `hot.ld` lists them, made by `order` from a run under callgrind. A name that is gone costs nothing, a new one lies where
 //! it lay before; so the list may be a few weeks old.
 
+#[path = "../../src/routes/ui/pack.rs"]
+mod pack;
+
 use std::env;
 use std::path::Path;
 
 fn main() {
+    pack::page();
     let script = Path::new("packaging/link/hot.ld");
     println!("cargo:rerun-if-changed=packaging/link/build.rs");
     println!("cargo:rerun-if-changed={}", script.display());

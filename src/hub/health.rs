@@ -204,6 +204,10 @@ impl State {
                 version: boot.version,
                 build_id: &boot.build_id,
                 boot_id: &boot.boot_id,
+                control_ui_build_source: match config.gateway.control_ui.root {
+                    Some(_) => "configured",
+                    None => "bundled",
+                },
                 conn_id: &conn_id,
             },
             features: HelloFeatures {

@@ -18,13 +18,13 @@ mod join;
 #[cfg(test)]
 mod manual;
 mod models;
-mod page;
 mod probes;
 mod responses;
 mod responses_request;
 mod session_pages;
 pub mod table;
 mod tools_invoke;
+mod ui;
 mod untrusted;
 
 use std::sync::Arc;

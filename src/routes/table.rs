@@ -3,8 +3,8 @@
 use tiny_http::Method;
 
 use super::{
-    Auth, HttpError, Visit, admin_rpc, channels, chat_completions, embeddings, hooks, join, models, page, probes,
-    responses, session_pages, tools_invoke,
+    Auth, HttpError, Visit, admin_rpc, channels, chat_completions, embeddings, hooks, join, models, probes, responses,
+    session_pages, tools_invoke, ui,
 };
 use crate::config::Config;
 use crate::net::{Exchange, Reply};
@@ -13,8 +13,8 @@ use crate::wire::scope::Scope;
 /// One row.
 pub struct Route {
     pub method: Method,
-    /// A path. `{hooks}` at its beginning is the configured one of webhooks, `{key}` matches one segment, `{rest..}` at
-    /// its end what is left, slashes included.
+    /// A path. `{hooks}` and `{ui}` at its beginning are the configured ones of webhooks and of the page, `{key}` matches
+    /// one segment, `{rest..}` at its end what is left, slashes included.
     pub pattern: &'static str,
     pub auth: Auth,
     pub enabled: fn(&Config) -> bool,
@@ -22,6 +22,9 @@ pub struct Route {
     pub limit: usize,
     pub handler: Handler,
 }
+
+/// The row under all others.
+const PAGE: &str = "{ui}{rest..}";
 
 pub type Handler = fn(&Visit<'_>, &mut Exchange<'_>) -> Result<Reply, HttpError>;
 
@@ -63,7 +66,10 @@ routes! {
     POST "{hooks}/{rest..}"     Open,     hooks, 256 << 10, hooks::receive;
     POST "/channels/{rest..}"   Open,     |c| !c.channels.is_empty(), 1 << 20, channels::receive;
     GET  "/j/{rest..}"          Open,     always, 0, join::fetch;
-    GET  "/"                    Open,     always, 0, page::welcome;
+    GET  "{ui}/control-ui-config.json" Operator, ui::enabled, 0, ui::bootstrap;
+    GET  "/__openclaw__/control-ui-config.json" Operator, ui::enabled, 0, ui::bootstrap;
+    GET  "{ui}/avatar/{rest..}" Operator, ui::enabled, 0, ui::avatar;
+    GET  "{ui}{rest..}"         Open,     ui::enabled, 0, ui::fetch;
 }
 
 fn always(_: &Config) -> bool {
@@ -84,16 +90,19 @@ fn openai(config: &Config) -> bool {
 pub fn find(method: &Method, path: &str, config: &Config) -> Result<(&'static Route, String), HttpError> {
     let mut allow: Vec<&'static str> = Vec::new();
     for route in ROUTES {
+        // The page lies beneath every path: it hides no endpoint's 405, and other methods find nothing there.
+        let page = route.pattern == PAGE;
+        if page && (!allow.is_empty() || !matches!(method, Method::Get | Method::Head)) {
+            continue;
+        }
         let Some(rest) = matched(route.pattern, path, config) else { continue };
-        // The page is no endpoint: other methods find nothing there.
-        if !(route.enabled)(config) || (route.pattern == "/" && !matches!(method, Method::Get | Method::Head)) {
+        if !(route.enabled)(config) {
             continue;
         }
         if route.method == *method || (*method == Method::Head && route.method == Method::Get) {
             return Ok((route, rest));
         }
-        // Every path has the page at `/` beneath it; other methods there are simply not found.
-        if route.pattern != "/" && !allow.contains(&route.method.as_str()) {
+        if !allow.contains(&route.method.as_str()) {
             allow.push(route.method.as_str());
             if route.method == Method::Get && !path.starts_with("/v1/") {
                 allow.push("HEAD");
@@ -109,6 +118,9 @@ pub fn find(method: &Method, path: &str, config: &Config) -> Result<(&'static Ro
 fn matched(pattern: &str, path: &str, config: &Config) -> Option<String> {
     if let Some(pattern) = pattern.strip_prefix("{hooks}") {
         return matched(pattern, path.strip_prefix(hooks::policy::base(config)?.as_str())?, config);
+    }
+    if let Some(pattern) = pattern.strip_prefix("{ui}") {
+        return matched(pattern, ui::below(path, config)?, config);
     }
     if let Some((before, after)) = pattern.split_once("{key}") {
         let key = path.strip_prefix(before)?.strip_suffix(after)?;
@@ -152,7 +164,9 @@ mod tests {
     fn rows_are_unique_and_their_methods_agree() {
         for (at, row) in ROUTES.iter().enumerate() {
             assert!(ROUTES[..at].iter().all(|other| other.pattern != row.pattern || other.method != row.method));
-            assert!(row.pattern.starts_with('/') || row.pattern.starts_with("{hooks}/"));
+            assert!(
+                row.pattern.starts_with('/') || row.pattern.starts_with("{hooks}/") || row.pattern.starts_with("{ui}")
+            );
             assert!(row.method == Method::Post || row.limit == 0, "{}", row.pattern);
         }
     }
@@ -175,8 +189,11 @@ mod tests {
             status(Method::Get, "/sessions/agent%3Amain%3Ax%2Fy/history"),
             "/sessions/{key}/history agent:main:x/y"
         );
-        assert_eq!(status(Method::Get, "/sessions//history"), "HttpError { status: 404");
-        assert_eq!(status(Method::Get, "/sessions/a/b/history"), "HttpError { status: 404");
+        assert_eq!(status(Method::Get, "/sessions//history"), "{ui}{rest..} /sessions//history");
+        assert_eq!(status(Method::Get, "/sessions/a/b/history"), "{ui}{rest..} /sessions/a/b/history");
+        assert_eq!(status(Method::Get, "/"), "{ui}{rest..} /");
+        assert_eq!(status(Method::Get, "/tools/invoke"), "HttpError { status: 405");
+        assert_eq!(status(Method::Get, "/api/nope"), "HttpError { status: 404");
         assert_eq!(status(Method::Get, "/sessions/a/kill"), "HttpError { status: 405");
         assert_eq!(status(Method::Post, "/api/v1/admin/rpc"), "HttpError { status: 404");
         assert_eq!(status(Method::Post, "/"), "HttpError { status: 404");

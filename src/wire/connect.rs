@@ -146,6 +146,8 @@ pub struct HelloServer<'a> {
     pub version: &'a str,
     pub build_id: &'a str,
     pub boot_id: &'a str,
+    /// `bundled`, or `configured` for a page of the owner's choice, which is not to compare its build with ours.
+    pub control_ui_build_source: &'static str,
     pub conn_id: &'a str,
 }
 
