@@ -203,7 +203,7 @@ pub fn history(
             limit: params.limit.map_or(PAGE, |n| n.0),
             offset: params.offset.map_or(0, |n| n.0),
             max_chars: params.max_chars.map_or(PAGE_CHARS, |n| n.0),
-            max_bytes: PAGE_BYTES,
+            max_bytes: params.max_bytes.map_or(PAGE_BYTES, |n| PAGE_BYTES.min(n.0 as usize)),
         },
     )
 }

@@ -135,6 +135,8 @@ pub struct ChatHistoryParams {
     pub message_id: Option<Name>,
     pub session_id: Option<Name>,
     pub max_chars: Option<Int<1, 500_000>>,
+    /// Most bytes of the page's messages; the reference's page sends it.
+    pub max_bytes: Option<Int<1, { u64::MAX }>>,
 }
 
 /// Rows are the stored messages with `__openclaw` added, oldest first.
