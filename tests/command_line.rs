@@ -36,6 +36,12 @@ fn the_command_line_holds_a_conversation() {
     assert!(run(&["sessions"]).contains("agent:main:cli"));
     assert!(run(&["gateway", "status"]).contains("Connectivity probe: ok"));
     assert!(!run(&["logs"]).is_empty());
+    let all = run(&["status", "--all"]);
+    for words in ["Gateway target: ", "Service: ", "Sessions: ", "Log {"] {
+        assert!(all.contains(words), "no {words:?} in {all}");
+    }
+    let deep: Value = serde_json::from_str(&run(&["status", "--deep", "--json"])).expect("JSON");
+    assert!(deep["service"]["configAudit"]["ok"].is_boolean() && deep.get("log").is_none());
 }
 
 #[test]

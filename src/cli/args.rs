@@ -317,6 +317,12 @@ talks_to_a_gateway! {
         /// also show how the gateway was found
         #[argh(switch)]
         pub verbose: bool,
+        /// also let the gateway ask the messengers now, and look at the services of the host
+        #[argh(switch)]
+        pub deep: bool,
+        /// everything there is to say, the end of the log included; holds no secrets
+        #[argh(switch)]
+        pub all: bool,
     }
 }
 

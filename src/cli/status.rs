@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::args::Status;
 use super::calls::Calls;
 use super::failure::Failure;
+use super::gateway_service_report::ServiceReport;
 use super::health::channel_lines;
 use super::output::{Shell, age, clean, list_at, number_at, shorten, size, text_at};
 use super::probe::{self, Seen};
@@ -18,12 +19,14 @@ use crate::client::{ClientError, Identity};
 /// Prints the report.
 pub fn run(shell: &mut Shell, args: &Status) -> Result<(), Failure> {
     let settings = Settings::load(shell)?;
-    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL)?;
-    let report = Report::collect(settings, calls);
+    let deep = args.deep || args.all;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, if deep { PROBING } else { USUAL })?;
+    let service = deep.then(|| ServiceReport::look(&settings, shell, true));
+    let report = Report::collect(settings, calls, service, args.all);
     if args.json {
         return shell.json(&report.json());
     }
-    if args.verbose {
+    if args.verbose || args.all {
         shell.line(report.calls.target.lines())?;
         shell.line("")?;
     }
@@ -37,16 +40,24 @@ struct Report {
     /// `Null` where the gateway did not say.
     status: Value,
     health: Value,
+    /// The end of the log, with `--all`.
+    log: Value,
+    /// With `--deep` and `--all`.
+    service: Option<ServiceReport>,
     /// Failures of single questions on a connection that worked.
     refusals: Vec<String>,
 }
 
 impl Report {
-    fn collect(settings: Settings, calls: Calls) -> Report {
+    fn collect(settings: Settings, calls: Calls, service: Option<ServiceReport>, all: bool) -> Report {
         let looked = probe::look(&calls, Identity::backend("status", &["operator.read"]));
-        let (mut status, mut health, mut refusals) = (Value::Null, Value::Null, Vec::new());
+        let (mut status, mut health, mut log, mut refusals) = (Value::Null, Value::Null, Value::Null, Vec::new());
+        let how = if service.is_some() { json!({"probe": true}) } else { json!({}) };
         let seen = looked.map(|(seen, mut client)| {
-            let questions = [("status", json!({}), &mut status), ("health", json!({}), &mut health)];
+            let mut questions = vec![("status", json!({}), &mut status), ("health", how, &mut health)];
+            if all {
+                questions.push(("logs.tail", json!({"limit": LOG_LINES}), &mut log));
+            }
             for (method, params, answer) in questions {
                 match client.request_within(method, params, calls.left()) {
                     Ok(payload) => *answer = payload,
@@ -56,7 +67,7 @@ impl Report {
             client.close();
             seen
         });
-        Report { settings, calls, seen, status, health, refusals }
+        Report { settings, calls, seen, status, health, log, service, refusals }
     }
 
     fn print(&self, shell: &mut Shell) -> Result<(), Failure> {
@@ -84,6 +95,9 @@ impl Report {
         for problem in &self.settings.problems {
             shell.fact("Config issue", clean(problem))?;
         }
+        if let Some(service) = &self.service {
+            service.print(shell)?;
+        }
         if self.settings.config.gateway.control_ui.enabled {
             shell.fact("Dashboard", self.settings.dashboard(self.settings.port))?;
         }
@@ -93,6 +107,9 @@ impl Report {
         }
         for warning in list_at(&self.status, "/configWarnings").iter().filter_map(|text| text_at(text, "")) {
             shell.fact("Warning", warning)?;
+        }
+        for line in list_at(&self.log, "/lines").iter().filter_map(Value::as_str) {
+            shell.line(format!("Log {}", clean(line)))?;
         }
         for refusal in &self.refusals {
             shell.note(refusal)?;
@@ -166,11 +183,23 @@ impl Report {
             "valid": self.settings.problems.is_empty(), "issues": self.settings.problems,
         });
         report["health"] = self.health.clone();
+        if let Some(service) = &self.service {
+            report["service"] = service.json(json!({"pid": service.pid()}));
+        }
+        if !self.log.is_null() {
+            report["log"] = self.log.clone();
+        }
         report
     }
 }
 
 const USUAL: Duration = Duration::from_secs(10);
+
+/// With live probes of messengers, each of which may take its time.
+const PROBING: Duration = Duration::from_secs(60);
+
+/// Lines of the log worth pasting into a report.
+const LOG_LINES: u32 = 20;
 
 /// Sessions worth a line at a glance.
 const RECENT: usize = 5;
