@@ -9,8 +9,8 @@ use std::net::TcpListener;
 
 use super::Env;
 
-#[cfg_attr(unix, path = "handed_unix.rs")]
-#[cfg_attr(not(unix), path = "handed_none.rs")]
+#[cfg_attr(target_os = "linux", path = "handed_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "handed_none.rs")]
 mod platform;
 
 /// The name under which a gateway leaves its sockets with the manager.

@@ -1,4 +1,4 @@
-//! Unix: the descriptors from 3 on. The one step that cannot be done in safe code is in the crate.
+//! Linux, the one system with systemd: the descriptors from 3 on. The one step that cannot be done in safe code is in the crate.
 
 use std::io;
 use std::net::TcpListener;
