@@ -319,3 +319,37 @@ fn automatic_runs_stop_when_there_is_no_credit_and_when_the_day_is_used_up() {
     assert_eq!(third["enqueued"], true, "a person may");
     upstream.wait_asked(2);
 }
+
+#[test]
+fn the_command_line_makes_lists_runs_and_removes_jobs() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let cli = |args: &[&str]| {
+        let port = gateway.port.to_string();
+        let mut all = args.to_vec();
+        all.extend(["--port", &port, "--token", crate::support::gateway::TOKEN]);
+        let output = crate::support::gateway::run(gateway.home(), &all, &[]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        text
+    };
+    let made = cli(&["automations", "create", "0 7 * * *", "Summarise the night.", "--name", "Brief", "--no-deliver"]);
+    let made: Value = serde_json::from_str(&made).expect("JSON");
+    golden::has(&made, &json!({ "name": "Brief", "schedule": { "expr": "0 7 * * *" }, "sessionTarget": "isolated" }));
+    let id = made["id"].as_str().expect("an id");
+    let list = cli(&["cron", "list"]);
+    assert!(list.contains("Brief") && list.contains("0 7 * * *") && list.contains("idle"), "{list}");
+    let ended: Value =
+        serde_json::from_str(&cli(&["cron", "run", id, "--wait", "--poll-interval", "50ms"])).expect("JSON");
+    golden::has(&ended, &json!({ "status": "ok", "completionStatus": "succeeded", "summary": "Hello from upstream." }));
+    assert!(cli(&["cron", "show", "brief"]).contains("ok"));
+    let edited: Value = serde_json::from_str(&cli(&["cron", "edit", id, "--every", "2h"])).expect("JSON");
+    assert_eq!(edited["schedule"]["everyMs"], 7_200_000);
+    cli(&["cron", "disable", id]);
+    assert!(cli(&["cron"]).contains("No automations."));
+    let runs: Value = serde_json::from_str(&cli(&["cron", "runs", id])).expect("JSON");
+    assert_eq!(runs["total"], 1);
+    cli(&["cron", "rm", id]);
+    assert_eq!(cli(&["system", "event", "--text", "news"]).trim(), "ok");
+    assert_eq!(cli(&["system", "heartbeat", "last"]).trim(), "null");
+}

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod agents;
 mod channels;
 mod chat;
 mod command_line;

@@ -42,6 +42,7 @@ pub enum Command {
     Channels(Channels),
     Models(Models),
     System(System),
+    Cron(Cron),
     Devices(Devices),
     Qr(Qr),
     Config(Config),
@@ -236,8 +237,10 @@ macro_rules! talks_to_a_gateway {
     };
 }
 
+mod cron;
 mod devices;
 
+pub use cron::*;
 pub use devices::*;
 
 /// The flags that choose a gateway.
@@ -500,6 +503,8 @@ pub struct System {
 #[argh(subcommand)]
 pub enum SystemCommand {
     Presence(SystemPresence),
+    Event(SystemEvent),
+    Heartbeat(SystemHeartbeat),
 }
 
 talks_to_a_gateway! {

@@ -28,7 +28,15 @@ pub struct Line {
 
 /// The word that is meant when a command is given without one.
 pub const DEFAULTS: &[(&str, &str)] =
-    &[("gateway", "run"), ("sessions", "list"), ("models", "list"), ("devices", "list")];
+    &[("gateway", "run"), ("sessions", "list"), ("models", "list"), ("devices", "list"), ("cron", "list")];
+
+/// Other words for commands, by how deep they stand.
+const ALIASES: &[(usize, &str, &str)] =
+    &[(1, "automations", "cron"), (2, "create", "add"), (2, "delete", "rm"), (2, "ls", "list")];
+
+fn meant(depth: usize, word: &str) -> &str {
+    ALIASES.iter().find(|(at, alias, _)| *at == depth && *alias == word).map_or(word, |(_, _, name)| name)
+}
 
 /// Reads the arguments after the program's name. An error is a sentence for the user.
 pub fn normalise(args: &[String]) -> Result<Line, String> {
@@ -44,7 +52,8 @@ pub fn normalise(args: &[String]) -> Result<Line, String> {
     while let Some(arg) = rest.next() {
         if only_positionals || arg == "-" || !arg.starts_with('-') {
             let here = *path.last().expect("the root is always there");
-            match here.commands.iter().find(|sub| sub.name == arg).filter(|_| positionals.is_empty()) {
+            let word = meant(path.len(), arg);
+            match here.commands.iter().find(|sub| sub.name == word).filter(|_| positionals.is_empty()) {
                 Some(sub) => path.push(&sub.command),
                 None if arg == "help" && positionals.is_empty() && !only_positionals => help = true,
                 None => positionals.push(arg.clone()),

@@ -25,6 +25,7 @@ mod config_changes;
 mod config_path;
 mod config_read;
 mod config_write;
+mod cron;
 mod devices;
 mod doctor;
 mod gateway_call;
@@ -54,8 +55,8 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use self::args::{
-    ChannelsCommand, Cli, Command, ConfigCommand, DevicesCommand, GatewayCommand, ModelsCommand, SessionsCommand,
-    SystemCommand,
+    ChannelsCommand, Cli, Command, ConfigCommand, CronCommand, DevicesCommand, GatewayCommand, ModelsCommand,
+    SessionsCommand, SystemCommand,
 };
 use self::argv::Line;
 use self::failure::Failure;
@@ -148,6 +149,21 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
         },
         Some(Command::System(system)) => match system.command {
             SystemCommand::Presence(args) => system::presence(shell, &args),
+            SystemCommand::Event(args) => system::event(shell, &args),
+            SystemCommand::Heartbeat(args) => system::heartbeat(shell, &args),
+        },
+        Some(Command::Cron(cron)) => match cron.command {
+            CronCommand::List(args) => cron::list(shell, &args),
+            CronCommand::Status(args) => cron::status(shell, &args),
+            CronCommand::Show(args) => cron::show(shell, &args),
+            CronCommand::Get(args) => cron::get(shell, &args),
+            CronCommand::Add(args) => cron::add(shell, &args),
+            CronCommand::Edit(args) => cron::edit(shell, &args),
+            CronCommand::Enable(args) => cron::enable(shell, &args),
+            CronCommand::Disable(args) => cron::disable(shell, &args),
+            CronCommand::Run(args) => cron::run(shell, &args),
+            CronCommand::Runs(args) => cron::runs(shell, &args),
+            CronCommand::Rm(args) => cron::rm(shell, &args),
         },
         Some(Command::Devices(devices)) => match devices.command {
             DevicesCommand::List(args) => devices::list(shell, &args),

@@ -215,6 +215,7 @@ impl Gateway {
             policy: Swap::new(prepared.policy),
             config: Swap::new(prepared.config),
             attempts: Attempts::default(),
+            suspended: AtomicBool::new(false),
         });
         let (hub, inbox) = Hub::new();
         let engine = Arc::new(Engine {

@@ -216,7 +216,7 @@ impl State {
                 capabilities: CAPABILITIES,
             },
             snapshot: Snapshot {
-                suspension: Suspension { phase: "accepting" },
+                suspension: Suspension { phase: self.suspension_phase() },
                 presence: if reads { self.presence.rows() } else { Vec::new() },
                 health: if reads { SnapshotHealth::Known(&health) } else { SnapshotHealth::Hidden {} },
                 state_version: self.versions(),

@@ -25,6 +25,7 @@ mod run_start;
 pub mod runs;
 pub mod sessions;
 pub mod shared;
+pub mod suspend;
 pub mod tasks;
 pub mod ticket;
 pub mod timers;
@@ -91,6 +92,7 @@ pub struct State {
     pub messengers: Messengers,
     pub pulse: Pulse,
     pub cron: cron::Cron,
+    suspension: Option<suspend::Suspension>,
     health_version: u64,
     /// What hello-ok and `health` answer between two looks.
     health: Option<Arc<HealthSnapshot>>,
@@ -140,6 +142,7 @@ impl State {
             messengers: parts.messengers,
             pulse: Pulse::new(now.at),
             cron: cron::Cron::new(parts.cron, parts.outlet),
+            suspension: None,
             health_version: 1,
             health: None,
             advertised: parts.advertised,
@@ -214,6 +217,7 @@ impl State {
             let payload = PresenceEvent { presence: self.presence.rows() };
             self.peers.broadcast(&kinds::PRESENCE, &payload, Some(self.versions()), |_| true);
         }
+        self.settle_suspension();
         if let Some(stopping) = &self.stopping
             && (self.runs.active() == 0 || stopping.aborted && self.runs.running() == 0)
         {
@@ -301,6 +305,7 @@ impl State {
             Due::SendDeadline(key) => self.send_deadline(&key),
             Due::NodeDeadline(call) => self.node_late(&call),
             Due::Cron => self.cron_due(now),
+            Due::SuspensionOver => self.suspension_over(now),
             Due::Wake(agent_id, key) => self.rouse(&agent_id, &key, now),
             Due::DrainOver => self.drain_over(now),
         }

@@ -22,6 +22,10 @@ impl State {
             refuse(new.starter, RpcError::unavailable("gateway stopping; retry shortly").retry_after(1500));
             return;
         }
+        if self.is_suspended() && !matches!(new.starter, Starter::Inbox) {
+            refuse(new.starter, super::suspend::refusal("agent"));
+            return;
+        }
         self.brief(&mut new);
         let (run_id, key, agent_id) = (new.run_id.clone(), new.session_key.clone(), new.agent_id.clone());
         if new.input.queue == Some(QueueMode::Interrupt) && self.runs.get(&run_id).is_none() {
@@ -59,6 +63,9 @@ impl State {
     pub fn begin_own(&mut self, mut new: NewRun, now: Now) -> Result<(), RpcError> {
         if self.is_stopping() {
             return Err(RpcError::unavailable("gateway stopping; retry shortly").retry_after(1500));
+        }
+        if self.is_suspended() {
+            return Err(super::suspend::refusal("agent"));
         }
         self.brief(&mut new);
         let (run_id, limit) = (new.run_id.clone(), new.timeout);

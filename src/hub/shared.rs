@@ -1,5 +1,6 @@
 //! What every thread may read without asking: facts of this process, and snapshots that are swapped whole.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use crate::auth::{Attempts, Policy};
@@ -16,6 +17,8 @@ pub struct Shared {
     pub policy: Swap<Policy>,
     pub catalogue: Swap<Catalogue>,
     pub attempts: Attempts,
+    /// Work is held off (see [`super::suspend`]). Set by the state thread alone.
+    pub suspended: AtomicBool,
 }
 
 /// Facts that hold as long as the process lives.

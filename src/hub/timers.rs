@@ -31,6 +31,8 @@ pub enum Due {
     Cron,
     /// News of a session may be told now: the agent and the session.
     Wake(Box<str>, Box<str>),
+    /// A suspension has lasted long enough.
+    SuspensionOver,
     /// The drain budget of a shutdown is spent.
     DrainOver,
 }

@@ -29,6 +29,7 @@ pub struct HttpError {
     status: u16,
     message: String,
     kind: &'static str,
+    code: Option<&'static str>,
     shape: Shape,
     details: Option<Box<RawValue>>,
     headers: Vec<(&'static str, String)>,
@@ -41,6 +42,7 @@ impl HttpError {
             status,
             message: message.into(),
             kind,
+            code: None,
             shape: Shape::OpenAi,
             details: None,
             headers: Vec::new(),
@@ -140,6 +142,12 @@ impl HttpError {
         error
     }
 
+    /// The gateway is held still for its host.
+    pub fn suspended() -> HttpError {
+        let text = "Gateway is temporarily unavailable while suspending or restarting";
+        HttpError { code: Some("gateway_unavailable"), ..HttpError::unavailable(text) }
+    }
+
     /// A run that failed, by the status that fits.
     pub fn run(status: u16, message: &str) -> HttpError {
         let kind = match status {
@@ -163,7 +171,7 @@ impl HttpError {
         let kind = self.kind;
         let text = match self.shape {
             Shape::OpenAi | Shape::Plain => {
-                serde_json::to_string(&ErrorBody { error: ErrorObject { message, kind, param: None, code: None } })
+                serde_json::to_string(&ErrorBody { error: ErrorObject { message, kind, param: None, code: self.code } })
             }
             Shape::Gateway => serde_json::to_string(&OwnError {
                 ok: false,

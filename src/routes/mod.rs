@@ -130,6 +130,10 @@ impl Site {
             }
             Auth::Open => {}
         }
+        let suspended = self.desk.shared.suspended.load(std::sync::atomic::Ordering::Relaxed);
+        if suspended && table::works(route.pattern) {
+            return Err(HttpError::suspended());
+        }
         (route.handler)(&visit, exchange)
     }
 

@@ -28,7 +28,7 @@ pub fn ready(visit: &Visit<'_>, _: &mut Exchange<'_>) -> Result<Reply, HttpError
     if !visit.site.ready.load(Ordering::Relaxed) {
         failing.push("startup-sidecars");
     }
-    if !matches!(visit.site.desk.hub.ask("readyz", |state, _| state.is_stopping()), Ok(false)) {
+    if !matches!(visit.site.desk.hub.ask("readyz", |state, _| state.is_stopping() || state.is_suspended()), Ok(false)) {
         failing.push("gateway-draining");
     }
     let ready = failing.is_empty();
@@ -55,15 +55,22 @@ struct Started {
 /// Whether the start is over.
 pub fn started(visit: &Visit<'_>, _: &mut Exchange<'_>) -> Result<Reply, HttpError> {
     let up = visit.site.ready.load(Ordering::Relaxed);
+    let held = visit.site.desk.shared.suspended.load(Ordering::Relaxed);
     let shown = knows(visit);
     let boot = &visit.site.desk.shared.boot;
     let body = Started {
-        ok: up,
-        status: if up { "started" } else { "starting" },
+        ok: up && !held,
+        status: if held {
+            "draining"
+        } else if up {
+            "started"
+        } else {
+            "starting"
+        },
         version: shown.then_some(boot.version),
         uptime_ms: shown.then(|| boot.uptime_ms()),
     };
-    json_of(if up { 200 } else { 503 }, &body)
+    json_of(if up && !held { 200 } else { 503 }, &body)
 }
 
 /// Details are for this host and for those who showed the secret (T19).

@@ -72,6 +72,11 @@ routes! {
     GET  "{ui}{rest..}"         Open,     ui::enabled, 0, ui::fetch;
 }
 
+/// Whether a route begins work, which a suspended gateway does not.
+pub fn works(pattern: &str) -> bool {
+    ["/v1/", "/tools/", "/sessions/", "/api/", "{hooks}"].iter().any(|head| pattern.starts_with(head))
+}
+
 fn always(_: &Config) -> bool {
     true
 }

@@ -3,7 +3,6 @@
 
 /// A name, or a prefix with `*`, and why it is absent. A row of the table wins over a pattern.
 pub const ABSENT: &[(&str, &str)] = &[
-    ("agents.*", "Agents are chosen in the configuration file; changing them by RPC is not built yet."),
     ("approval.*", "Approvals are not built yet: tools are allowed or denied by policy."),
     ("artifacts.*", "Belongs to the larger product of the reference."),
     ("assistant.*", "Belongs to the larger product of the reference."),
@@ -28,7 +27,8 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("environments.*", "Belongs to the larger product of the reference."),
     ("exec.*", "Approvals are not built yet: tools are allowed or denied by policy."),
     ("fs.*", "Belongs to the larger product of the reference."),
-    ("gateway.*", "Suspension and restart by RPC are not built yet; signals stop and restart the process."),
+    ("gateway.restart.request", "A signal or the service manager restarts the process."),
+    ("gateway.suspend.handoff", "There is no second gateway to hand over to."),
     ("github.*", "Belongs to the larger product of the reference."),
     ("hooks.*", "Webhooks are set up in the configuration file; methods about them are not built."),
     ("mcp.*", "Belongs to the larger product of the reference."),

@@ -71,6 +71,19 @@ pub fn lookup(_: &TaskContext, _: &Arc<Caller>, params: ConfigSchemaLookupParams
     tables::lookup(path).ok_or_else(|| RpcError::invalid(format!("config schema path not found: {path}")))
 }
 
+/// Changes the operator's file for another method: read, changed, checked, written, in force.
+pub(super) fn change(
+    desk: &ConfigDesk,
+    change: impl FnOnce(&mut Value) -> Result<(), RpcError>,
+) -> Result<(), RpcError> {
+    let current = Current::read(desk)?;
+    let mut wanted = parsed_or_empty(&current.text)?;
+    change(&mut wanted)?;
+    let text = edit::reconcile(&current.text, &wanted).map_err(|error| RpcError::invalid(error.to_string()))?;
+    current.write(desk, &text)?;
+    in_force(desk)
+}
+
 /// The file as it is now.
 struct Current {
     exists: bool,

@@ -224,6 +224,10 @@ impl Conversation {
             ticket.answer(Err(RpcError::busy()));
             return Next::Continue;
         }
+        if self.desk.shared.suspended.load(Ordering::Relaxed) && !request.method.starts_with("gateway.suspend.") {
+            ticket.answer(Err(crate::hub::suspend::refusal(cut(&request.method, 64))));
+            return Next::Continue;
+        }
         if let Some(refused) = self.wrong_role(caller, method) {
             ticket.answer(Err(refused));
             self.role_errors += 1;

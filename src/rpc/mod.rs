@@ -6,6 +6,8 @@
 pub mod absent;
 pub mod admin;
 mod agent;
+mod agent_change;
+mod agent_files;
 mod agents;
 mod channels;
 mod chat;
@@ -16,6 +18,7 @@ mod config_read;
 mod conversation;
 mod cron;
 mod devices;
+mod gateway;
 mod health;
 mod logs;
 mod models;

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{
-    agent, agents, channels, chat, chat_inject, chat_read, config, config_read, cron, devices, health, logs, models,
-    nodes, secrets, send, session_change, session_read, sessions, usage,
+    agent, agent_change, agent_files, agents, channels, chat, chat_inject, chat_read, config, config_read, cron,
+    devices, gateway, health, logs, models, nodes, secrets, send, session_change, session_read, sessions, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -101,8 +101,24 @@ methods! {
     "agent.identity.get": Read, "<=2026.7", state agents::identity;
     /// Waits for the end of a run.
     "agent.wait": Write, "<=2026.7", ticket agent::wait;
+    /// Makes an agent.
+    "agents.create": Admin, "<=2026.7", task agent_change::create;
+    /// Removes an agent; its files are moved aside.
+    "agents.delete": Admin, "<=2026.7", task agent_change::delete;
+    /// One file of an agent that goes into its prompts.
+    "agents.files.get": Read, "<=2026.7", task agent_files::get;
+    /// The files of an agent that go into its prompts.
+    "agents.files.list": Read, "<=2026.7", task agent_files::list;
+    /// Writes a file of an agent that goes into its prompts.
+    "agents.files.set": Admin, "<=2026.7", task agent_files::set;
     /// The agents of the configuration.
     "agents.list": Read, "<=2026.7", state agents::list;
+    /// Changes an agent: its name, home, model, face.
+    "agents.update": Admin, "<=2026.7", task agent_change::update;
+    /// A file of an agent's home.
+    "agents.workspace.get": Read, "2026.7", task agent_files::workspace_get;
+    /// A directory of an agent's home.
+    "agents.workspace.list": Read, "2026.7", task agent_files::workspace_list;
     /// Stops an account and forgets its reading position and who was let in.
     "channels.logout": Admin, "<=2026.7", task channels::logout;
     /// Lets somebody in who asked for it in a messenger.
@@ -177,6 +193,16 @@ methods! {
     "device.token.revoke": Pairing, "<=2026.7", ticket devices::revoke;
     /// Replaces a token of a device.
     "device.token.rotate": Pairing, "<=2026.7", ticket devices::rotate;
+    /// The key this gateway is known by.
+    "gateway.identity.get": Read, "<=2026.7", task gateway::identity;
+    /// Whether a restart would interrupt something.
+    "gateway.restart.preflight": Read, "<=2026.7", state gateway::preflight;
+    /// Holds the gateway still for its host, if nothing is being made.
+    "gateway.suspend.prepare": Admin, "2026.7", state gateway::prepare;
+    /// Ends a suspension.
+    "gateway.suspend.resume": Admin, "2026.7", state gateway::resume;
+    /// Whether a suspension holds.
+    "gateway.suspend.status": Read, "2026.7", state gateway::status;
     /// Whether the gateway is well.
     "health": Any, "<=2026.7", state health::health;
     /// What the last heartbeat came to.

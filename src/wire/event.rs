@@ -96,6 +96,8 @@ events! {
     TICK = "tick": Everyone, droppable, listed;
     /// The gateway stops or restarts.
     SHUTDOWN = "shutdown": Everyone, essential, listed;
+    /// Whether the gateway takes work, or is held still for its host.
+    GATEWAY_SUSPENSION = "gateway.suspension": Everyone, essential, listed;
     /// Whether the gateway is well.
     HEALTH = "health": Everyone, droppable, listed;
 }

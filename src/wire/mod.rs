@@ -6,6 +6,7 @@
 //! Invariant: request frames and params are closed objects; an unknown property is an error that names it.
 
 pub mod agent;
+pub mod agent_change;
 pub mod agents;
 pub mod channels;
 pub mod chat;
@@ -33,6 +34,7 @@ pub mod responses;
 pub mod scope;
 pub mod session;
 pub mod session_change;
+pub mod suspend;
 pub mod tools;
 pub mod usage;
 

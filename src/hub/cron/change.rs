@@ -67,6 +67,15 @@ impl State {
         };
     }
 
+    /// Removes the jobs of an agent that is gone.
+    pub fn remove_jobs_of(&mut self, agent_id: &str, now: Now) {
+        let of_agent = |job: &&Job| job.spec().agent_id.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(agent_id));
+        let ids: Vec<String> = self.cron.jobs.values().filter(of_agent).map(|job| job.id().to_string()).collect();
+        for id in ids {
+            self.remove_job(&id, None, now);
+        }
+    }
+
     /// Removes a job and stops its run. The history of its runs stays.
     pub fn remove_job(&mut self, id: &str, ticket: Option<(Ticket, Answer)>, now: Now) {
         let Some(job) = self.cron.jobs.remove(id) else {

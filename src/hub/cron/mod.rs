@@ -36,6 +36,8 @@ use crate::sys::abort::Abort;
 use crate::wire::cron::CronEvent;
 use crate::wire::event as kinds;
 
+pub use heart::interval;
+
 use brake::Brake;
 use job::{Job, Record, signed};
 use outlet::Outlet;
@@ -202,7 +204,7 @@ impl State {
     /// Looks at every job.
     pub(super) fn cron_tick(&mut self, now: Now) {
         let config = self.shared.config.get();
-        if !self.cron.open || !config.cron.enabled || self.is_stopping() {
+        if !self.cron.open || !config.cron.enabled || self.is_stopping() || self.is_suspended() {
             return;
         }
         let first = std::mem::take(&mut self.cron.first);
@@ -253,7 +255,7 @@ impl State {
     /// Sets the timer for the next job that is due.
     pub(super) fn arm_cron(&mut self, now: Now) {
         let config = self.shared.config.get();
-        if !self.cron.open || !config.cron.enabled || self.is_stopping() {
+        if !self.cron.open || !config.cron.enabled || self.is_stopping() || self.is_suspended() {
             return;
         }
         let due = self.cron.jobs.values().filter(|job| job.spec().enabled && !self.cron.busy.contains(job.id()));
