@@ -9,6 +9,7 @@ mod bind;
 mod facts;
 mod log_file;
 mod models;
+mod outlet;
 mod prepare;
 mod reload;
 mod start;

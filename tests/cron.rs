@@ -353,3 +353,61 @@ fn the_command_line_makes_lists_runs_and_removes_jobs() {
     assert_eq!(cli(&["system", "event", "--text", "news"]).trim(), "ok");
     assert_eq!(cli(&["system", "heartbeat", "last"]).trim(), "null");
 }
+
+#[test]
+fn results_go_to_a_webhook_that_may_be_reached_and_to_no_other() {
+    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let received = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a caller");
+        let mut request = Vec::new();
+        let mut chunk = [0; 4096];
+        while !request.ends_with(b"}") {
+            let read = std::io::Read::read(&mut stream, &mut chunk).expect("bytes");
+            assert!(read > 0, "the caller left");
+            request.extend_from_slice(&chunk[..read]);
+        }
+        std::io::Write::write_all(&mut stream, b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").expect("told");
+        String::from_utf8(request).expect("text")
+    });
+    let upstream = Upstream::friendly();
+    let rules = json!({ "cron": {
+        "webhookToken": "hook-secret", "webhookSsrfPolicy": { "allowedHostnames": ["127.0.0.1"] },
+    } });
+    let gateway = Gateway::start(upstream.config_and(rules));
+    let mut client = gateway.operator();
+    let mut job = turn(hourly(), "hello");
+    job["delivery"] = json!({ "mode": "webhook", "to": format!("http://{address}/in") });
+    let id = add(&mut client, job.clone());
+    client.ok("cron.run", json!({ "id": id }));
+    golden::has(&cron_event(&mut client, &id, "finished"), &json!({ "deliveryStatus": "delivered" }));
+    let request = received.join().expect("received");
+    assert!(request.to_ascii_lowercase().contains("authorization: bearer hook-secret"), "{request}");
+    assert!(request.contains("\"summary\":\"Hello from upstream.\""), "{request}");
+    job["delivery"]["to"] = json!("http://[::1]:9/in");
+    let id = add(&mut client, job);
+    client.ok("cron.run", json!({ "id": id }));
+    let ended = cron_event(&mut client, &id, "finished");
+    golden::has(&ended, &json!({ "status": "ok", "completionStatus": "failed", "deliveryStatus": "not-delivered" }));
+}
+
+#[test]
+fn runs_are_listed_as_tasks_and_can_be_cancelled() {
+    let upstream = Upstream::script([Answer::say("One."), Answer::Silent]);
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    say(&mut client, SESSION, "first", "run-1");
+    crate::support::talk::send(&mut client, SESSION, "second", "run-2");
+    upstream.wait_asked(2);
+    let open = client.ok("tasks.list", json!({ "sessionKey": SESSION, "status": ["queued", "running"] }));
+    assert_eq!(open["tasks"].as_array().map(Vec::len), Some(1));
+    golden::has(&open["tasks"][0], &json!({ "id": "run-2", "status": "running", "agentId": "main" }));
+    let all = client.ok("tasks.list", json!({ "limit": 1 }));
+    assert_eq!(all["nextCursor"], "1");
+    golden::has(&client.ok("tasks.get", json!({ "taskId": "run-1" }))["task"], &json!({ "status": "completed" }));
+    client.err("tasks.get", json!({ "taskId": "nobody" }));
+    let gone = client.ok("tasks.cancel", json!({ "taskId": "run-2" }));
+    assert_eq!(gone, json!({ "found": true, "cancelled": true }));
+    assert_eq!(client.ok("tasks.cancel", json!({ "taskId": "nobody" }))["found"], false);
+    client.event_where("chat", |chat| chat["runId"] == "run-2" && chat["state"] == "aborted");
+}

@@ -32,6 +32,7 @@ pub struct Cli {
 
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
 #[argh(subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, read once")]
 pub enum Command {
     Gateway(Gateway),
     Status(Status),

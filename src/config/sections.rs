@@ -182,6 +182,15 @@ pub struct CronConfig {
     /// Tokens runs nobody asked for may use in a day (UTC).
     pub max_tokens_per_day: Option<u64>,
     pub webhook_token: Option<Secret>,
+    pub webhook_ssrf_policy: WebhookPolicy,
+}
+
+/// `cron.webhookSsrfPolicy`: which private hosts results may be sent to.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct WebhookPolicy {
+    pub allowed_hostnames: Vec<String>,
+    pub dangerously_allow_private_network: bool,
 }
 
 /// `env.*`.
@@ -359,6 +368,7 @@ impl Default for CronConfig {
             max_concurrent_runs: None,
             max_tokens_per_day: None,
             webhook_token: None,
+            webhook_ssrf_policy: WebhookPolicy::default(),
         }
     }
 }

@@ -234,7 +234,7 @@ impl Gateway {
                 devices,
                 seen,
                 cron: jobs,
-                outlet: Box::new(cron::outlet::Nowhere),
+                outlet: Box::new(super::outlet::Webhooks(shared.clone())),
                 advertised: rpc::advertised(),
             },
             inbox,

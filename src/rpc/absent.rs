@@ -63,7 +63,7 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("system.*", "Facts about the host are in `status`."),
     ("talk.*", "Belongs to the larger product of the reference."),
     ("taskSuggestions.*", "Belongs to the larger product of the reference."),
-    ("tasks.*", "Runs are listed by `status`; a ledger of tasks is not built yet."),
+    ("tasks.*", "What a run did stands in its transcript; it is asked again by asking."),
     ("terminal.*", "Belongs to the larger product of the reference."),
     ("themes.*", "Belongs to the larger product of the reference."),
     ("tools.*", "Tools are offered to agents by policy; methods about them are not built yet."),

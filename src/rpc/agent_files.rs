@@ -144,7 +144,7 @@ pub fn workspace_list(
         .map(|(name, meta)| AgentsWorkspaceEntry {
             path: if path.is_empty() { name.clone() } else { format!("{path}/{name}") },
             kind: if meta.is_dir() { "directory" } else { "file" },
-            size: meta.is_file().then(|| meta.len()),
+            size: meta.is_file().then_some(meta.len()),
             updated_at_ms: Some(changed(&meta)),
             name,
         })

@@ -29,6 +29,7 @@ mod session_change;
 mod session_read;
 mod sessions;
 pub mod table;
+mod tasks;
 mod usage;
 mod writes;
 

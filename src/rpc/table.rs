@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     agent, agent_change, agent_files, agents, channels, chat, chat_inject, chat_read, config, config_read, cron,
-    devices, gateway, health, logs, models, nodes, secrets, send, session_change, session_read, sessions, usage,
+    devices, gateway, health, logs, models, nodes, secrets, send, session_change, session_read, sessions, tasks, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -287,6 +287,14 @@ methods! {
     "system-event": Admin, "<=2026.7", state cron::system_event;
     /// Who is connected.
     "system-presence": Read, "<=2026.7", state health::presence;
+    /// Stops a run.
+    "tasks.cancel": Write, "<=2026.7", state tasks::cancel;
+    /// One run that waits, is made or has ended.
+    "tasks.get": Read, "<=2026.7", task tasks::get;
+    /// The runs that wait, are made and have ended.
+    "tasks.list": Read, "<=2026.7", task tasks::list;
+    /// Whether another release is known: the host's package manager knows, not the gateway.
+    "update.status": Admin, "<=2026.7", state tasks::update_status;
     /// Tokens and money, day by day.
     "usage.cost": Read, "<=2026.7", task usage::cost;
     /// Quotas of model providers, where any are known.

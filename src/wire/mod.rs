@@ -35,6 +35,7 @@ pub mod scope;
 pub mod session;
 pub mod session_change;
 pub mod suspend;
+pub mod task;
 pub mod tools;
 pub mod usage;
 

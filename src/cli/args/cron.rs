@@ -14,6 +14,7 @@ pub struct Cron {
 
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
 #[argh(subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, read once")]
 pub enum CronCommand {
     List(CronList),
     Status(CronStatus),

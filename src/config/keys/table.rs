@@ -176,6 +176,8 @@ pub static KEYS: &[Key] = &[
     key("cron.maxConcurrentRuns", int(1, MAX), "8", Hot, "Scheduled jobs side by side."),
     key("cron.maxTokensPerDay", int(1, MAX), "", Hot, "Tokens that runs nobody asked for may use in a day (UTC); then they stop."),
     key("cron.skipMissedJobs", Bool, "false", Hot, "Do not catch up jobs missed while stopped."),
+    key("cron.webhookSsrfPolicy.allowedHostnames", Texts, "", Hot, "Private hosts that job webhooks may reach."),
+    key("cron.webhookSsrfPolicy.dangerouslyAllowPrivateNetwork", Bool, "false", Hot, "Job webhooks may reach every private host."),
     key("cron.webhookToken", Secret, "", Hot, "Bearer token sent with job webhooks."),
     key("discovery.mdns.mode", Choice(&["off", "minimal", "full"]), "off", Restart, "Say on the local network (mDNS) that a gateway is here."),
     key("env.vars.*", Secret, "", Restart, "Environment variable, used when the process has none of that name."),

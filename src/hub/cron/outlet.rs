@@ -42,20 +42,3 @@ pub trait Outlet: Send {
     fn send(&self, route: Route, text: String, done: Done);
     fn post(&self, post: Post, done: Done);
 }
-
-/// A gateway without messengers.
-pub struct Nowhere;
-
-impl Outlet for Nowhere {
-    fn route(&self, _: &Wanted<'_>) -> Result<Route, String> {
-        Err("no messenger is configured".into())
-    }
-
-    fn send(&self, _: Route, _: String, done: Done) {
-        done(Err("no messenger is configured".into()));
-    }
-
-    fn post(&self, _: Post, done: Done) {
-        done(Err("webhooks cannot be sent".into()));
-    }
-}

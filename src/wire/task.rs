@@ -1,0 +1,111 @@
+//! `tasks.*`: runs as pieces of work.
+
+use serde::{Deserialize, Serialize};
+
+use super::decode::{Int, Name};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskStatus {
+    Queued,
+    Running,
+    Completed,
+    Failed,
+    Cancelled,
+    TimedOut,
+}
+
+/// One status, or some.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum TaskStatuses {
+    One(TaskStatus),
+    Some(Vec<TaskStatus>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TasksListParams {
+    pub status: Option<TaskStatuses>,
+    pub agent_id: Option<Name>,
+    pub session_key: Option<Name>,
+    pub limit: Option<Int<1, 500>>,
+    pub cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TasksListResult {
+    pub tasks: Vec<TaskSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskSummary {
+    pub id: String,
+    pub task_id: String,
+    pub run_id: String,
+    pub kind: &'static str,
+    pub runtime: &'static str,
+    pub status: TaskStatus,
+    pub agent_id: String,
+    pub session_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<u64>,
+    pub delivery_status: &'static str,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TasksGetParams {
+    pub task_id: Name,
+}
+
+#[derive(Debug, Serialize)]
+pub struct TasksGetResult {
+    pub task: TaskSummary,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TasksCancelParams {
+    pub task_id: Name,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct TasksCancelResult {
+    pub found: bool,
+    pub cancelled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpdateStatusParams {
+    pub refresh_checkout: Option<bool>,
+}
+
+/// The host's package manager updates this program: nothing is known, nothing is scheduled.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateStatusResult {
+    pub sentinel: Option<()>,
+    pub update_available: Option<()>,
+    pub effective_channel: &'static str,
+    pub schedule: UpdateSchedule,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateSchedule {
+    pub channel: &'static str,
+    pub auto_enabled: bool,
+}
