@@ -238,6 +238,24 @@ test("a device from elsewhere, without the browser's own cryptography, waits unt
   }
 });
 
+test("a name the gateway does not know is refused with the command that allows it", async () => {
+  const guest = await tab(chrome);
+  await guest.goto(`http://gateway.example:${gateway.port}/#token=${TOKEN}`);
+  await guest.getByText("This address is not on the list").waitFor();
+  assert.equal(await command(guest), `openclaw config set gateway.controlUi.allowedOrigins '["http://gateway.example:${gateway.port}"]'`);
+  assert.equal(await guest.evaluate(() => isSecureContext), false);
+  const file = JSON.parse(readFileSync(gateway.config, "utf8"));
+  file.gateway.controlUi = { allowedOrigins: [`http://gateway.example:${gateway.port}`] };
+  writeFileSync(gateway.config, JSON.stringify(file, null, 2));
+  await until("the address is allowed", async () => {
+    await guest.getByRole("button", { name: "Try again" }).click({ timeout: 2000 }).catch(() => {});
+    // A page of another name is not of this host: it waits for its approval.
+    return guest.getByText("Approve this browser").waitFor({ timeout: 1000 }).then(() => true, () => false);
+  });
+  clean(guest);
+  await guest.context().close();
+});
+
 test("a command that needs an approval gets it here", async (t) => {
   if (!(await methods()).includes("exec.approval.list")) {
     await page.goto(gateway.url("/approvals"));
