@@ -25,6 +25,7 @@ mod nodes;
 mod protocol;
 mod queue;
 mod secrets;
+mod secrets_cli;
 mod service;
 mod sessions;
 mod tidy;

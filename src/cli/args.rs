@@ -47,6 +47,7 @@ pub enum Command {
     Devices(Devices),
     Qr(Qr),
     Config(Config),
+    Secrets(Secrets),
     Setup(Setup),
     Doctor(Doctor),
     Completion(Completion),
@@ -240,6 +241,9 @@ macro_rules! talks_to_a_gateway {
 
 mod cron;
 mod devices;
+mod secrets;
+
+pub use secrets::*;
 
 pub use cron::*;
 pub use devices::*;

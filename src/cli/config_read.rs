@@ -99,7 +99,8 @@ pub fn validate(shell: &mut Shell, args: &ConfigValidate) -> Result<(), Failure>
         shell.json(&json!({"valid": false, "path": path, "error": "file not found"}))?;
         return Err(Failure::told());
     }
-    let warnings = config.as_ref().map(|config| config.warnings.clone()).unwrap_or_default();
+    let mut warnings = config.as_ref().map(|config| config.warnings.clone()).unwrap_or_default();
+    warnings.extend(config.as_ref().map(Config::program_problems).unwrap_or_default());
     if args.json {
         let issues: Vec<Value> = lines.iter().map(|line| issue(line)).collect();
         let mut report = json!({"valid": issues.is_empty(), "path": path});

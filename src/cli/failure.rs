@@ -35,6 +35,10 @@ pub enum Kind {
     Hangup,
     /// The report was printed in full and says no: nothing is left to print.
     Told,
+    /// The same, and a reference leads nowhere.
+    ToldUnresolved,
+    /// What was asked for is not there.
+    Missing,
 }
 
 impl Failure {
@@ -73,7 +77,8 @@ impl Failure {
         match self.kind {
             Kind::Hangup => 0,
             Kind::Unreachable | Kind::Refused | Kind::Internal | Kind::Told => 1,
-            Kind::Usage => 2,
+            Kind::Usage | Kind::ToldUnresolved => 2,
+            Kind::Missing => 3,
             Kind::Config => 78,
             Kind::Broken => 70,
         }
@@ -111,6 +116,8 @@ mod tests {
             (Kind::Internal, 1),
             (Kind::Told, 1),
             (Kind::Usage, 2),
+            (Kind::ToldUnresolved, 2),
+            (Kind::Missing, 3),
             (Kind::Config, 78),
         ];
         for (kind, code) in codes {

@@ -43,6 +43,10 @@ mod logs;
 mod models;
 mod probe;
 mod qr;
+mod question;
+mod secrets;
+mod secrets_plan;
+mod secrets_store;
 mod sessions;
 mod setup;
 mod status;
@@ -56,7 +60,7 @@ use argh::FromArgs;
 
 use self::args::{
     ChannelsCommand, Cli, Command, ConfigCommand, CronCommand, DevicesCommand, GatewayCommand, ModelsCommand,
-    SessionsCommand, SystemCommand,
+    SecretsCommand, SecretsStoreCommand, SessionsCommand, SystemCommand,
 };
 use self::argv::Line;
 use self::failure::Failure;
@@ -188,6 +192,18 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             ConfigCommand::Unset(args) => config_write::unset(shell, &args),
             ConfigCommand::Patch(args) => config_write::patch(shell, &args),
             ConfigCommand::Restore(args) => config_changes::restore(shell, &args),
+        },
+        Some(Command::Secrets(secrets)) => match secrets.command {
+            SecretsCommand::Reload(args) => secrets::reload(shell, &args),
+            SecretsCommand::Audit(args) => secrets::audit(shell, &args),
+            SecretsCommand::Configure(args) => secrets_plan::configure(shell, &args),
+            SecretsCommand::Apply(args) => secrets_plan::apply(shell, &args),
+            SecretsCommand::Store(store) => match store.command {
+                SecretsStoreCommand::List(args) => secrets_store::list(shell, &args),
+                SecretsStoreCommand::Set(args) => secrets_store::set(shell, &args),
+                SecretsStoreCommand::Get(args) => secrets_store::get(shell, &args),
+                SecretsStoreCommand::Rm(args) => secrets_store::rm(shell, &args),
+            },
         },
         Some(Command::Setup(args)) => setup::run(shell, &args),
         Some(Command::Doctor(args)) => doctor::run(shell, &args),

@@ -65,7 +65,7 @@ impl Shell<'_> {
 
     /// Tells the user why the command failed; with `json` also tells the program that reads standard output.
     pub fn failed(&mut self, failure: &Failure, json: bool) -> io::Result<()> {
-        if matches!(failure.kind, Kind::Hangup | Kind::Told) {
+        if matches!(failure.kind, Kind::Hangup | Kind::Told | Kind::ToldUnresolved) {
             return Ok(());
         }
         if json {

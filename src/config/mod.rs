@@ -22,6 +22,7 @@ pub mod json5;
 pub mod keys;
 pub mod load;
 pub mod models;
+pub mod plan;
 pub mod redact;
 pub mod resolve;
 pub mod schema;
@@ -124,6 +125,16 @@ impl Config {
         let below = |own: &str| own.strip_prefix(path).is_some_and(|r| r.is_empty() || r.starts_with(['.', '[']));
         let missing = self.unresolved.iter().find(|missing| below(&missing.path))?;
         Some(format!("unresolved SecretRef {} ({})", missing.path, missing.reason))
+    }
+
+    /// What is wrong with the programs secrets are kept by, by their paths alone; none is started.
+    pub fn program_problems(&self) -> Vec<String> {
+        let (Ok(parsed), Some(paths)) = (json5::parse(&self.tree.to_string(), 0), self.paths.as_ref()) else {
+            return Vec::new();
+        };
+        let expand = |path: &str| paths.expand(path);
+        let around = secrets::Surroundings { env: &self.vars, expand: &expand, state_dir: &paths.state_dir };
+        secrets::check_programs(&parsed.root, &around)
     }
 
     /// Whether a variable settings may use is another one.

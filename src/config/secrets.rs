@@ -9,6 +9,7 @@
 //! Invariants: a reference is authoritative: nothing else takes its place; a secret that was had before stays in force
 //! while its provider is away, unless it lets somebody in; no text here holds a value.
 
+pub mod places;
 mod provider;
 pub mod reference;
 pub mod shelf;
@@ -69,6 +70,13 @@ pub struct Held {
     reference: Reference,
     kept: Arc<Kept>,
     value: Secret,
+}
+
+impl Held {
+    /// Whether it is the entry of the store with this name.
+    pub fn is_stored_as(&self, name: &str) -> bool {
+        *self.kept == Kept::Store && self.reference.id == name
+    }
 }
 
 /// All secrets that were fetched, by key path.

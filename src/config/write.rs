@@ -90,6 +90,34 @@ pub fn forbidden(env: &Env) -> Option<&'static str> {
 
 /// Replaces the configuration file by `text`, if it is still the one with hash `base`.
 pub fn write(paths: &Paths, env: &Env, base: &str, text: &str, clobber: Clobber) -> Result<Written, WriteError> {
+    replace(paths, env, base, text, clobber, Keep::Old)
+}
+
+/// The same without a backup: what is replaced holds secrets that are to be gone.
+pub fn write_for_good(
+    paths: &Paths,
+    env: &Env,
+    base: &str,
+    text: &str,
+    clobber: Clobber,
+) -> Result<Written, WriteError> {
+    replace(paths, env, base, text, clobber, Keep::Nothing)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Old,
+    Nothing,
+}
+
+fn replace(
+    paths: &Paths,
+    env: &Env,
+    base: &str,
+    text: &str,
+    clobber: Clobber,
+    keeping: Keep,
+) -> Result<Written, WriteError> {
     if let Some(name) = forbidden(env) {
         return Err(WriteError::ReadOnly(name));
     }
@@ -127,7 +155,7 @@ pub fn write(paths: &Paths, env: &Env, base: &str, text: &str, clobber: Clobber)
         }
     }
     let staged = files::stage(&target, text.as_bytes()).map_err(|source| io_error("write", &target, source))?;
-    if let Some(old) = old {
+    if let Some(old) = old.filter(|_| keeping == Keep::Old) {
         keep(&target, &old).map_err(|source| io_error("back up", &target, source))?;
     }
     staged.publish().map_err(|source| io_error("replace", &target, source))?;

@@ -56,7 +56,7 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("projects.*", "Belongs to the larger product of the reference."),
     ("push.*", "Belongs to the larger product of the reference."),
     ("question.*", "Questions to the user are not built yet."),
-    ("secrets.*", "Secrets are kept in files, the environment and vaults; a store of our own is not built."),
+    ("secrets.resolve", "Secrets leave the gateway only towards those they are for."),
     ("session.*", "Sharing, sharing evidence and companions belong to the larger product of the reference."),
     ("sessions.*", "This part of sessions is not built yet."),
     ("skills.*", "Skills are not built yet."),

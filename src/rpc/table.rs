@@ -247,6 +247,12 @@ methods! {
     "node.skills.update": Node, "<=2026.7", state nodes::skills_update, unlisted;
     /// Reads the secrets again from where they are kept.
     "secrets.reload": Admin, "<=2026.7", task secrets::reload;
+    /// Forgets a value of the secret store.
+    "secrets.store.delete": Admin, "2026.8", task secrets::delete, write;
+    /// What is in the secret store, without the secrets.
+    "secrets.store.list": Admin, "2026.8", task secrets::list;
+    /// Keeps a value in the secret store; the answer comes when it is in force.
+    "secrets.store.set": Admin, "2026.8", task secrets::set, write;
     /// Sends a message into a messenger; answers when the service has taken it.
     "send": Write, "<=2026.7", ticket send::send;
     /// Stops what is made in a session.

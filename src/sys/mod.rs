@@ -23,6 +23,7 @@ pub mod scratch;
 pub mod secret;
 pub mod signals;
 pub mod swap;
+pub mod terminal;
 pub mod watch;
 
 pub use env::Env;

@@ -83,6 +83,55 @@ pub struct ConfigSchemaResult {
 #[serde(deny_unknown_fields)]
 pub struct SecretsReloadParams {}
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretsStoreListParams {}
+
+/// An entry of the store; a secret has no value here.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretStoreEntry {
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    pub name: String,
+    pub scope_kind: &'static str,
+    pub scope_id: &'static str,
+    pub created_at_ms: u64,
+    pub updated_at_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SecretsStoreListResult {
+    pub entries: Vec<SecretStoreEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretsStoreSetParams {
+    pub name: String,
+    pub value: String,
+    pub kind: String,
+    /// Accepted and not used: secrets are not handed to commands here.
+    pub allowed_hosts: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretsStoreDeleteParams {
+    pub name: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretsStoreMutationResult {
+    pub ok: bool,
+    /// Whether the configuration refers to the name, so that what it says is in force now.
+    pub reloaded: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning_count: Option<usize>,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretsReloadResult {
