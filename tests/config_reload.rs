@@ -220,3 +220,76 @@ fn setup_makes_a_gateway_that_starts() {
     assert_eq!(gateway.get("/healthz").status, 200);
     assert!(!gateway.log().contains("warning: no gateway token"), "{}", gateway.log());
 }
+
+#[test]
+fn whatever_way_an_editor_saves_the_last_content_is_in_force() {
+    let gateway = Gateway::start(json!({}));
+    let mut client = gateway.operator();
+    let path = gateway.config_path();
+    let text = std::fs::read_to_string(&path).expect("read");
+    let with = |level: &str| {
+        text.replacen("\"gateway\"", &format!("\"logging\": {{ \"level\": {level:?} }},\n  \"gateway\""), 1)
+    };
+    // Truncates, then writes in pieces.
+    std::fs::write(&path, "").expect("truncated");
+    let debug = with("debug");
+    let (first, second) = debug.split_at(40);
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("opened");
+    std::io::Write::write_all(&mut file, first.as_bytes()).expect("written");
+    std::io::Write::write_all(&mut file, second.as_bytes()).expect("written");
+    drop(file);
+    client.event("config.changed");
+    // Moves the old file away and writes a new one, as vi does.
+    std::fs::rename(&path, path.with_extension("json~")).expect("moved");
+    std::fs::write(&path, with("warn")).expect("written");
+    client.event("config.changed");
+    // Writes twice, the first time something else.
+    std::fs::write(&path, with("error")).expect("written");
+    std::fs::write(&path, with("trace")).expect("written");
+    client.event("config.changed");
+    // Puts a new file in place, and removes its own copy.
+    replace(&path, &with("info"));
+    std::fs::remove_file(path.with_extension("json~")).expect("removed");
+    client.event("config.changed");
+    let config = client.ok("config.get", json!({}));
+    assert_eq!(config["config"]["logging"]["level"], "info", "{config}");
+    client.ok("health", json!({}));
+}
+
+#[test]
+fn restart_mode_restarts_once_for_what_could_have_been_taken_over_live() {
+    let gateway = Gateway::start(json!({"gateway": {"reload": {"mode": "restart"}}}));
+    let mut client = gateway.operator();
+    edit(&gateway, |config| config["meta"] = json!({"lastTouchedAt": "now"}));
+    edit(&gateway, |config| config["logging"] = json!({"level": "debug"}));
+    gateway.says("config change requires gateway restart (logging.level)");
+    assert_eq!(client.closed(), (1012, "service restart".to_owned()));
+    wait::until("it listens again", || (gateway.log().matches("listening on").count() == 2).then_some(()));
+    gateway.operator().ok("health", json!({}));
+    assert_eq!(gateway.log().matches("requires gateway restart").count(), 1, "{}", gateway.log());
+}
+
+#[test]
+fn a_hundred_starts_leave_the_file_as_it_is() {
+    use std::os::unix::fs::MetadataExt;
+
+    // No stamps in it, and a mode of its own: nothing of that is anybody's business at a start.
+    let mut home = crate::support::scratch::Scratch::new();
+    std::fs::create_dir_all(gateway::state_dir(home.path())).expect("made");
+    let path = gateway::config_path(home.path());
+    let text = format!("{{ gateway: {{ mode: 'local', auth: {{ mode: 'token', token: '{TOKEN}' }} }} }} // no meta\n");
+    std::fs::write(&path, &text).expect("written");
+    let inode = std::fs::metadata(&path).expect("there").ino();
+    for _ in 0..5 {
+        let mut gateway = Gateway::unconfigured().home(home).start();
+        assert!(gateway.stop().success());
+        home = gateway.kill();
+    }
+    for _ in 0..95 {
+        let read = gateway::run(home.path(), &["config", "validate", "--json"], &[]);
+        assert!(read.status.success(), "{read:?}");
+    }
+    let path = gateway::config_path(home.path());
+    assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
+    assert_eq!(std::fs::metadata(&path).expect("there").ino(), inode);
+}

@@ -49,6 +49,7 @@ pub enum Command {
     Config(Config),
     Secrets(Secrets),
     Setup(Setup),
+    Onboard(Onboard),
     Doctor(Doctor),
     Completion(Completion),
 }
@@ -242,8 +243,10 @@ macro_rules! talks_to_a_gateway {
 mod cron;
 mod devices;
 mod secrets;
+mod setup;
 
 pub use secrets::*;
+pub use setup::*;
 
 pub use cron::*;
 pub use devices::*;

@@ -1,4 +1,4 @@
-//! The words and flags of `config` and `setup`; declared apart from the others only because they are many.
+//! The words and flags of `config` and `doctor`; declared apart from the others only because they are many.
 //!
 //! No logic here; the invariants of [`super::args`] hold.
 
@@ -193,38 +193,11 @@ pub struct ConfigFile {
     pub json: bool,
 }
 
-/// make a first configuration and workspace; what is there already stays
-#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
-#[argh(subcommand, name = "setup", help_triggers("--help", "help"))]
-pub struct Setup {
-    /// directory of the agent's files
-    #[argh(option, arg_name = "dir")]
-    pub workspace: Option<String>,
-    /// port to listen on (18789)
-    #[argh(option, arg_name = "port", from_str_fn(port))]
-    pub gateway_port: Option<u16>,
-    /// where to listen: loopback, lan, tailnet, auto or custom (loopback)
-    #[argh(option, arg_name = "mode")]
-    pub gateway_bind: Option<String>,
-    /// only the configuration and workspace, without questions (as without it)
-    #[argh(switch)]
-    pub baseline: bool,
-    /// ask nothing (as without it)
-    #[argh(switch)]
-    pub non_interactive: bool,
-    /// accept that the agent's tools run as you (as without it)
-    #[argh(switch)]
-    pub accept_risk: bool,
-    /// print JSON, and nothing but JSON, on standard output
-    #[argh(switch)]
-    pub json: bool,
-}
-
 /// look for what is wrong with this instance and say how to mend it
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
 #[argh(subcommand, name = "doctor", help_triggers("--help", "help"))]
 pub struct Doctor {
-    /// mend what can be mended without guessing: file modes, keys nobody knows
+    /// mend what can be mended without guessing: file modes, older and unknown keys, the service's file
     #[argh(switch)]
     pub fix: bool,
     /// the same as --fix
@@ -239,11 +212,4 @@ pub struct Doctor {
     /// print JSON, and nothing but JSON, on standard output
     #[argh(switch)]
     pub json: bool,
-}
-
-fn port(text: &str) -> Result<u16, String> {
-    match text.trim().parse() {
-        Ok(port) if port > 0 => Ok(port),
-        _ => Err("a port is a number from 1 to 65535".into()),
-    }
 }

@@ -171,6 +171,20 @@ fn install_at(desk: &Desk, settings: &Settings, force: bool, run: &dyn Runner) -
     })
 }
 
+/// Writes the service's file anew where it differs from what the configuration says; one sentence when it did. Another
+/// supervisor's service, and one this user may not change, are left alone: the report still names the difference.
+pub fn repair(shell: &Shell) -> Option<String> {
+    let settings = Settings::load(shell).ok()?;
+    refuse_foreign_owner(&settings.vars, "doctor --fix").ok()?;
+    let desk = Desk::installed(&settings, &shell.env).ok()?;
+    let file = desk.file()?;
+    if differences(&desk, &file).is_empty() {
+        return None;
+    }
+    install_at(&desk, &settings, true, &Host::new(&shell.env)).ok()?;
+    Some(format!("{}: written anew for port {}", file.display(), desk.spec.port))
+}
+
 /// How the installed file differs from what `install --force` would write.
 pub fn differences(desk: &Desk, file: &Path) -> Vec<Difference> {
     let Some(text) = service::read(file) else { return Vec::new() };

@@ -28,6 +28,7 @@ mod config_write;
 mod cron;
 mod devices;
 mod doctor;
+mod doctor_system;
 mod gateway_call;
 mod gateway_discover;
 mod gateway_health;
@@ -49,6 +50,7 @@ mod secrets_plan;
 mod secrets_store;
 mod sessions;
 mod setup;
+mod setup_model;
 mod status;
 mod system;
 
@@ -206,6 +208,7 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             },
         },
         Some(Command::Setup(args)) => setup::run(shell, &args),
+        Some(Command::Onboard(args)) => setup::run(shell, &args.into()),
         Some(Command::Doctor(args)) => doctor::run(shell, &args),
         Some(Command::Completion(args)) => completion::run(shell, &args),
     }

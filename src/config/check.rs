@@ -5,7 +5,11 @@
 
 use super::json5::{Kind as Is, Node, Number, Place};
 use super::keys::{self, Kind, Names};
+use super::migrate;
 use super::secrets::reference::Reference;
+
+/// Ends the message about a key that has another name now.
+pub const OLDER: &str = "openclaw doctor --fix moves it";
 
 /// At most this many neighbours are named when a key is not recognised.
 const NAMED: usize = 14;
@@ -97,7 +101,7 @@ impl Findings {
                     // A place of which the reference only knows that it exists says nothing about what is in it.
                     let blank = known.ours.is_none() && known.theirs.is_none_or(|names| names.children.is_empty());
                     if !blank {
-                        self.problem(entry.at, path, unrecognized(&entry.key, known));
+                        self.problem(entry.at, path, unrecognized(&entry.key, &here, known));
                     }
                 }
                 (None, Some(_)) => {
@@ -203,8 +207,13 @@ fn got(node: &Node) -> Option<String> {
 }
 
 /// `Unrecognized key: "prot"`, the nearest known one, and what may stand here.
-fn unrecognized(name: &str, known: Known) -> String {
+fn unrecognized(name: &str, here: &str, known: Known) -> String {
     let mut message = format!("Unrecognized key: {name:?}");
+    match migrate::renamed(here) {
+        Some(Some(now)) => return format!("{message} (it is called {now} now; {OLDER})"),
+        Some(None) => return format!("{message} (it has no place any more; {OLDER})"),
+        None => {}
+    }
     let ours: Vec<&str> = known.ours.map(|names| names.names().collect()).unwrap_or_default();
     let theirs: Vec<&str> = known.theirs.map(|names| names.names().collect()).unwrap_or_default();
     if let Some(near) = nearest(name, ours.iter().chain(&theirs).copied()) {

@@ -21,6 +21,7 @@ pub mod include;
 pub mod json5;
 pub mod keys;
 pub mod load;
+pub mod migrate;
 pub mod models;
 pub mod plan;
 pub mod redact;

@@ -38,7 +38,9 @@ pub fn stage(path: &Path, bytes: &[u8]) -> io::Result<Staged> {
 impl Staged {
     /// Puts the file in its place, in one step.
     pub fn publish(self) -> io::Result<()> {
+        step();
         fs::rename(&self.temp, &self.path)?;
+        step();
         sync_dir(dir_of(&self.path))
     }
 }
@@ -121,10 +123,30 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    step();
     let mut file = options.open(path)?;
+    step();
     restrict(path, 0o600)?;
-    file.write_all(bytes)?;
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    file.write_all(first)?;
+    step();
+    file.write_all(second)?;
+    step();
     file.sync_all()
+}
+
+/// Between two steps of a write. Debug builds can be told to die at one, so that a test sees what a power cut leaves there.
+fn step() {
+    #[cfg(debug_assertions)]
+    {
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        static DONE: AtomicU32 = AtomicU32::new(0);
+        let done = DONE.fetch_add(1, Ordering::Relaxed) + 1;
+        if std::env::var("OPENCLAW_TEST_ABORT_AT").is_ok_and(|at| at.parse() == Ok(done)) {
+            std::process::abort();
+        }
+    }
 }
 
 /// Makes a rename durable. Windows has no such call and needs none.

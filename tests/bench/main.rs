@@ -4,6 +4,7 @@
 //! its budget and fails when a size or memory budget is passed, or a timing by more than five times.
 
 mod budgets;
+mod config;
 mod fast_upstream;
 mod idle;
 mod load;
@@ -21,8 +22,9 @@ use budgets::Board;
 /// A group of measurements: its name on the command line, and what it does.
 type Group = (&'static str, fn(&mut Board));
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     ("startup", startup::measure),
+    ("config", config::measure),
     ("memory", memory::measure),
     ("load", load::measure),
     ("idle", idle::measure),
