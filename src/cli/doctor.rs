@@ -177,9 +177,8 @@ fn settings(config: &Config, all: &mut Vec<Finding>) {
     if let Err(refusal) = listen {
         all.push(finding(Level::Error, "network", refusal.message, "openclaw config explain gateway.bind"));
     }
-    match port {
-        Err(refusal) => all.push(finding(Level::Error, "network", refusal.message, "")),
-        Ok(_) => {}
+    if let Err(refusal) = port {
+        all.push(finding(Level::Error, "network", refusal.message, ""));
     }
 }
 
