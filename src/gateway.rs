@@ -12,6 +12,7 @@ mod models;
 mod outlet;
 mod prepare;
 mod reload;
+mod results;
 mod start;
 mod watchdog;
 

@@ -32,6 +32,7 @@
 //! | store | 1 | the one connection that writes to the database |
 //! | `run X` | one per agent run | the turn, the call upstream, the tools |
 //! | task | 0 to 4 | handlers that may block; they end when idle |
+//! | `ch X`, `ch X out` | two per messenger account | that account's connection; its deliveries |
 //! | signals | 1 (Unix) | the signal pipe |
 //! | config watch | 0 or 1 | the watch on the configuration file |
 //! | config load | 0 or 1 | a reading of the file and the secrets it names |

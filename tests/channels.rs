@@ -314,3 +314,234 @@ fn a_picture_reaches_the_model_and_a_document_the_disk() {
     assert_eq!(kept.len(), 1);
     assert_eq!(std::fs::read(&kept[0]).expect("the file"), b"some,csv");
 }
+
+/// A webhook account: where answers arrive, and how to post to it.
+struct Hook {
+    server: std::sync::Arc<tiny_http::Server>,
+    url: String,
+    got: std::sync::Arc<std::sync::Mutex<Vec<(String, Value)>>>,
+}
+
+const HOOK_SECRET: &str = "webhook-secret-canary-77";
+
+impl Hook {
+    fn start() -> Hook {
+        let server = std::sync::Arc::new(tiny_http::Server::http("127.0.0.1:0").expect("bind the hook"));
+        let url = format!("http://{}/answers", server.server_addr());
+        let got = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (own, kept) = (server.clone(), got.clone());
+        std::thread::spawn(move || {
+            while let Ok(mut request) = own.recv() {
+                let key = request.headers().iter().find(|header| header.field.equiv("Idempotency-Key"));
+                let key = key.map(|header| header.value.to_string()).unwrap_or_default();
+                let mut body = String::new();
+                request.as_reader().read_to_string(&mut body).expect("read the answer");
+                if request.method() == &tiny_http::Method::Post {
+                    let mut got = kept.lock().expect("no panic");
+                    // As a real service would: the same key is the same message.
+                    if !got.iter().any(|(own, _)| *own == key) {
+                        got.push((key, serde_json::from_str(&body).expect("JSON")));
+                    }
+                }
+                // The gateway may be dead.
+                let _ = request.respond(tiny_http::Response::empty(200));
+            }
+        });
+        Hook { server, url, got }
+    }
+
+    fn section(&self) -> Value {
+        json!({"secret": HOOK_SECRET, "url": self.url, "dmPolicy": "open", "allowFrom": ["*"]})
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let got = self.got.lock().expect("no panic");
+        got.iter().map(|(_, body)| body["text"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        self.server.unblock();
+    }
+}
+
+fn signature(secret: &str, seconds: u64, body: &str) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = ring::hmac::sign(&key, format!("{seconds}.{body}").as_bytes());
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={seconds},v1={hex}")
+}
+
+/// Posts a signed message; `None` when nobody answered.
+fn post(port: u16, id: &str, text: &str) -> Option<u16> {
+    use std::io::{Read, Write};
+    let body = json!({"id": id, "kind": "direct", "sender": {"id": id}, "text": text}).to_string();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let head = format!(
+        "POST /channels/webhook/default HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n\
+         X-OpenClaw-Signature: {}\r\nContent-Length: {}\r\n\r\n",
+        signature(HOOK_SECRET, now, &body),
+        body.len()
+    );
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).ok()?;
+    stream.write_all((head + &body).as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}
+
+#[test]
+fn a_webhook_that_is_posted_five_times_at_once_makes_one_run_and_one_answer() {
+    let (upstream, hook) = (Upstream::friendly(), Hook::start());
+    let gateway = Gateway::start(upstream.config_and(json!({"channels": {"webhook": hook.section()}})));
+    let port = gateway.port;
+    wait::until("the account runs", || (post(port, "warm-up", "one") == Some(202)).then_some(()));
+    wait::until("the first answer", || (hook.texts().len() == 1).then_some(()));
+    let posts: Vec<_> = (0..5).map(|_| std::thread::spawn(move || post(port, "same", "two"))).collect();
+    for one in posts {
+        assert_eq!(one.join().expect("no panic"), Some(202));
+    }
+    wait::until("the second answer", || (hook.texts().len() == 2).then_some(()));
+    assert_eq!(post(port, "last", "three"), Some(202));
+    wait::until("the third answer", || (hook.texts().len() == 3).then_some(()));
+    assert_eq!(upstream.asked().len(), 3);
+}
+
+#[test]
+fn a_webhook_without_the_right_signature_is_refused() {
+    let (upstream, hook) = (Upstream::friendly(), Hook::start());
+    let gateway = Gateway::start(upstream.config_and(json!({"channels": {"webhook": hook.section()}})));
+    let body = json!({"id": "1", "kind": "direct", "sender": {"id": "ada"}, "text": "x"});
+    wait::until("the account runs", || (post(gateway.port, "1", "x") == Some(202)).then_some(()));
+    for header in ["", "t=1,v1=00", &signature("another-secret-here", 1, &body.to_string())] {
+        let headers = [("X-OpenClaw-Signature", header)];
+        let reply = crate::support::raw::post(gateway.addr(), "/channels/webhook/default", &headers, &body);
+        assert_eq!(reply.status, 401, "{header}");
+    }
+    let reply = crate::support::raw::post(gateway.addr(), "/channels/webhook/other", &[], &body);
+    assert_eq!(reply.status, 404);
+    let reply = crate::support::raw::post(gateway.addr(), "/channels/telegram/default", &[], &body);
+    assert_eq!(reply.status, 404);
+    let huge = json!({ "text": "x".repeat(2 << 20) });
+    let reply = crate::support::raw::post(gateway.addr(), "/channels/webhook/default", &[], &huge);
+    assert_eq!(reply.status, 413);
+}
+
+/// Kills the gateway again and again while messages come in, and counts every message in and out.
+fn kill_loop(kills: usize) {
+    let upstream = Upstream::by(|asked| {
+        let said = asked.body["messages"].as_array().and_then(|all| all.last()).map(|last| last["content"].to_string());
+        Answer::say(&format!("Echo {}", said.unwrap_or_default().trim_matches('"')))
+    });
+    let hook = Hook::start();
+    // Every message is a person and a conversation of its own: an answer then belongs to one message.
+    let config = upstream.config_and(json!({
+        "channels": {"webhook": hook.section()}, "session": {"dmScope": "per-peer"},
+        "messages": {"inbound": {"debounceMs": 0}},
+    }));
+    let mut home = None;
+    let mut sent: Vec<String> = Vec::new();
+    let mut seed = 0x9e37_79b9_u64;
+    for round in 0..=kills {
+        let mut setup = Gateway::with(config.clone());
+        if let Some(home) = home.take() {
+            setup = setup.home(home);
+        }
+        let gateway = setup.start();
+        let port = gateway.port;
+        for n in 0..3 {
+            let text = format!("m{round}x{n}");
+            // The service repeats what was not acknowledged, as services do.
+            let mut taken = false;
+            for _ in 0..200 {
+                match post(port, &text, &text) {
+                    Some(202) => {
+                        taken = true;
+                        break;
+                    }
+                    _ => std::thread::park_timeout(std::time::Duration::from_millis(10)),
+                }
+            }
+            assert!(taken, "the message was never acknowledged");
+            sent.push(text);
+        }
+        if round == kills {
+            let missing = || {
+                let got = hook.texts();
+                sent.iter().filter(|text| !got.iter().any(|one| one.contains(*text))).cloned().collect::<Vec<_>>()
+            };
+            let all = wait::within(std::time::Duration::from_secs(60), || missing().is_empty().then_some(()));
+            assert!(all.is_some(), "lost: {:?} of {}", missing(), sent.len());
+            for text in &sent {
+                let times = hook.texts().iter().filter(|one| one.split([' ', '\n']).any(|word| word == text)).count();
+                assert_eq!(times, 1, "{text} was answered {times} times: {:?}", hook.texts());
+            }
+            return;
+        }
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let pause = std::time::Duration::from_millis((seed >> 33) % 120);
+        std::thread::park_timeout(pause);
+        home = Some(gateway.kill());
+    }
+}
+
+/// KILLS is their number: the long run wants more.
+#[test]
+fn kills_lose_no_message_and_repeat_no_answer() {
+    kill_loop(std::env::var("KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(10));
+}
+
+#[test]
+fn the_command_line_adds_checks_and_removes_an_account() {
+    let telegram = Telegram::start();
+    let home = crate::support::scratch::Scratch::new();
+    let run = |args: &[&str]| {
+        let out = crate::support::gateway::run(home.path(), args, &[]);
+        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
+    };
+    let api = format!("apiRoot={}", telegram.root);
+    let add = ["channels", "add", "--channel", "telegram", "--set", &api, "--token"];
+    let (code, said) = run(&[&add[..], &["1:wrong-token-canary"]].concat());
+    assert!(code != Some(0) && said.contains("BotFather"), "{said}");
+    assert!(!said.contains("canary"), "{said}");
+    let (code, said) = run(&[&add[..], &[crate::support::telegram::TOKEN, "--allow-from", "77"]].concat());
+    assert!(code == Some(0) && said.contains("works: @test_bot"), "{said}");
+    let (_, said) = run(&["channels", "list"]);
+    assert!(said.contains("Telegram default: configured"), "{said}");
+    let (code, said) = run(&["channels", "add", "--channel", "telegram", "--secret", "x"]);
+    assert!(code != Some(0) && said.contains("means nothing"), "{said}");
+    let (code, said) = run(&["channels", "remove", "--channel", "telegram"]);
+    assert!(code == Some(0) && said.contains("is off"), "{said}");
+    assert!(run(&["channels", "list"]).1.contains("disabled"));
+    let (code, _) = run(&["channels", "remove", "--channel", "telegram", "--delete"]);
+    assert_eq!(code, Some(0));
+    assert!(run(&["channels", "list"]).1.contains("No channels"));
+}
+
+#[test]
+fn the_command_line_lets_somebody_in_and_sends() {
+    let (upstream, telegram) = (Upstream::friendly(), Telegram::start());
+    let gateway = gateway(&upstream, &telegram, json!({}));
+    telegram.says(5, "hello?");
+    let told = telegram.wait_shown(5, 1);
+    let code = told[0].split("Pairing code: ").nth(1).and_then(|rest| rest.lines().next()).expect("a code").to_owned();
+    let port = gateway.port.to_string();
+    let run = |args: &[&str]| {
+        let args = [args, &["--port", &port, "--token", crate::support::gateway::TOKEN]].concat();
+        let out = crate::support::gateway::run(gateway.home(), &args, &[]);
+        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
+    };
+    let (_, said) = run(&["pairing", "list"]);
+    assert!(said.contains(&code) && said.contains("telegram/default"), "{said}");
+    let (code, said) = run(&["pairing", "approve", "telegram", &code]);
+    assert!(code == Some(0) && said.contains("Approved telegram sender 5.") && said.contains("owner"), "{said}");
+    let (code, said) = run(&["message", "send", "--target", "telegram:5", "--message", "from the shell"]);
+    assert!(code == Some(0) && said.contains("Sent as message"), "{said}");
+    assert_eq!(telegram.wait_shown(5, 2)[1], "from the shell");
+    let (code, said) = run(&["channels", "logout", "--channel", "telegram"]);
+    assert!(code == Some(0) && said.contains("stopped"), "{said}");
+    let (code, said) = run(&["channels", "login", "--channel", "telegram"]);
+    assert!(code == Some(0) && said.contains("@test_bot"), "{said}");
+}

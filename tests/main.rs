@@ -21,6 +21,7 @@ mod hostile;
 mod http;
 mod http_openai;
 mod http_own;
+mod irc;
 mod liars;
 mod models;
 mod nodes;

@@ -30,6 +30,12 @@ impl Turning<'_> {
         if let Some(names) = &self.order().input.tools_allow {
             policy = policy.and(Layer { origin: "the automation".into(), allow: names.clone(), ..Layer::default() });
         }
+        if let Some(rules) = self.order().input.reply.as_ref().and_then(|to| to.tools.as_deref()) {
+            // The rules of a messenger's group or person. A profile nobody knows allows nothing: so does what cannot be read.
+            let unreadable = || ToolPolicy { profile: Some("unreadable".into()), ..ToolPolicy::default() };
+            let rules = serde_json::from_str::<ToolPolicy>(rules).unwrap_or_else(|_| unreadable());
+            policy = policy.and(layer("channels".into(), &rules));
+        }
         // Approvals are not built: what would have to ask is denied instead of being run unasked.
         let exec = &self.config().tools.exec;
         let unasked =

@@ -144,7 +144,7 @@ impl Account {
 }
 
 /// A small file that only its owner need read; symbolic links are refused.
-fn read_secret(path: &str) -> Option<Secret> {
+pub fn read_secret(path: &str) -> Option<Secret> {
     let facts = std::fs::symlink_metadata(path).ok().filter(|facts| facts.is_file() && facts.len() < 64 << 10);
     let text = facts.and_then(|_| std::fs::read_to_string(path).ok());
     if text.is_none() {

@@ -30,7 +30,7 @@
 //! 6. `typing` and `draft` where the service has them; `receive` for a plug that is called by HTTP (the gateway routes
 //!    `POST /channels/<id>/<account>` there, unauthenticated: the plug checks signatures before anything else).
 //!
-//! Calls go through [`http::Web`]; text is split before it gets to `deliver`, so a plug renders and sends, no more. A fake
+//! Calls go through [`http::Web`]; a protocol with a connection of its own takes a [`socket::Link`]; text is split before it gets to `deliver`, so a plug renders and sends, no more. A fake
 //! server in `tests/channels/` shows that it works, and misbehaves.
 //!
 //! Invariants: what is acknowledged is on disk; a message that is known is not taken twice; a reply is removed only when
@@ -42,10 +42,12 @@ pub mod delivery;
 pub mod gate;
 pub mod http;
 pub mod inbound;
+mod irc;
 pub mod media;
 pub mod message;
 pub mod pairing;
 pub mod route;
+pub mod socket;
 pub mod supervisor;
 mod telegram;
 mod webhook;
@@ -191,7 +193,7 @@ pub enum ChannelEvent {
 }
 
 /// All messengers this gateway speaks, in the order they are shown.
-pub static CHANNELS: &[&ChannelSpec] = &[&telegram::SPEC, &webhook::SPEC];
+pub static CHANNELS: &[&ChannelSpec] = &[&telegram::SPEC, &irc::SPEC, &webhook::SPEC];
 
 /// The row of a messenger.
 pub fn find(id: &str) -> Option<&'static ChannelSpec> {

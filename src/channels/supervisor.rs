@@ -39,7 +39,32 @@ pub struct Stop {
     gone: Receiver<()>,
 }
 
+/// A wish of one's own, for a thread a plug starts itself.
+pub struct Ending {
+    stop: Stop,
+    alive: std::sync::Mutex<Option<Sender<()>>>,
+}
+
+impl Ending {
+    /// Says that it is time; once is enough.
+    pub fn fire(&self) {
+        self.stop.fired.store(true, Ordering::SeqCst);
+        *self.alive.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+
+    /// Waits at most so long. True: it is time to stop.
+    pub fn wait(&self, limit: Duration) -> bool {
+        self.stop.wait(limit)
+    }
+}
+
 impl Stop {
+    /// Not the supervisor's: fired by whoever holds it.
+    pub fn own() -> Ending {
+        let (alive, gone) = bounded(0);
+        Ending { stop: Stop { fired: Arc::default(), gone }, alive: std::sync::Mutex::new(Some(alive)) }
+    }
+
     pub fn fired(&self) -> bool {
         self.fired.load(Ordering::SeqCst)
     }

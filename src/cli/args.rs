@@ -41,6 +41,8 @@ pub enum Command {
     Sessions(Sessions),
     Logs(Logs),
     Channels(Channels),
+    Pairing(Pairing),
+    Message(Message),
     Models(Models),
     System(System),
     Cron(Cron),
@@ -240,6 +242,7 @@ macro_rules! talks_to_a_gateway {
     };
 }
 
+mod channels;
 mod cron;
 mod devices;
 mod secrets;
@@ -248,6 +251,7 @@ mod setup;
 pub use secrets::*;
 pub use setup::*;
 
+pub use channels::*;
 pub use cron::*;
 pub use devices::*;
 
@@ -437,33 +441,6 @@ talks_to_a_gateway! {
         #[argh(switch)]
         pub plain: bool,
         /// how long to wait for one answer, in milliseconds (30000)
-        #[argh(option, arg_name = "ms")]
-        pub timeout: Option<u64>,
-    }
-}
-
-/// look at the messengers the agent is connected to
-#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
-#[argh(subcommand, name = "channels", help_triggers("--help", "help"))]
-pub struct Channels {
-    #[argh(subcommand)]
-    pub command: ChannelsCommand,
-}
-
-#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
-#[argh(subcommand)]
-pub enum ChannelsCommand {
-    Status(ChannelsStatus),
-}
-
-talks_to_a_gateway! {
-    /// show every channel account and whether it works
-    #[argh(subcommand, name = "status", help_triggers("--help", "help"))]
-    pub struct ChannelsStatus {
-        /// let the gateway ask the messengers now
-        #[argh(switch)]
-        pub probe: bool,
-        /// how long to wait, in milliseconds (10000)
         #[argh(option, arg_name = "ms")]
         pub timeout: Option<u64>,
     }

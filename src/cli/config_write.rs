@@ -120,7 +120,7 @@ pub struct Open {
     pub text: String,
     pub hash: String,
     /// What is written, without includes and substitution.
-    tree: Value,
+    pub tree: Value,
     /// What it meant, when it meant anything.
     old: Option<Config>,
 }

@@ -14,11 +14,13 @@ pub mod argv;
 pub mod calls;
 pub mod failure;
 pub mod output;
+mod pairing;
 pub mod settings;
 pub mod target;
 
 mod agent;
 mod channels;
+mod channels_setup;
 mod completion;
 pub mod config_args;
 mod config_changes;
@@ -41,6 +43,7 @@ mod gateway_status;
 mod health;
 mod help;
 mod logs;
+mod message;
 mod models;
 mod probe;
 mod qr;
@@ -61,8 +64,8 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use self::args::{
-    ChannelsCommand, Cli, Command, ConfigCommand, CronCommand, DevicesCommand, GatewayCommand, ModelsCommand,
-    SecretsCommand, SecretsStoreCommand, SessionsCommand, SystemCommand,
+    ChannelsCommand, Cli, Command, ConfigCommand, CronCommand, DevicesCommand, GatewayCommand, MessageCommand,
+    ModelsCommand, PairingCommand, SecretsCommand, SecretsStoreCommand, SessionsCommand, SystemCommand,
 };
 use self::argv::Line;
 use self::failure::Failure;
@@ -148,7 +151,19 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
         },
         Some(Command::Logs(args)) => logs::run(shell, &args),
         Some(Command::Channels(channels)) => match channels.command {
+            ChannelsCommand::List(args) => channels_setup::list(shell, &args),
             ChannelsCommand::Status(args) => channels::status(shell, &args),
+            ChannelsCommand::Add(args) => channels_setup::add(shell, &args),
+            ChannelsCommand::Remove(args) => channels_setup::remove(shell, &args),
+            ChannelsCommand::Login(args) => channels_setup::login(shell, &args),
+            ChannelsCommand::Logout(args) => channels_setup::logout(shell, &args),
+        },
+        Some(Command::Pairing(pairing)) => match pairing.command {
+            PairingCommand::List(args) => pairing::list(shell, &args),
+            PairingCommand::Approve(args) => pairing::approve(shell, &args),
+        },
+        Some(Command::Message(message)) => match message.command {
+            MessageCommand::Send(args) => message::send(shell, &args),
         },
         Some(Command::Models(models)) => match models.command {
             ModelsCommand::List(args) => models::list(shell, &args),

@@ -12,6 +12,7 @@ use super::facts::{Knowledge, Sources};
 use super::log_file::{self, Files, LogFile};
 use super::prepare::{Prepared, address, prepare};
 use super::reload::{self, Outcome, Reloader};
+use super::results;
 use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, beacon, bind, models, watchdog};
 use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
@@ -234,7 +235,11 @@ impl Gateway {
                 devices,
                 seen,
                 cron: jobs,
-                outlet: Box::new(super::outlet::Webhooks(shared.clone())),
+                outlet: Box::new(results::Messengers {
+                    hub: hub.clone(),
+                    store: store.clone(),
+                    shared: shared.clone(),
+                }),
                 advertised: rpc::advertised(),
             },
             inbox,
