@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{CHANNELS, ChannelSpec};
 use crate::config::Config;
+use crate::sys::order;
 use crate::sys::secret::Secret;
 
 /// The account of a section without accounts.
@@ -220,7 +221,7 @@ pub fn default_account(config: &Config, channel: &str) -> Option<String> {
     if ids.iter().any(|id| id == DEFAULT) {
         return Some(DEFAULT.to_owned());
     }
-    ids.sort();
+    order::sort(&mut ids);
     ids.into_iter().next()
 }
 

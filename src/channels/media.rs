@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use super::account::Account;
 use super::message::IncomingFile;
+use crate::sys::order;
 use crate::sys::{files, random};
 
 /// Bytes all kept files of one account may have.
@@ -84,7 +85,7 @@ impl Shelf {
                 kept.push((facts.modified().unwrap_or(SystemTime::UNIX_EPOCH), facts.len(), entry.path()));
             }
         }
-        kept.sort();
+        order::sort(&mut kept);
         let mut bytes: u64 = kept.iter().map(|(_, bytes, _)| bytes).sum();
         let mut count = kept.len();
         for (_, size, path) in kept {

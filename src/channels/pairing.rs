@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::AccountKey;
 use crate::store::{StoreError, kv};
+use crate::sys::order;
 use crate::sys::random;
 
 /// Requests that may wait per account; more strangers are not answered until one is decided or runs out.
@@ -54,7 +55,7 @@ pub fn pending(conn: &Connection, key: &AccountKey, now_ms: u64) -> Result<Vec<R
     let rows = kv::list(conn, &pending_scope(key))?;
     let mut requests: Vec<Request> =
         rows.iter().filter_map(|(_, json)| serde_json::from_str(json).ok()).filter(|one| lives(one, now_ms)).collect();
-    requests.sort_by_key(|request| request.created_ms);
+    order::by_key(&mut requests, |request| request.created_ms);
     Ok(requests)
 }
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::check::Problem;
 use super::json5::Place;
 use super::{Config, Unresolved};
+use crate::sys::order;
 use crate::sys::secret::Secret;
 
 /// `auth.*`.
@@ -67,7 +68,7 @@ impl Config {
         }
         let mut all: Vec<(&str, &AuthProfile)> =
             self.auth.profiles.keys().filter_map(|id| own(id)).map(|(id, profile)| (id.as_str(), profile)).collect();
-        all.sort_by_key(|(_, profile)| profile.mode);
+        order::by_key(&mut all, |(_, profile)| profile.mode);
         all
     }
 }

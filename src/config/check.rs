@@ -7,6 +7,7 @@ use super::json5::{Kind as Is, Node, Number, Place};
 use super::keys::{self, Kind, Names};
 use super::migrate;
 use super::secrets::reference::Reference;
+use crate::sys::order;
 
 /// Ends the message about a key that has another name now.
 pub const OLDER: &str = "openclaw doctor --fix moves it";
@@ -37,7 +38,7 @@ pub fn check(root: &Node) -> Findings {
         Is::Object(_) => findings.node(root, "", Known { ours: Some(keys::ours()), theirs: Some(keys::reference()) }),
         _ => findings.problem(root.at, "", format!("Invalid input: expected object, received {}", received(root))),
     }
-    findings.problems.sort_by_key(|problem| problem.at);
+    order::by_key(&mut findings.problems, |problem| problem.at);
     findings
 }
 

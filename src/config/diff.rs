@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Config;
 use super::keys::{self, Reload};
+use crate::sys::order;
 
 /// One changed key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,7 @@ fn compare(old: &Value, new: &Value, path: &str, out: &mut Vec<String>) {
 
     fn each_key(old: &Map<String, Value>, new: &Map<String, Value>, path: &str, out: &mut Vec<String>) {
         let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
-        names.sort();
+        order::sort(&mut names);
         names.dedup();
         for name in names {
             let here = keys::join(path, name);

@@ -21,6 +21,7 @@ use super::secrets::{How, Surroundings};
 use super::{Config, Unresolved, auth, include, secrets};
 use crate::sys::Env;
 use crate::sys::files;
+use crate::sys::order;
 use crate::sys::paths::{self, Paths};
 use crate::sys::random::to_hex;
 use crate::wire::misfit;
@@ -116,7 +117,7 @@ fn parse_with(text: &str, paths: &Paths, env: &Env, how: How) -> Result<Config, 
         _ => return Err(all_invalid(path, &included.files, problems)),
     };
 
-    warnings.sort_by_key(|(at, _)| *at);
+    order::by_key(&mut warnings, |(at, _)| *at);
     config.warnings = warnings.into_iter().map(|(at, text)| located(&included.files, at, &text)).collect();
     let said = |what: &'static str| move |entry: &Unresolved| format!("{}: {what}: {}", entry.path, entry.reason);
     config.warnings.extend(resolved.unresolved.iter().filter(|entry| !entry.skipped).map(said("unresolved secret")));
@@ -192,7 +193,7 @@ fn located(files: &[PathBuf], at: Place, text: &str) -> String {
 }
 
 fn all_invalid(path: &Path, files: &[PathBuf], mut problems: Vec<Problem>) -> LoadError {
-    problems.sort_by_key(|problem| problem.at);
+    order::by_key(&mut problems, |problem| problem.at);
     let line = |problem: &Problem| {
         let path = if problem.path.is_empty() { "<root>" } else { &problem.path };
         located(files, problem.at, &format!("{path}: {}", problem.message))

@@ -11,6 +11,7 @@ use super::json5::{self, Kind, Node};
 use super::keys::{self, Names};
 use super::secrets;
 use super::secrets::reference::Reference;
+use crate::sys::order;
 
 /// Stands for a secret. Written back, it means "leave as it was".
 pub const SENTINEL: &str = "__OPENCLAW_REDACTED__";
@@ -39,7 +40,7 @@ pub fn text(raw: &str) -> Option<String> {
     if !parsed.duplicates.is_empty() {
         return serde_json::to_string_pretty(&value(&parsed.root.to_value())).ok();
     }
-    spans.sort_unstable();
+    order::sort(&mut spans);
     let mut out = String::with_capacity(raw.len());
     let mut from = 0;
     for (start, end) in spans {

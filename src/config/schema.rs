@@ -8,6 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{self, Kind, Names, Reload, Segment};
+use crate::sys::order;
 
 /// What stands in for a description of an accepted key without effect.
 const WITHOUT_EFFECT: &str = "Accepted; without effect in this gateway.";
@@ -50,7 +51,7 @@ pub fn lookup(path: &str) -> Option<Value> {
         map.remove("anyOf");
     }
     let mut names: Vec<&str> = [ours, theirs].into_iter().flatten().flat_map(|n| n.children.keys().copied()).collect();
-    names.sort_unstable();
+    order::sort(&mut names);
     names.dedup();
     let children: Vec<Value> = names
         .into_iter()
@@ -168,7 +169,7 @@ fn node(ours: Option<&'static Names>, theirs: Option<&'static Names>) -> Value {
 
 fn object(ours: Option<&'static Names>, theirs: Option<&'static Names>) -> Value {
     let mut names: Vec<&str> = [ours, theirs].into_iter().flatten().flat_map(Names::names).collect();
-    names.sort_unstable();
+    order::sort(&mut names);
     names.dedup();
     let below = |names: Option<&'static Names>, name: &str| names.and_then(|names| names.children.get(name));
     let properties: Map<String, Value> =

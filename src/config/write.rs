@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::load::{self, LoadError};
 use super::redact::{self, SENTINEL, is_sentinel};
 use super::{Config, json5, keys};
+use crate::sys::order;
 use crate::sys::paths::Paths;
 use crate::sys::random::to_hex;
 use crate::sys::{Env, clock, files};
@@ -173,7 +174,7 @@ pub fn with_secrets_of(text: &str, old: &str) -> Result<String, String> {
     let (Ok(new), Ok(known)) = (json5::parse(text, 0), json5::parse(old, 0)) else { return Ok(text.to_owned()) };
     let mut places = Vec::new();
     find_sentinels(&new.root, Some(&known.root), "", &mut places)?;
-    places.sort_unstable();
+    order::sort(&mut places);
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
     for ((start, end), (old_start, old_end)) in places {
@@ -311,7 +312,7 @@ fn reject(target: &Path, text: &str) -> Option<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)))
         .collect();
-    all.sort();
+    order::sort(&mut all);
     for old in all.iter().rev().skip(REJECTED) {
         let _ = fs::remove_file(old);
     }

@@ -18,6 +18,7 @@ use crate::channels::supervisor::{self, Preview, Running};
 use crate::channels::{Account, AccountKey, Admitted, ChannelEvent, Host, Outbound, Target, inbound};
 use crate::config::Config;
 use crate::store::{inbox, outbox};
+use crate::sys::order;
 use crate::wire::channels::SendResult;
 use crate::wire::error::RpcError;
 
@@ -94,7 +95,7 @@ impl Messengers {
     pub fn looks(&self) -> Vec<Look> {
         let mut looks: Vec<Look> = self.accounts.values().map(Entry::look).collect();
         let place = |look: &Look| crate::channels::CHANNELS.iter().position(|spec| spec.id == look.account.spec.id);
-        looks.sort_by_key(|look| (place(look), look.account.key.account.clone()));
+        order::by_key(&mut looks, |look| (place(look), look.account.key.account.clone()));
         looks
     }
 

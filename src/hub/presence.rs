@@ -3,6 +3,7 @@
 //! Command-line tools and back ends come and go within a second; they are not shown.
 
 use crate::auth::Caller;
+use crate::sys::order;
 use crate::wire::connect::ClientId;
 use crate::wire::frame::OWNER_PROFILE;
 use crate::wire::presence::{PresenceEntry, PresenceIdentity, PresenceUser};
@@ -35,7 +36,7 @@ impl Presence {
     /// The gateway first, then clients by their last change, newest first.
     pub fn rows(&self) -> Vec<&PresenceEntry> {
         let mut rows: Vec<&PresenceEntry> = self.rows.iter().map(|row| &row.entry).collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.ts));
+        order::by_key(&mut rows, |row| std::cmp::Reverse(row.ts));
         rows.insert(0, &self.own);
         rows
     }

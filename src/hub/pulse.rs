@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::sys::order;
 use crate::wire::health::EventLoop;
 
 /// Turns remembered, newest over oldest.
@@ -40,7 +41,7 @@ impl Pulse {
     /// The picture since the last call of [`Pulse::restart`].
     pub fn report(&self, now: Instant, now_ms: u64) -> EventLoop {
         let mut sorted = self.turns.clone();
-        sorted.sort_unstable();
+        order::sort(&mut sorted);
         let at = |share: f64| {
             sorted.get((sorted.len().saturating_sub(1) as f64 * share) as usize).map_or(0.0, |m| f64::from(*m) / 1000.0)
         };

@@ -13,6 +13,7 @@ use super::http::Upstream;
 use super::settings::{Api, Origin, ProviderSettings, Timeouts};
 use super::{ModelInfo, openai};
 use crate::sys::abort::Abort;
+use crate::sys::order;
 
 /// A local server to look for.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +55,7 @@ pub fn local(probes: &[Probe]) -> Vec<ProviderSettings> {
         rows.extend(settings.map(|settings| (place, settings)));
     }
     abort.fire();
-    rows.sort_by_key(|(place, _)| *place);
+    order::by_key(&mut rows, |(place, _)| *place);
     rows.into_iter().map(|(_, settings)| settings).collect()
 }
 

@@ -16,6 +16,7 @@ use super::openai::OpenAi;
 use super::rotation::{Choice, Rotating};
 use super::settings::{Api, Origin, ProviderSettings, RetryPolicy};
 use super::{ModelInfo, Provider, ProviderError};
+use crate::sys::order;
 
 /// A provider's id and a model's id, written `provider/model`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,7 +78,7 @@ impl Registry {
         embedded.models = vec![builtin::info()];
         embedded.origin = Origin::Builtin;
         entries.push(Entry { settings: embedded, provider: Ok(Arc::new(Builtin::new(facts))) });
-        entries.sort_by_key(|entry| entry.settings.origin);
+        order::by_key(&mut entries, |entry| entry.settings.origin);
         Registry { entries }
     }
 

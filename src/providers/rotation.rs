@@ -15,6 +15,7 @@ use super::error::FailureKind;
 use super::{Delta, Embeddings, Finish, ModelInfo, Provider, ProviderError, Turn};
 use crate::sys::abort::Abort;
 use crate::sys::clock;
+use crate::sys::order;
 
 /// The provider with one of its credentials.
 pub struct Choice {
@@ -58,7 +59,7 @@ impl Rotating {
         let alive = |(choice, _): &&(Choice, Health)| choice.expires.is_none_or(|expires| expires > now);
         let mut order: Vec<_> = self.choices.iter().filter(alive).collect();
         // Those that are well keep their order; of the others the one that is well soonest comes first.
-        order.sort_by_key(|(_, health)| health.rests_until.load(Ordering::Relaxed).max(now));
+        order::by_key(&mut order, |(_, health)| health.rests_until.load(Ordering::Relaxed).max(now));
         // Only one that rests is tried, and only when none is well.
         let well = order.iter().filter(|(_, health)| health.rests_until.load(Ordering::Relaxed) <= now).count();
         order.truncate(well.max(1));

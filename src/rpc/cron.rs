@@ -13,6 +13,7 @@ use crate::hub::sessions::stored;
 use crate::hub::wakes::Queued;
 use crate::hub::{Now, State, TaskContext, Ticket, main_key};
 use crate::store::cron as history;
+use crate::sys::order;
 use crate::sys::random;
 use crate::wire::cron::*;
 use crate::wire::decode;
@@ -89,9 +90,9 @@ pub fn list(state: &mut State, _: &Arc<Caller>, params: CronListParams, _: Now) 
     };
     let mut jobs: Vec<&Job> = state.cron.jobs().filter(wanted).collect();
     match params.sort_by.unwrap_or(CronSort::NextRunAtMs) {
-        CronSort::NextRunAtMs => jobs.sort_by_key(|job| job.state().next_run_at_ms.unwrap_or(u64::MAX)),
-        CronSort::UpdatedAtMs => jobs.sort_by_key(|job| job.record.updated_at_ms),
-        CronSort::Name => jobs.sort_by_key(|job| job.spec().name.to_lowercase()),
+        CronSort::NextRunAtMs => order::by_key(&mut jobs, |job| job.state().next_run_at_ms.unwrap_or(u64::MAX)),
+        CronSort::UpdatedAtMs => order::by_key(&mut jobs, |job| job.record.updated_at_ms),
+        CronSort::Name => order::by_key(&mut jobs, |job| job.spec().name.to_lowercase()),
     }
     if params.sort_dir == Some(SortDir::Desc) {
         jobs.reverse();

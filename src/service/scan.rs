@@ -11,6 +11,7 @@ use super::procd::Procd;
 use super::schtasks::Schtasks;
 use super::systemd::Systemd;
 use super::{Manager, Scope, ServiceSpec, read};
+use crate::sys::order;
 
 /// A service file somebody left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub fn scan(spec: &ServiceSpec, system: bool) -> Vec<Found> {
         .flat_map(|(dir, scope)| entries(&dir).into_iter().map(move |path| (path, scope)))
         .map(judge)
         .collect();
-    found.sort_by(|a, b| a.path.cmp(&b.path));
+    order::by(&mut found, |a, b| a.path.cmp(&b.path));
     found
 }
 

@@ -15,6 +15,7 @@ pub mod host;
 pub mod log_dir;
 pub mod multicast;
 pub mod notify;
+pub mod order;
 pub mod paths;
 pub mod ports;
 pub mod random;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::arguments::Decoded;
 use super::{Details, FileDetails, Refusal, ToolContext, ToolOutcome, cut, paths, write};
+use crate::sys::order;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,7 +112,7 @@ fn place(text: &str, edits: Vec<Replacement>, raw: &str) -> Result<Vec<Change>, 
         }
         changes.push(Change { at, old, new });
     }
-    changes.sort_by_key(|change| change.at);
+    order::by_key(&mut changes, |change| change.at);
     for pair in changes.windows(2) {
         if pair[0].at + pair[0].old.len() > pair[1].at {
             let line = line_of(text, pair[1].at);

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::arguments::{self, Decoded};
 use super::{Details, Listing, Refusal, ToolContext, ToolOutcome, paths};
+use crate::sys::order;
 
 #[derive(Deserialize)]
 pub(super) struct ListArguments {
@@ -35,7 +36,7 @@ pub(super) fn ls(wanted: Decoded<ListArguments>, context: &mut ToolContext) -> R
         }
         names.push((name, entry));
     }
-    names.sort_by(|a, b| a.0.cmp(&b.0));
+    order::by(&mut names, |a, b| a.0.cmp(&b.0));
     let most = limit.unwrap_or(LIMIT).clamp(1, ENTRIES);
     let mut text = String::new();
     let mut count = 0;

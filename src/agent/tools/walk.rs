@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::ToolContext;
 use super::paths::Reach;
+use crate::sys::order;
 
 /// Why a walk ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub(super) fn files(root: &Path, reach: &Reach, context: &ToolContext, each: &mu
                 _ => {}
             }
         }
-        names.sort();
+        order::sort(&mut names);
         for path in names.iter().filter(|path| reach.allows(path)) {
             if context.abort.fired() {
                 return Reached::Bound("aborted");
@@ -56,7 +57,7 @@ pub(super) fn files(root: &Path, reach: &Reach, context: &ToolContext, each: &mu
             cut_short = Some("too deep");
             continue;
         }
-        dirs.sort();
+        order::sort(&mut dirs);
         open.extend(dirs.into_iter().rev().filter(|dir| reach.allows(dir)).map(|dir| (dir, depth + 1)));
     }
     cut_short.map_or(Reached::End, Reached::Bound)

@@ -14,6 +14,7 @@ use super::manage::Actor;
 use super::{Device, Devices, Effects, News};
 use crate::auth::Role;
 use crate::auth::node_commands::approve_scope;
+use crate::sys::order;
 use crate::sys::random;
 use crate::wire::error::RpcError;
 use crate::wire::node::{
@@ -121,7 +122,7 @@ fn exceeds(approved: &Surface, offered: &Surface) -> bool {
 pub fn usable(approved: &Surface, offered: &Surface) -> Surface {
     let both = |own: &[String], new: &[String]| -> Vec<String> {
         let mut both: Vec<String> = own.iter().filter(|name| new.contains(name)).cloned().collect();
-        both.sort_unstable();
+        order::sort(&mut both);
         both
     };
     let permissions = offered.permissions.iter().filter(|(name, _)| approved.permissions.contains_key(*name));
@@ -191,7 +192,7 @@ impl Devices {
     /// Surfaces that wait, newest first.
     pub fn node_requests(&self) -> Vec<NodePairRequest> {
         let mut all: Vec<_> = self.all.values().filter_map(Device::node_request).collect();
-        all.sort_by_key(|request| std::cmp::Reverse(request.ts));
+        order::by_key(&mut all, |request| std::cmp::Reverse(request.ts));
         all
     }
 
@@ -316,7 +317,7 @@ impl Devices {
         let node = self.node_mut(node_id).ok_or_else(unknown_node)?;
         let known = node.work.len();
         node.work.retain(|work| work.expires_at_ms > now_ms);
-        node.work.sort_by_key(|work| (std::cmp::Reverse(work.priority), work.created_at_ms));
+        order::by_key(&mut node.work, |work| (std::cmp::Reverse(work.priority), work.created_at_ms));
         let rest = node.work.split_off(most.min(node.work.len()));
         let items = std::mem::replace(&mut node.work, rest);
         let changed = known != node.work.len();
@@ -409,7 +410,7 @@ impl Device {
         let fresh = NodeRecord::default();
         let node = self.node.as_deref().unwrap_or(&fresh);
         let mut surface = node.approved.clone().unwrap_or_default();
-        surface.commands.sort_unstable();
+        order::sort(&mut surface.commands);
         Some(NodeRow {
             node_id: self.device_id.clone(),
             display_name: self.node_name(node),

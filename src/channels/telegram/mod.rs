@@ -21,6 +21,7 @@ use super::inbound::Inbound;
 use super::message::{ChannelError, ChatKind, Incoming, IncomingFile, Outbound, Probe, Receipt, Target};
 use super::supervisor::Stop;
 use super::{Channel, ChannelSpec, Reply, Request, chunk, media};
+use crate::sys::order;
 use crate::sys::secret::Secret;
 use crate::wire::command::COMMANDS;
 
@@ -274,7 +275,7 @@ impl Telegram {
         bot: &User,
         mark: Option<String>,
     ) -> Result<(), ChannelError> {
-        updates.sort_by_key(|update| update.update_id);
+        order::by_key(&mut updates, |update| update.update_id);
         let mut messages: Vec<(Incoming, Option<String>)> = Vec::new();
         let mut pressed = Vec::new();
         for parsed in updates.into_iter().filter_map(|update| update.parse(bot)) {

@@ -9,6 +9,7 @@
 
 mod table;
 
+use crate::sys::order;
 use std::sync::OnceLock;
 
 pub use table::KEYS;
@@ -143,7 +144,7 @@ fn named(lines: &'static str, depth: usize) -> Vec<(&'static str, Names)> {
         list.push((name.trim_end_matches(['~', '!']), names));
         rest = &after[below..];
     }
-    list.sort_by_key(|(name, _)| *name);
+    order::by_key(&mut list, |(name, _)| *name);
     list.shrink_to_fit();
     list
 }

@@ -3,6 +3,7 @@
 //! Invariant: a process is signalled only if it was seen listening on that very port immediately before, by its number
 //! and its start time; never this process, never process 1.
 
+use crate::sys::order;
 use std::fmt;
 use std::io;
 use std::thread;
@@ -53,7 +54,7 @@ pub enum PortError {
 /// Processes listening on TCP `port`, each once. Those of other users may be missing.
 pub fn listeners(port: u16) -> Result<Vec<Listener>, PortError> {
     let mut found = platform::listeners(port)?;
-    found.sort_by_key(|listener| listener.pid);
+    order::by_key(&mut found, |listener| listener.pid);
     found.dedup();
     Ok(found)
 }
