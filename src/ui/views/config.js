@@ -206,8 +206,13 @@ async function write(file, method, text, done) {
   } catch (error) {
     const message = String(/** @type {any} */ (error).message);
     if (!/changed since last load/.test(message)) throw error;
-    const before = file.now.raw;
-    await file.read();
+    const { raw: before, hash } = file.now;
+    // The gateway tells what is in force; the file on the disk may be a moment ahead of that.
+    for (let tries = 0; tries < 20; tries++) {
+      await file.read();
+      if (file.now.hash !== hash) break;
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
     const again = await dialog(t.config.conflict, (close) => h("div", { class: "stack" }, h("p", {}, t.config.conflictText), diff(before, file.now.raw), h("div", { class: "row end" }, button(t.common.cancel, () => close(false)),
       method === "config.patch" && button(t.config.onTop, () => close(true), { kind: "primary" }))), "wide");
     if (again) await write(file, method, text, done);
