@@ -6,6 +6,7 @@
 mod support;
 
 mod agents;
+mod approvals;
 mod channels;
 mod chat;
 mod command_line;

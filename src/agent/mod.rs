@@ -12,6 +12,7 @@ mod direct;
 mod expiry;
 mod failure;
 mod messages;
+mod permission;
 mod records;
 mod replies;
 mod steering;

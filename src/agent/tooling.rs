@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::permission::Asking;
 use super::steering;
+use super::tools::permit;
 use super::tools::policy::{Layer, Policy};
 use super::tools::{self, Tool, ToolContext, ToolLimits};
 use super::turn::Turning;
@@ -13,6 +15,7 @@ use super::{commands, messages};
 use crate::config::sections::ToolPolicy;
 use crate::hub::run::{RunEvent, ToolEnded, ToolOutput, ToolStarted};
 use crate::providers::{Message, ToolCall};
+use crate::wire::exec_approvals::ExecSecurity;
 
 impl Turning<'_> {
     pub(super) fn policy(&self) -> Policy {
@@ -36,11 +39,10 @@ impl Turning<'_> {
             let rules = serde_json::from_str::<ToolPolicy>(rules).unwrap_or_else(|_| unreadable());
             policy = policy.and(layer("channels".into(), &rules));
         }
-        // Approvals are not built: what would have to ask is denied instead of being run unasked.
+        // What runs nowhere else and what may not run at all is not offered.
         let exec = &self.config().tools.exec;
-        let unasked =
-            |word: &Option<String>| word.as_deref().is_none_or(|w| matches!(w, "full" | "auto" | "off" | "gateway"));
-        match unasked(&exec.mode) && unasked(&exec.security) && unasked(&exec.ask) && unasked(&exec.host) {
+        let here = exec.host.as_deref().is_none_or(|host| matches!(host, "auto" | "gateway"));
+        match here && permit::configured(exec).0 != ExecSecurity::Deny {
             true => policy,
             false => policy.and(Layer { origin: "tools.exec".into(), deny: vec!["exec".into()], ..Layer::default() }),
         }
@@ -104,6 +106,7 @@ impl Turning<'_> {
             ..own
         };
         let status = || commands::status_text(self);
+        let permission = Asking { turning: self, call_id: &call.id };
         tools::run(
             tool.name,
             &call.arguments,
@@ -114,6 +117,7 @@ impl Turning<'_> {
                 run_id: &self.order().run_id,
                 abort: &self.order().abort,
                 limits: &limits,
+                permission: &permission,
                 status: &status,
                 progress: &mut |progress| {
                     self.report(RunEvent::ToolOutput(Box::new(ToolOutput {

@@ -47,6 +47,7 @@ pub enum Command {
     System(System),
     Cron(Cron),
     Devices(Devices),
+    Approvals(Approvals),
     Qr(Qr),
     Config(Config),
     Secrets(Secrets),
@@ -242,12 +243,14 @@ macro_rules! talks_to_a_gateway {
     };
 }
 
+mod approvals;
 mod channels;
 mod cron;
 mod devices;
 mod secrets;
 mod setup;
 
+pub use approvals::*;
 pub use secrets::*;
 pub use setup::*;
 

@@ -27,8 +27,14 @@ pub struct Line {
 }
 
 /// The word that is meant when a command is given without one.
-pub const DEFAULTS: &[(&str, &str)] =
-    &[("gateway", "run"), ("sessions", "list"), ("models", "list"), ("devices", "list"), ("cron", "list")];
+pub const DEFAULTS: &[(&str, &str)] = &[
+    ("gateway", "run"),
+    ("sessions", "list"),
+    ("models", "list"),
+    ("devices", "list"),
+    ("approvals", "get"),
+    ("cron", "list"),
+];
 
 /// Other words for commands, by how deep they stand.
 const ALIASES: &[(usize, &str, &str)] =

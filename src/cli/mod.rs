@@ -19,6 +19,7 @@ pub mod settings;
 pub mod target;
 
 mod agent;
+mod approvals;
 mod channels;
 mod channels_setup;
 mod completion;
@@ -64,8 +65,9 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use self::args::{
-    ChannelsCommand, Cli, Command, ConfigCommand, CronCommand, DevicesCommand, GatewayCommand, MessageCommand,
-    ModelsCommand, PairingCommand, SecretsCommand, SecretsStoreCommand, SessionsCommand, SystemCommand,
+    AllowlistCommand, ApprovalsCommand, ChannelsCommand, Cli, Command, ConfigCommand, CronCommand, DevicesCommand,
+    GatewayCommand, MessageCommand, ModelsCommand, PairingCommand, SecretsCommand, SecretsStoreCommand,
+    SessionsCommand, SystemCommand,
 };
 use self::argv::Line;
 use self::failure::Failure;
@@ -195,6 +197,16 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             DevicesCommand::Rotate(args) => devices::rotate(shell, &args),
             DevicesCommand::Revoke(args) => devices::revoke(shell, &args),
             DevicesCommand::Clear(args) => devices::clear(shell, &args),
+        },
+        Some(Command::Approvals(approvals)) => match approvals.command {
+            ApprovalsCommand::Get(args) => approvals::get(shell, &args),
+            ApprovalsCommand::Set(args) => approvals::set(shell, &args),
+            ApprovalsCommand::Pending(args) => approvals::pending(shell, &args),
+            ApprovalsCommand::Resolve(args) => approvals::resolve(shell, &args),
+            ApprovalsCommand::Allowlist(list) => match list.command {
+                AllowlistCommand::Add(args) => approvals::allowlist_add(shell, &args),
+                AllowlistCommand::Remove(args) => approvals::allowlist_remove(shell, &args),
+            },
         },
         Some(Command::Qr(args)) => qr::run(shell, &args),
         Some(Command::Config(config)) => match config.command {

@@ -18,6 +18,7 @@ use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
 use crate::auth::devices::Devices;
 use crate::channels::{self, Host};
+use crate::hub::approvals::Approvals;
 use crate::hub::cron;
 use crate::hub::devices::RECORDS;
 use crate::hub::health::Seen;
@@ -205,6 +206,7 @@ impl Gateway {
         let seen = seen(&store).map_err(|e| of_store(&file, e))?;
         let jobs = store.read("read the automations", cron::load).map_err(|e| of_store(&file, e))?;
         let devices = devices(&store).map_err(|e| of_store(&file, e))?;
+        let rules = Approvals::open(&store).map_err(|e| of_store(&file, e))?;
         let limits = limits();
         let knowledge = Arc::new(Knowledge::default());
         let registry = models::registry(&prepared.config, Vec::new(), knowledge.clone());
@@ -233,6 +235,7 @@ impl Gateway {
                 store: store.clone(),
                 launcher: Box::new(Launcher(engine.clone())),
                 devices,
+                approvals: rules,
                 seen,
                 cron: jobs,
                 outlet: Box::new(results::Messengers {

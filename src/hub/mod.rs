@@ -7,6 +7,7 @@
 //! byte-counted mailboxes, a length-limited job queue and the store's capped queue. The wait graph has no cycle, which
 //! is why there is no lock order to document.
 
+pub mod approvals;
 pub mod cron;
 pub mod devices;
 pub mod event;
@@ -43,6 +44,7 @@ pub use shared::{Boot, Catalogue, Shared, main_key};
 pub use tasks::{ConfigDesk, Pool, TaskContext};
 pub use ticket::Ticket;
 
+use approvals::Approvals;
 use followers::Followers;
 use health::Seen;
 use messengers::Messengers;
@@ -83,6 +85,7 @@ pub struct State {
     pub presence: Presence,
     pub devices: Devices,
     pub nodes: nodes::Nodes,
+    pub approvals: Approvals,
     pub runs: Runs,
     quiet: sessions::Quiet,
     pub seen: Seen,
@@ -115,6 +118,7 @@ pub struct Parts {
     pub store: Store,
     pub launcher: Box<dyn run::Launch>,
     pub devices: Devices,
+    pub approvals: Approvals,
     pub seen: Seen,
     pub cron: cron::Loaded,
     pub outlet: Box<dyn cron::outlet::Outlet>,
@@ -133,6 +137,7 @@ impl State {
             peers: Peers::default(),
             devices: parts.devices,
             nodes: nodes::Nodes::default(),
+            approvals: parts.approvals,
             runs: Runs::new(parts.launcher),
             quiet: sessions::Quiet::default(),
             seen: parts.seen,
@@ -244,7 +249,13 @@ impl State {
         self.node_opened(conn, &opened.caller, &opened.mail, now);
         self.peers.add(
             conn,
-            Peer { caller: opened.caller, mail: opened.mail, sessions: false, messages: Default::default() },
+            Peer {
+                caller: opened.caller,
+                mail: opened.mail,
+                sessions: false,
+                messages: Default::default(),
+                approvals: Default::default(),
+            },
         );
         // Text that waited because nobody read: from now on somebody does.
         for run_id in self.runs.ids() {
@@ -307,6 +318,7 @@ impl State {
             Due::Cron => self.cron_due(now),
             Due::SuspensionOver => self.suspension_over(now),
             Due::Wake(agent_id, key) => self.rouse(&agent_id, &key, now),
+            Due::ApprovalDeadline(id) => self.approval_expired(&id, now),
             Due::DrainOver => self.drain_over(now),
         }
     }
@@ -362,6 +374,7 @@ impl State {
         self.stop_commands();
         let payload = ShutdownEvent { reason: stop.reason, restart_expected_ms: stop.restart_expected_ms };
         self.peers.broadcast(&kinds::SHUTDOWN, &payload, None, |_| true);
+        self.cancel_approvals(now);
         if self.runs.active() > 0 {
             log::info!(target: "shutdown", "waiting up to {} s for {} runs", stop.drain.as_secs(), self.runs.active());
             self.timers.at(now.at + stop.drain, Due::DrainOver);

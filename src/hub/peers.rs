@@ -23,6 +23,8 @@ pub struct Peer {
     pub sessions: bool,
     /// Session keys it follows; at most [`SUBSCRIPTIONS`].
     pub messages: HashSet<String>,
+    /// Those of them whose approvals it follows too.
+    pub approvals: HashSet<String>,
 }
 
 /// All connections, in order of arrival.

@@ -220,6 +220,8 @@ pub enum RunEvent {
     Retrying(Box<Retrying>),
     Fallback(Box<Fallback>),
     ToolStarted(Box<ToolStarted>),
+    /// A tool call waits for a person, or does not any more.
+    Approval(Box<ApprovalStep>),
     /// More output of a running tool.
     ToolOutput(Box<ToolOutput>),
     ToolEnded(Box<ToolEnded>),
@@ -265,6 +267,13 @@ pub struct Fallback {
     pub from: String,
     pub to: String,
     pub reason: String,
+}
+
+pub struct ApprovalStep {
+    /// `waiting-approval` or `approval-resolved`.
+    pub phase: &'static str,
+    pub approval_id: String,
+    pub call_id: String,
 }
 
 pub struct ToolStarted {
@@ -341,6 +350,7 @@ impl RunEvent {
             RunEvent::Retrying(_) => "run retrying",
             RunEvent::Fallback(_) => "run fallback",
             RunEvent::ToolStarted(_) => "run tool started",
+            RunEvent::Approval(_) => "run approval",
             RunEvent::ToolOutput(_) => "run tool output",
             RunEvent::ToolEnded(_) => "run tool ended",
             RunEvent::Stored(_) => "run stored",

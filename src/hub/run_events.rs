@@ -132,6 +132,13 @@ impl State {
                     },
                 );
             }
+            RunEvent::Approval(step) => {
+                tell(&self.peers, run_id, run, "lifecycle", now, everyone, |_| AgentData::Approval {
+                    phase: step.phase,
+                    approval_id: &step.approval_id,
+                    tool_call_id: &step.call_id,
+                });
+            }
             RunEvent::ToolOutput(out) => {
                 let text = crate::wire::frame::cut(&out.text, TOOL_TEXT);
                 let (conn, item_id) = (run.conn, format!("command:{}", out.call_id));

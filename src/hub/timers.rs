@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::run::RunId;
@@ -33,6 +34,8 @@ pub enum Due {
     Wake(Box<str>, Box<str>),
     /// A suspension has lasted long enough.
     SuspensionOver,
+    /// Nobody decided on an approval in time.
+    ApprovalDeadline(Arc<str>),
     /// The drain budget of a shutdown is spent.
     DrainOver,
 }

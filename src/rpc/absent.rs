@@ -3,7 +3,6 @@
 
 /// A name, or a prefix with `*`, and why it is absent. A row of the table wins over a pattern.
 pub const ABSENT: &[(&str, &str)] = &[
-    ("approval.*", "Approvals are not built yet: tools are allowed or denied by policy."),
     ("artifacts.*", "Belongs to the larger product of the reference."),
     ("assistant.*", "Belongs to the larger product of the reference."),
     ("attach.*", "Belongs to the larger product of the reference."),
@@ -25,7 +24,11 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("diagnostics.*", "Diagnostics beyond `status` are not built yet."),
     ("doctor.*", "Memory and its upkeep belong to the larger product of the reference."),
     ("environments.*", "Belongs to the larger product of the reference."),
-    ("exec.*", "Approvals are not built yet: tools are allowed or denied by policy."),
+    (
+        "exec.approval.grants.*",
+        "Standing grants belong to the reference's automations; rules are in `exec.approvals.get`.",
+    ),
+    ("exec.approvals.node.*", "Commands run on the gateway's host; a node keeps its rules itself."),
     ("fs.*", "Belongs to the larger product of the reference."),
     ("gateway.restart.request", "A signal or the service manager restarts the process."),
     ("gateway.suspend.handoff", "There is no second gateway to hand over to."),
@@ -48,7 +51,7 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("node.pluginSurface.refresh", "Surfaces of plugins belong to the larger product of the reference."),
     ("node.runnerInventory.update", "Sessions are not moved to nodes."),
     ("openclaw.*", "Belongs to the larger product of the reference."),
-    ("plugin.*", "Approvals are not built yet: tools are allowed or denied by policy."),
+    ("plugin.surface.*", "Belongs to the larger product of the reference."),
     ("plugins.*", "Belongs to the larger product of the reference."),
     ("poll", "Polls in messengers are not built."),
     ("portal.*", "Belongs to the larger product of the reference."),

@@ -11,6 +11,7 @@ use crate::hub::{Now, State, TaskContext, main_key};
 use crate::store::sessions::{self as table, ListFilter, Sort};
 use crate::sys::clock;
 use crate::wire::error::RpcError;
+use crate::wire::scope::Scope;
 use crate::wire::session::*;
 
 /// Rows of one answer when the caller names no limit, and at most.
@@ -128,9 +129,10 @@ pub fn messages_subscribe(
     state: &mut State,
     who: &Arc<Caller>,
     params: SessionsMessagesSubscribeParams,
-    _: Now,
+    now: Now,
 ) -> Result<SessionsMessagesSubscribeResult, RpcError> {
     let key = key_of(state, &params);
+    let approvals = params.include_approvals == Some(true) && who.scopes.allows(Scope::Approvals);
     if let Some(peer) = state.peers.get_mut(who.conn) {
         if peer.messages.len() >= SUBSCRIPTIONS && !peer.messages.contains(&key) {
             return Err(RpcError::invalid(format!(
@@ -138,8 +140,13 @@ pub fn messages_subscribe(
             )));
         }
         peer.messages.insert(key.clone());
+        match approvals {
+            true => drop(peer.approvals.insert(key.clone())),
+            false => drop(peer.approvals.remove(&key)),
+        }
     }
-    Ok(SessionsMessagesSubscribeResult { subscribed: true, key })
+    let approval_replay = approvals.then(|| state.approvals.of_session(&key, now.ms));
+    Ok(SessionsMessagesSubscribeResult { subscribed: true, key, approval_replay })
 }
 
 pub fn messages_unsubscribe(
@@ -151,8 +158,9 @@ pub fn messages_unsubscribe(
     let key = key_of(state, &params);
     if let Some(peer) = state.peers.get_mut(who.conn) {
         peer.messages.remove(&key);
+        peer.approvals.remove(&key);
     }
-    Ok(SessionsMessagesSubscribeResult { subscribed: false, key })
+    Ok(SessionsMessagesSubscribeResult { subscribed: false, key, approval_replay: None })
 }
 
 fn key_of(state: &State, params: &SessionsMessagesSubscribeParams) -> String {

@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::{
-    agent, agent_change, agent_files, agents, channels, chat, chat_inject, chat_read, config, config_read, cron,
-    devices, gateway, health, logs, models, nodes, secrets, send, session_change, session_read, sessions, tasks, usage,
+    agent, agent_change, agent_files, agents, approvals, channels, chat, chat_inject, chat_read, config, config_read,
+    cron, devices, exec_approvals, gateway, health, logs, models, nodes, secrets, send, session_change, session_read,
+    sessions, tasks, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -119,6 +120,12 @@ methods! {
     "agents.workspace.get": Read, "2026.7", task agent_files::workspace_get;
     /// A directory of an agent's home.
     "agents.workspace.list": Read, "2026.7", task agent_files::workspace_list;
+    /// One approval, waiting or decided.
+    "approval.get": Approvals, "2026.7", task approvals::get;
+    /// Decided approvals, newest first.
+    "approval.history": Approvals, "2026.7", task approvals::history;
+    /// Decides on what waits for approval.
+    "approval.resolve": Approvals, "2026.7", ticket approvals::resolve;
     /// Stops an account and forgets its reading position and who was let in.
     "channels.logout": Admin, "<=2026.7", task channels::logout;
     /// Lets somebody in who asked for it in a messenger.
@@ -193,6 +200,20 @@ methods! {
     "device.token.revoke": Pairing, "<=2026.7", ticket devices::revoke;
     /// Replaces a token of a device.
     "device.token.rotate": Pairing, "<=2026.7", ticket devices::rotate;
+    /// One command that waits for approval.
+    "exec.approval.get": Approvals, "<=2026.7", state approvals::exec_get;
+    /// Commands that wait for approval.
+    "exec.approval.list": Approvals, "<=2026.7", state approvals::exec_list;
+    /// Asks for the approval of a command.
+    "exec.approval.request": Approvals, "<=2026.7", ticket approvals::exec_request;
+    /// Decides on a command that waits.
+    "exec.approval.resolve": Approvals, "<=2026.7", ticket approvals::exec_resolve;
+    /// Waits for the decision on a command.
+    "exec.approval.waitDecision": Approvals, "<=2026.7", ticket approvals::exec_wait;
+    /// The rules about which commands run without being asked about.
+    "exec.approvals.get": Admin, "<=2026.7", state exec_approvals::get;
+    /// Replaces the rules about commands.
+    "exec.approvals.set": Admin, "<=2026.7", ticket exec_approvals::set, write;
     /// The key this gateway is known by.
     "gateway.identity.get": Read, "<=2026.7", task gateway::identity;
     /// Whether a restart would interrupt something.
@@ -245,6 +266,16 @@ methods! {
     "node.rename": Pairing, "<=2026.7", ticket nodes::rename;
     /// A node tells of its skills; none are taken up, and the answer says so.
     "node.skills.update": Node, "<=2026.7", state nodes::skills_update, unlisted;
+    /// Requests of the reference's system agent, of which there are none.
+    "openclaw.approval.list": Approvals, "<=2026.7", state approvals::system_list;
+    /// Things other than commands that wait for approval.
+    "plugin.approval.list": Approvals, "<=2026.7", state approvals::plugin_list;
+    /// Asks for the approval of something other than a command.
+    "plugin.approval.request": Approvals, "<=2026.7", ticket approvals::plugin_request;
+    /// Decides on something other than a command.
+    "plugin.approval.resolve": Approvals, "<=2026.7", ticket approvals::plugin_resolve;
+    /// Waits for the decision on something other than a command.
+    "plugin.approval.waitDecision": Approvals, "<=2026.7", ticket approvals::plugin_wait;
     /// Reads the secrets again from where they are kept.
     "secrets.reload": Admin, "<=2026.7", task secrets::reload;
     /// Forgets a value of the secret store.

@@ -19,6 +19,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use rusqlite::Connection;
 
+pub mod approvals;
 pub mod check;
 pub mod cron;
 mod error;

@@ -169,6 +169,16 @@ pub(super) const STEPS: &[&str] = &[
         note TEXT NOT NULL
     );
     ",
+    // Approvals, waiting and decided.
+    "
+    CREATE TABLE approvals (
+        n INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        pending INTEGER NOT NULL,
+        record TEXT NOT NULL
+    );
+    ",
 ];
 
 /// Opens for writing: creates (0600), checks whose file it is, sets durability, migrates.

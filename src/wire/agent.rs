@@ -253,6 +253,12 @@ pub enum AgentData<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         ended_at: Option<u64>,
     },
+    /// A tool call waits for a person's decision, or has it.
+    Approval {
+        phase: &'static str,
+        approval_id: &'a str,
+        tool_call_id: &'a str,
+    },
     ToolStart {
         phase: &'static str,
         name: &'a str,

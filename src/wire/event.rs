@@ -68,6 +68,16 @@ events! {
     SESSION_MESSAGE = "session.message": Scope(Read), essential, listed;
     /// A session row changed.
     SESSIONS_CHANGED = "sessions.changed": Scope(Read), droppable, listed;
+    /// An approval of a session waits, or is at its end.
+    SESSION_APPROVAL = "session.approval": Scope(Approvals), essential, listed;
+    /// A command waits for approval.
+    EXEC_APPROVAL_REQUESTED = "exec.approval.requested": Scope(Approvals), essential, listed;
+    /// The approval of a command is at its end.
+    EXEC_APPROVAL_RESOLVED = "exec.approval.resolved": Scope(Approvals), essential, listed;
+    /// Something else than a command waits for approval.
+    PLUGIN_APPROVAL_REQUESTED = "plugin.approval.requested": Scope(Approvals), essential, listed;
+    /// The approval of something else than a command is at its end.
+    PLUGIN_APPROVAL_RESOLVED = "plugin.approval.resolved": Scope(Approvals), essential, listed;
     /// Another configuration is in force.
     CONFIG_CHANGED = "config.changed": Scope(Read), droppable, unlisted;
     /// A scheduled job changed, began or ended.

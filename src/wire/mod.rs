@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod agent_change;
 pub mod agents;
+pub mod approval;
 pub mod channels;
 pub mod chat;
 pub mod command;
@@ -21,6 +22,7 @@ pub mod device;
 pub mod embeddings;
 pub mod error;
 pub mod event;
+pub mod exec_approvals;
 pub mod frame;
 pub mod health;
 pub mod hooks;

@@ -210,9 +210,12 @@ pub struct SessionsMessagesSubscribeParams {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SessionsMessagesSubscribeResult {
     pub subscribed: bool,
     pub key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval_replay: Option<super::approval::SessionApprovalReplay>,
 }
 
 /// Who made a session.

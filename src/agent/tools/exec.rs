@@ -1,6 +1,6 @@
 //! `exec`: one shell command, run to its end on the gateway's host.
 //!
-//! It is no sandbox and asks nobody; policy and approvals decide before it. What it adds to a shell: a deadline, a bounded
+//! It is no sandbox; whether a command may run is [`super::Permission`]'s to say, before it runs. What it adds to a shell: a deadline, a bounded
 //! output, an environment without secrets, and the certainty that nothing of the process group outlives the call.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arguments::{self, Decoded};
 use super::runner::{Host, Runner};
-use super::{Details, Progress, Refusal, ToolContext, ToolOutcome, environment, paths};
+use super::{Denied, Details, Progress, Refusal, ToolContext, ToolOutcome, environment, paths};
 use crate::providers::Part;
 use crate::sys::Env;
 use crate::sys::child::{Outcome, Spec};
@@ -24,7 +24,7 @@ pub struct ExecDetails {
     pub exit_code: Option<i32>,
     /// `SIGKILL` and the like.
     pub exit_signal: Option<String>,
-    /// `exit`, `signal`, `overall-timeout` or `aborted`.
+    /// `exit`, `signal`, `overall-timeout`, `aborted` or `denied`.
     pub exit_reason: &'static str,
     pub duration_ms: u64,
     /// The output as the model sees it, without our remarks.
@@ -69,6 +69,10 @@ pub(super) fn exec_on(
     let Decoded { known: arguments, ignored } = wanted;
     let job = prepare(&arguments, context)?;
     let cwd = job.cwd.as_deref().unwrap_or(context.workspace).display().to_string();
+    let job = match context.permission.permit(&arguments.command, job) {
+        Ok(job) => job,
+        Err(denied) => return Ok(refused(&denied, &arguments.command, cwd)),
+    };
     let mut recent = Recent::default();
     let mut pulse = Pulse { started_at: unix_ms(), shown: None };
     let ended = {
@@ -127,6 +131,27 @@ fn shell(command: &str) -> Vec<String> {
 #[cfg(not(unix))]
 fn shell(command: &str) -> Vec<String> {
     ["powershell.exe", "-NoProfile", "-NonInteractive", "-Command", command].map(Into::into).into()
+}
+
+/// The outcome of a command that was not allowed.
+fn refused(denied: &Denied, command: &str, cwd: String) -> ToolOutcome {
+    let id = match denied.approval_id.as_str() {
+        "" => String::new(),
+        id => format!("id={id}, "),
+    };
+    let text = format!("Exec denied (gateway {id}{}): {command}", denied.reason);
+    let details = ExecDetails {
+        status: ExecStatus::Failed,
+        exit_code: None,
+        exit_signal: None,
+        exit_reason: "denied",
+        duration_ms: 0,
+        aggregated: text.clone(),
+        timed_out: false,
+        no_output_timed_out: false,
+        cwd,
+    };
+    ToolOutcome { content: vec![Part::Text(text)], is_error: true, details: Details::Exec(details) }
 }
 
 fn outcome(ended: Outcome, limit: Duration, cwd: String, ignored: &[String]) -> ToolOutcome {

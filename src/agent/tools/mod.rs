@@ -17,10 +17,13 @@ mod files;
 mod glob;
 mod list;
 mod paths;
+pub(crate) mod permit;
 pub mod policy;
 mod regex;
 mod runner;
+mod safe_bins;
 mod search;
+mod shell;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -35,6 +38,7 @@ use serde_json::value::RawValue;
 
 use crate::providers::{Part, ToolSpec};
 use crate::sys::abort::Abort;
+use crate::sys::child::Spec;
 
 pub use exec::{ExecDetails, ExecStatus};
 
@@ -70,10 +74,32 @@ pub struct ToolContext<'a> {
     pub run_id: &'a str,
     pub abort: &'a Abort,
     pub limits: &'a ToolLimits,
+    /// Who decides whether a command may run.
+    pub permission: &'a dyn Permission,
     /// The text `session_status` shows, without the time.
     pub status: &'a dyn Fn() -> String,
     /// Partial output while a command runs; called on the calling thread, at most ten times a second.
     pub progress: &'a mut dyn FnMut(Progress),
+}
+
+/// Decides whether a command may run; may wait for a person.
+pub trait Permission {
+    /// The job as it may run, or why it may not.
+    fn permit(&self, command: &str, job: Spec) -> Result<Spec, Denied>;
+}
+
+/// Why a command did not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// The approval that was asked for; empty when none was.
+    pub approval_id: String,
+    pub reason: String,
+}
+
+impl Denied {
+    pub fn because(approval_id: &str, reason: impl Into<String>) -> Denied {
+        Denied { approval_id: approval_id.into(), reason: reason.into() }
+    }
 }
 
 /// What the configuration lets tools do, and how much of it.
