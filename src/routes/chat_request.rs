@@ -1,6 +1,7 @@
 //! What `POST /v1/chat/completions` asks for, checked, as a run.
 
 use super::asking::{self, Asked};
+use super::url_inputs::{self, Inputs};
 use super::{HttpError, Visit};
 use crate::config::gateway::UrlInput;
 use crate::hub::run::Input;
@@ -13,9 +14,10 @@ use crate::wire::scope::Scope;
 
 /// Images of one message.
 const IMAGES: usize = 8;
+const BAD_IMAGE: &str = "Invalid image_url content in `messages`";
 
 /// The request, and whether it ends with a chunk of usage.
-pub fn read(visit: &Visit<'_>, exchange: &Exchange<'_>, body: &[u8]) -> Result<(Asked, bool), HttpError> {
+pub fn read(visit: &Visit<'_>, exchange: &mut Exchange<'_>, body: &[u8]) -> Result<(Asked, bool), HttpError> {
     let request: ChatRequest = asking::parse(body)?;
     let config = &visit.config;
     let model = request.model.clone().filter(|m| !m.trim().is_empty()).unwrap_or_else(|| "openclaw".into());
@@ -28,8 +30,10 @@ pub fn read(visit: &Visit<'_>, exchange: &Exchange<'_>, body: &[u8]) -> Result<(
     let model_override = asking::backend(visit, exchange)?;
     let tools = asking::tools(request.tools)?;
     let (client_tools, tool_choice, must) = asking::choice(request.tool_choice, tools)?;
-    let images = &config.gateway.http.endpoints.chat_completions.images;
-    let conversation = conversation(request.messages, images)?;
+    let rules = &config.gateway.http.endpoints.chat_completions.images;
+    let mut get = |url: &str, rules: &UrlInput, limit| url_inputs::get(exchange, url, rules, limit);
+    let mut images = Images { rules, inputs: Inputs::new(IMAGES as u32, &mut get) };
+    let conversation = conversation(request.messages, &mut images)?;
     let said = split(conversation.messages)?;
     let mut history = said.before;
     if place.stable && said.tool_results.is_empty() {
@@ -112,12 +116,19 @@ struct Conversation {
     messages: Vec<Message>,
 }
 
-fn conversation(list: Vec<RequestMessage>, images: &UrlInput) -> Result<Conversation, HttpError> {
+/// How images are taken in.
+struct Images<'a> {
+    rules: &'a UrlInput,
+    inputs: Inputs<'a>,
+}
+
+fn conversation(list: Vec<RequestMessage>, images: &mut Images<'_>) -> Result<Conversation, HttpError> {
     let (mut system, mut messages) = (Vec::new(), Vec::new());
-    for message in list {
+    let now = list.iter().rposition(|message| message.role == "user");
+    for (at, message) in list.into_iter().enumerate() {
         match message.role.as_str() {
             "system" | "developer" => system.push(text_of(message.content)),
-            "user" => messages.push(Message::User(parts(message.content, images)?)),
+            "user" => messages.push(Message::User(parts(message.content, images, Some(at) == now)?)),
             "assistant" => {
                 let tool_calls = message.tool_calls.unwrap_or_default();
                 let tool_calls = tool_calls.into_iter().map(|call| ToolCall {
@@ -162,22 +173,25 @@ fn text_of(content: Option<Content>) -> String {
     }
 }
 
-fn parts(content: Option<Content>, rules: &UrlInput) -> Result<Vec<Part>, HttpError> {
+/// `now`: this is the message said now. Images of the others are not fetched a second time.
+fn parts(content: Option<Content>, images: &mut Images<'_>, now: bool) -> Result<Vec<Part>, HttpError> {
     let list = match content {
         Some(Content::Parts(list)) => list,
         other => return Ok(vec![Part::Text(text_of(other))]),
     };
     if list.iter().filter(|part| part.kind == "image_url").count() > IMAGES {
-        return Err(HttpError::invalid("Invalid image_url content in `messages`."));
+        return Err(HttpError::invalid(format!("{BAD_IMAGE}.")));
     }
     list.into_iter()
         .map(|part| match part.kind.as_str() {
             "text" | "input_text" => Ok(Part::Text(part.text.unwrap_or_default())),
             "image_url" => {
                 let url = part.image_url.as_ref().map(ImageUrl::url).unwrap_or_default();
-                // Addresses are not fetched: only what the request itself carries is shown to a model.
-                asking::inline_image(url, rules)
-                    .ok_or_else(|| HttpError::invalid("Invalid image_url content in `messages`."))
+                let fetched_before = !now && images.rules.allow_url == Some(true) && url_inputs::is_url(url);
+                match fetched_before {
+                    true => Ok(Part::Text("(an image that was shown before)".into())),
+                    false => images.inputs.image(url, images.rules, BAD_IMAGE),
+                }
             }
             other => {
                 let kind = cut(other, 32);

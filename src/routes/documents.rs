@@ -1,6 +1,6 @@
 //! Files inside a request, as text for a model.
 //!
-//! Text kinds only; nothing is fetched and nothing is kept. A file that is no text is refused, not guessed at.
+//! Text kinds only; nothing is kept. A file that is no text is refused, not guessed at.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,34 +9,56 @@ use super::untrusted;
 use crate::config::gateway::UrlInput;
 use crate::wire::frame::cut;
 
-/// Bytes of one file and characters of its text, unless the configuration says otherwise.
-const FILE_BYTES: u64 = 5 << 20;
+/// Characters of a file's text, unless the configuration says otherwise.
 const FILE_CHARS: usize = 60_000;
 /// What is read as text.
 const MIMES: [&str; 5] = ["text/plain", "text/markdown", "text/html", "text/csv", "application/json"];
 
-/// A file as a block for the prompt. The error is a sentence.
+/// A file as a block for the prompt, from base64. The error is a sentence.
 pub fn block(name: &str, mime: &str, data: &str, rules: &UrlInput) -> Result<String, String> {
-    let essence = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let wanted = rules.allowed_mimes.is_empty() || rules.allowed_mimes.iter().any(|m| m.eq_ignore_ascii_case(&essence));
-    if !MIMES.contains(&essence.as_str()) || !wanted {
-        return Err(format!("Files of type {} are not supported.", cut(&essence, 64)));
-    }
-    let limit = rules.max_bytes.unwrap_or(FILE_BYTES);
+    check(mime, rules)?;
+    let limit = rules.max_bytes.unwrap_or(super::url_inputs::FILE_BYTES);
     let data = data.trim();
     // The size is judged before anything is decoded.
     if data.len() as u64 / 4 * 3 > limit {
         return Err(format!("The file is larger than {limit} bytes."));
     }
     let bytes = STANDARD.decode(data).map_err(|_| "The file is not valid base64.".to_string())?;
-    let text = decoded(&bytes).ok_or_else(|| "The file is not text.".to_string())?;
+    block_of(name, mime, &bytes, rules)
+}
+
+/// The same from the file's bytes.
+pub fn block_of(name: &str, mime: &str, bytes: &[u8], rules: &UrlInput) -> Result<String, String> {
+    check(mime, rules)?;
+    let text = decoded(bytes, mime).ok_or_else(|| "The file is not text.".to_string())?;
     let chars = rules.max_chars.unwrap_or(FILE_CHARS);
     let end = text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
     Ok(untrusted::file(name, &text[..end]))
 }
 
-/// UTF-8, UTF-16 with its mark, or else Windows-1252, which every byte is. `None` for what is no text at all.
-fn decoded(bytes: &[u8]) -> Option<String> {
+fn check(mime: &str, rules: &UrlInput) -> Result<(), String> {
+    let essence = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let wanted = rules.allowed_mimes.is_empty() || rules.allowed_mimes.iter().any(|m| m.eq_ignore_ascii_case(&essence));
+    match MIMES.contains(&essence.as_str()) && wanted {
+        true => Ok(()),
+        false => Err(format!("Files of type {} are not supported.", cut(&essence, 64))),
+    }
+}
+
+/// The type that a name's end stands for.
+pub fn mime_by_name(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase()).as_deref() {
+        Some("md" | "markdown") => "text/markdown",
+        Some("html" | "htm") => "text/html",
+        Some("csv") => "text/csv",
+        Some("json") => "application/json",
+        Some("pdf") => "application/pdf",
+        _ => "text/plain",
+    }
+}
+
+/// UTF-8, UTF-16 with its mark or so declared, or else Windows-1252, which every byte is. `None`: no text at all.
+fn decoded(bytes: &[u8], mime: &str) -> Option<String> {
     let wide = |bytes: &[u8], read: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect();
         String::from_utf16(&units).ok()
@@ -44,6 +66,12 @@ fn decoded(bytes: &[u8]) -> Option<String> {
     match bytes {
         [0xFF, 0xFE, rest @ ..] => return wide(rest, u16::from_le_bytes),
         [0xFE, 0xFF, rest @ ..] => return wide(rest, u16::from_be_bytes),
+        _ => {}
+    }
+    let mime = mime.to_ascii_lowercase();
+    match mime.split_once("charset=").map(|(_, charset)| charset.trim_matches(['"', ' '])) {
+        Some("utf-16" | "utf-16le") => return wide(bytes, u16::from_le_bytes),
+        Some("utf-16be") => return wide(bytes, u16::from_be_bytes),
         _ => {}
     }
     if bytes.contains(&0) {
@@ -75,12 +103,13 @@ mod tests {
 
     #[test]
     fn texts_are_read_in_the_encodings_people_have() {
-        assert_eq!(decoded("grün".as_bytes()).as_deref(), Some("grün"));
-        assert_eq!(decoded(b"\xEF\xBB\xBFa").as_deref(), Some("a"));
-        assert_eq!(decoded(b"\xFF\xFEa\0\xFC\0").as_deref(), Some("aü"));
-        assert_eq!(decoded(b"\xFE\xFF\0a").as_deref(), Some("a"));
-        assert_eq!(decoded(b"gr\xFCn \x80").as_deref(), Some("grün €"));
-        assert_eq!(decoded(b"\x89PNG\0"), None);
+        assert_eq!(decoded("grün".as_bytes(), "text/plain").as_deref(), Some("grün"));
+        assert_eq!(decoded(b"\xEF\xBB\xBFa", "text/plain").as_deref(), Some("a"));
+        assert_eq!(decoded(b"\xFF\xFEa\0\xFC\0", "text/plain").as_deref(), Some("aü"));
+        assert_eq!(decoded(b"\xFE\xFF\0a", "text/plain").as_deref(), Some("a"));
+        assert_eq!(decoded(b"gr\xFCn \x80", "text/plain").as_deref(), Some("grün €"));
+        assert_eq!(decoded(b"a\0", "text/plain; charset=UTF-16LE").as_deref(), Some("a"));
+        assert_eq!(decoded(b"\x89PNG\0", "text/plain"), None);
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl HttpError {
         HttpError { shape: Shape::Plain, ..HttpError::new(status, "plain", message) }
     }
 
+    /// The same error with what it is about in front.
+    pub fn about(self, what: &str) -> HttpError {
+        HttpError { message: format!("{what}: {}", self.message), ..self }
+    }
+
     /// When to come again.
     pub fn retry_after(mut self, seconds: u64) -> HttpError {
         self.headers.push(("Retry-After", seconds.to_string()));

@@ -26,6 +26,7 @@ pub mod table;
 mod tools_invoke;
 mod ui;
 mod untrusted;
+mod url_inputs;
 
 use std::sync::Arc;
 use std::time::Instant;

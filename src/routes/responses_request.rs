@@ -2,24 +2,27 @@
 
 use super::asking::{self, Asked, Place};
 use super::chat_request::{apart, called};
+use super::url_inputs::{self, Inputs};
 use super::{HttpError, Visit, documents};
-use crate::config::gateway::ResponsesConfig;
+use crate::config::gateway::{ResponsesConfig, UrlInput};
 use crate::hub::run::Input;
 use crate::net::Exchange;
 use crate::providers::{Message, Part, Sampling, ToolCall};
 use crate::rpc::run_limit;
 use crate::store::runs;
 use crate::wire::frame::cut;
-use crate::wire::responses::{self as wire, Item, ItemContent, ItemPart, ResponsesRequest};
+use crate::wire::responses::{self as wire, Item, ItemContent, ItemPart, ResponsesRequest, Source};
 use crate::wire::scope::Scope;
 use crate::wire::session;
 
 /// Sessions of this endpoint are called so.
 const FAMILY: &str = "openresponses";
+const BAD_IMAGE: &str = "Invalid input_image content in `input`";
+const BAD_FILE: &str = "Invalid input_file content in `input`";
 /// Said for a message that brought files and no word.
 const FILES_ONLY: &str = "(files without a word)";
 
-pub fn read(visit: &Visit<'_>, exchange: &Exchange<'_>, body: &[u8]) -> Result<Asked, HttpError> {
+pub fn read(visit: &Visit<'_>, exchange: &mut Exchange<'_>, body: &[u8]) -> Result<Asked, HttpError> {
     let request: ResponsesRequest = asking::parse(body)?;
     let config = &visit.config;
     let model = request.model.clone().filter(|m| !m.trim().is_empty()).unwrap_or_else(|| "openclaw".into());
@@ -34,7 +37,9 @@ pub fn read(visit: &Visit<'_>, exchange: &Exchange<'_>, body: &[u8]) -> Result<A
     let model_override = asking::backend(visit, exchange)?;
     let tools = asking::tools(request.tools)?;
     let (client_tools, tool_choice, must) = asking::choice(request.tool_choice, tools)?;
-    let mut told = Told::of(request.input, &config.gateway.http.endpoints.responses)?;
+    let rules = &config.gateway.http.endpoints.responses;
+    let mut get = |url: &str, rules: &UrlInput, limit| url_inputs::get(exchange, url, rules, limit);
+    let mut told = Told::of(request.input, rules, &mut Inputs::new(rules.max_url_parts, &mut get))?;
     if let Some(instructions) = request.instructions.filter(|text| !text.trim().is_empty()) {
         told.system.insert(0, instructions);
     }
@@ -111,13 +116,13 @@ struct Said {
 }
 
 impl Told {
-    fn of(input: Option<wire::Input>, rules: &ResponsesConfig) -> Result<Told, HttpError> {
+    fn of(input: Option<wire::Input>, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Result<Told, HttpError> {
         let mut told = Told::default();
         match input {
             Some(wire::Input::Text(text)) => told.messages.push(Message::User(vec![Part::Text(text)])),
             Some(wire::Input::Items(items)) => {
                 for item in items {
-                    told.take(item, rules)?;
+                    told.take(item, rules, inputs)?;
                 }
             }
             Some(wire::Input::Other(_)) | None => return Err(HttpError::invalid("input: Invalid input")),
@@ -125,10 +130,10 @@ impl Told {
         Ok(told)
     }
 
-    fn take(&mut self, item: Item, rules: &ResponsesConfig) -> Result<(), HttpError> {
+    fn take(&mut self, item: Item, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Result<(), HttpError> {
         let kind = item.kind.as_deref().unwrap_or(if item.role.is_some() { "message" } else { "" });
         match kind {
-            "message" => self.message(item.role.as_deref().unwrap_or_default(), item.content, rules),
+            "message" => self.message(item.role.as_deref().unwrap_or_default(), item.content, rules, inputs),
             "function_call" => {
                 let call = ToolCall {
                     id: item.call_id.or(item.id).unwrap_or_default(),
@@ -155,7 +160,13 @@ impl Told {
         }
     }
 
-    fn message(&mut self, role: &str, content: Option<ItemContent>, rules: &ResponsesConfig) -> Result<(), HttpError> {
+    fn message(
+        &mut self,
+        role: &str,
+        content: Option<ItemContent>,
+        rules: &ResponsesConfig,
+        inputs: &mut Inputs<'_>,
+    ) -> Result<(), HttpError> {
         match role {
             "system" | "developer" => {
                 let text = text_of(content)?;
@@ -175,8 +186,8 @@ impl Told {
                 for part in parts {
                     match part.kind.as_str() {
                         "input_text" | "output_text" | "text" => read.push(Part::Text(part.text.unwrap_or_default())),
-                        "input_image" => read.push(image(&part, rules)?),
-                        "input_file" => self.system.push(file(&part, rules)?),
+                        "input_image" => read.push(image(&part, rules, inputs)?),
+                        "input_file" => self.system.push(file(&part, rules, inputs)?),
                         other => {
                             let kind = cut(other, 32);
                             return Err(HttpError::invalid(format!(
@@ -255,52 +266,43 @@ fn text_of(content: Option<ItemContent>) -> Result<String, HttpError> {
     }
 }
 
-fn image(part: &ItemPart, rules: &ResponsesConfig) -> Result<Part, HttpError> {
-    let inline = match (&part.source, &part.image_url) {
-        (Some(source), _) if source.kind == "base64" => {
-            let mime = source.media_type.as_deref().unwrap_or_default();
-            asking::image(mime, source.data.as_deref().unwrap_or_default(), &rules.images)
+fn image(part: &ItemPart, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Result<Part, HttpError> {
+    match (&part.source, &part.image_url) {
+        (Some(Source { kind, data: Some(data), media_type, .. }), _) if kind == "base64" => {
+            inputs.image_data(media_type.as_deref().unwrap_or_default(), data, &rules.images, BAD_IMAGE)
         }
-        (None, Some(url)) if url.starts_with("data:") => asking::inline_image(url, &rules.images),
-        _ => return Err(no_url("input_image")),
-    };
-    inline.ok_or_else(|| HttpError::invalid("Invalid input_image content in `input`."))
+        (Some(Source { kind, url: Some(url), .. }), _) if kind == "url" => inputs.image(url, &rules.images, BAD_IMAGE),
+        (None, Some(url)) => inputs.image(url, &rules.images, BAD_IMAGE),
+        _ => Err(HttpError::invalid(format!("{BAD_IMAGE}."))),
+    }
 }
 
-fn file(part: &ItemPart, rules: &ResponsesConfig) -> Result<String, HttpError> {
+fn file(part: &ItemPart, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Result<String, HttpError> {
     let name = part.filename.as_deref();
-    let bad = |why: String| HttpError::invalid(format!("Invalid input_file content in `input`: {why}"));
-    match (&part.source, &part.file_data) {
-        (Some(source), _) if source.kind == "base64" => {
-            let name = source.filename.as_deref().or(name).unwrap_or("file");
-            let mime = source.media_type.as_deref().unwrap_or_default();
-            documents::block(name, mime, source.data.as_deref().unwrap_or_default(), &rules.files).map_err(bad)
-        }
-        (None, Some(data)) => {
+    let bad = |why: String| HttpError::invalid(format!("{BAD_FILE}: {why}"));
+    if let Some(source) = &part.source {
+        let name = source.filename.as_deref().or(name);
+        let mime = source.media_type.as_deref().unwrap_or_default();
+        return match (source.kind.as_str(), &source.data, &source.url) {
+            ("base64", Some(data), _) => {
+                documents::block(name.unwrap_or("file"), mime, data, &rules.files).map_err(bad)
+            }
+            ("url", _, Some(url)) => inputs.file(name, url, &rules.files, BAD_FILE),
+            _ => Err(HttpError::invalid(format!("{BAD_FILE}."))),
+        };
+    }
+    match (&part.file_data, &part.file_url) {
+        (Some(data), _) => {
             let (mime, data) = match data.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
                 Some((mime, data)) => (mime, data),
-                None => (mime_by_name(name.unwrap_or_default()), data.as_str()),
+                // Bare base64 says nothing of its type; the name may.
+                None => (documents::mime_by_name(name.unwrap_or_default()), data.as_str()),
             };
             documents::block(name.unwrap_or("file"), mime, data, &rules.files).map_err(bad)
         }
-        _ => Err(no_url("input_file")),
+        (None, Some(url)) => inputs.file(name, url, &rules.files, BAD_FILE),
+        (None, None) => Err(HttpError::invalid(format!("{BAD_FILE}."))),
     }
-}
-
-/// Bare base64 says nothing of its type; the name may.
-fn mime_by_name(name: &str) -> &'static str {
-    match name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase()).as_deref() {
-        Some("md" | "markdown") => "text/markdown",
-        Some("html" | "htm") => "text/html",
-        Some("csv") => "text/csv",
-        Some("json") => "application/json",
-        Some("pdf") => "application/pdf",
-        _ => "text/plain",
-    }
-}
-
-fn no_url(kind: &str) -> HttpError {
-    HttpError::invalid(format!("Invalid {kind} content in `input`: addresses are not fetched; send the data itself."))
 }
 
 #[cfg(test)]
@@ -310,7 +312,8 @@ mod tests {
     fn said(input: &str, stable: bool) -> Result<Said, String> {
         let request: ResponsesRequest = asking::parse(format!(r#"{{"input":{input}}}"#).as_bytes()).expect("decodes");
         let rules = ResponsesConfig::default();
-        let told = Told::of(request.input, &rules).and_then(|told| told.split(stable));
+        let mut never = |_: &str, _: &UrlInput, _: u64| -> Result<_, HttpError> { panic!("nothing is fetched here") };
+        let told = Told::of(request.input, &rules, &mut Inputs::new(8, &mut never)).and_then(|told| told.split(stable));
         told.map_err(|error| error.parts().1.to_string())
     }
 
@@ -362,7 +365,7 @@ mod tests {
             r#"{"type":"input_image","image_url":"http://x/y.png"}"#,
             r#"{"type":"input_image","source":{"type":"url","url":"http://x/y.png"}}"#,
         ] {
-            assert!(with(url).is_err_and(|words| words.contains("addresses are not fetched")), "{url}");
+            assert!(with(url).is_err_and(|words| words.contains("URLs are not fetched")), "{url}");
         }
         let image = r#"{"type":"input_image","image_url":"data:image/png;base64,aGFsbG8="}"#;
         assert_eq!(with(image).expect("fits").images.len(), 1);
