@@ -77,6 +77,8 @@ pub struct Account {
     pub settings: Map<String, Value>,
     /// For relative paths and kept files.
     pub state_dir: std::path::PathBuf,
+    /// Why a secret of this account cannot be had; then it is not opened, whatever the environment holds.
+    pub unresolved: Option<String>,
     /// Variables a reference to a secret may name.
     vars: crate::sys::Env,
 }
@@ -117,8 +119,12 @@ impl Account {
         read_secret(self.text(file)?)
     }
 
-    /// A variable of the environment, for the account `default` only.
+    /// A variable of the environment, for the account `default` only; never in the place of a secret that was named and
+    /// cannot be had.
     pub fn default_variable(&self, name: &str) -> Option<Secret> {
+        if self.unresolved.is_some() {
+            return None;
+        }
         let value = self.vars.get(name).map(str::trim).filter(|value| !value.is_empty())?;
         (&*self.key.account == DEFAULT).then(|| Secret::new(value))
     }
@@ -168,6 +174,17 @@ pub fn texts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
+/// Why a secret of the account, or of the section it stands in, cannot be had.
+fn unresolved(config: &Config, channel: &str, account: &str) -> Option<String> {
+    let (section, accounts) = (format!("channels.{channel}"), format!("channels.{channel}.accounts."));
+    let own = format!("{accounts}{account}");
+    let of_section = config
+        .unresolved
+        .iter()
+        .find(|missing| missing.path.starts_with(&format!("{section}.")) && !missing.path.starts_with(&accounts));
+    config.unresolved_below(&own).or_else(|| config.unresolved_below(&of_section?.path))
+}
+
 /// All accounts of the messengers that have a section, in the order of the table.
 pub fn accounts(config: &Config) -> Vec<Account> {
     let state_dir = config.paths.as_ref().map(|paths| paths.state_dir.clone()).unwrap_or_default();
@@ -192,7 +209,9 @@ pub fn accounts(config: &Config) -> Vec<Account> {
             let enabled = !off && settings.get("enabled") != Some(&Value::Bool(false));
             settings.remove("enabled");
             let key = AccountKey { channel: spec.id, account: id.into() };
-            all.push(Account { spec, key, enabled, settings, state_dir: state_dir.clone(), vars: config.vars.clone() });
+            let unresolved = unresolved(config, spec.id, id);
+            let (state_dir, vars) = (state_dir.clone(), config.vars.clone());
+            all.push(Account { spec, key, enabled, settings, state_dir, unresolved, vars });
         };
         if named.is_empty() || (spec.configured)(&base) && !named.contains_key(DEFAULT) {
             one(DEFAULT, None);

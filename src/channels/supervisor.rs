@@ -139,6 +139,10 @@ pub fn start(
     life: u64,
     before: Option<Receiver<()>>,
 ) -> Result<Running, ChannelError> {
+    if let Some(why) = &account.unresolved {
+        let next = "mend the reference or its provider, then openclaw secrets reload".to_owned();
+        return Err(ChannelError::Terminal(why.clone(), next));
+    }
     let channel: Arc<dyn Channel> = (account.spec.open)(&account)?.into();
     let (alive, gone) = bounded(0);
     let fired = Arc::new(AtomicBool::new(false));

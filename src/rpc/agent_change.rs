@@ -1,7 +1,7 @@
 //! `agents.create`, `update`, `delete`: entries of the operator's file, written like any other change of it.
 //!
 //! Invariants: the file is changed by the rules of [`super::config`] (checked, based on what was read, comments kept);
-//! nothing of an agent is removed for good, its workspace is moved aside.
+//! an agent's workspace is moved aside, not removed. Its sessions are removed for good.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
