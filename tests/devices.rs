@@ -234,5 +234,6 @@ fn the_command_line_lists_approves_and_invites() {
     openclaw(&["devices", "rotate", "--device", &device.id, "--role", "operator"]);
     assert_eq!(openclaw(&["devices", "list"])["paired"][0]["label"], "desk");
     assert_eq!(openclaw(&["devices", "clear", "--yes"])["removed"], json!([device.id]));
-    assert_eq!(openclaw(&["qr", "--node"])["access"], "node");
+    assert_eq!(openclaw(&["qr", "--node-only"])["access"], "node");
+    assert_eq!(openclaw(&["qr", "--limited"])["access"], "limited");
 }

@@ -34,6 +34,10 @@ impl Turning<'_> {
         let exec = &self.config().tools.exec;
         let unasked =
             |word: &Option<String>| word.as_deref().is_none_or(|w| matches!(w, "full" | "auto" | "off" | "gateway"));
+        let policy = match self.engine().has_nodes() {
+            true => policy,
+            false => policy.and(Layer { origin: "nodes".into(), deny: vec!["nodes".into()], ..Layer::default() }),
+        };
         match unasked(&exec.mode) && unasked(&exec.security) && unasked(&exec.ask) && unasked(&exec.host) {
             true => policy,
             false => policy.and(Layer { origin: "tools.exec".into(), deny: vec!["exec".into()], ..Layer::default() }),
@@ -109,6 +113,7 @@ impl Turning<'_> {
                 abort: &self.order().abort,
                 limits: &limits,
                 status: &status,
+                nodes: &|ask| self.engine().ask_nodes(ask, &self.order().abort),
                 progress: &mut |progress| {
                     self.report(RunEvent::ToolOutput(Box::new(ToolOutput {
                         call_id: call.id.clone(),

@@ -43,6 +43,7 @@ pub enum Command {
     Models(Models),
     System(System),
     Devices(Devices),
+    Nodes(Nodes),
     Qr(Qr),
     Config(Config),
     Setup(Setup),
@@ -237,8 +238,10 @@ macro_rules! talks_to_a_gateway {
 }
 
 mod devices;
+mod nodes;
 
 pub use devices::*;
+pub use nodes::*;
 
 /// The flags that choose a gateway.
 #[derive(Clone, Copy, Default)]

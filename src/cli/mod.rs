@@ -40,6 +40,7 @@ mod health;
 mod help;
 mod logs;
 mod models;
+mod nodes;
 mod probe;
 mod qr;
 mod sessions;
@@ -54,8 +55,8 @@ use std::process::ExitCode;
 use argh::FromArgs;
 
 use self::args::{
-    ChannelsCommand, Cli, Command, ConfigCommand, DevicesCommand, GatewayCommand, ModelsCommand, SessionsCommand,
-    SystemCommand,
+    ChannelsCommand, Cli, Command, ConfigCommand, DevicesCommand, GatewayCommand, ModelsCommand, NodesCommand,
+    SessionsCommand, SystemCommand,
 };
 use self::argv::Line;
 use self::failure::Failure;
@@ -158,6 +159,18 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             DevicesCommand::Rotate(args) => devices::rotate(shell, &args),
             DevicesCommand::Revoke(args) => devices::revoke(shell, &args),
             DevicesCommand::Clear(args) => devices::clear(shell, &args),
+        },
+        Some(Command::Nodes(nodes)) => match nodes.command {
+            NodesCommand::Status(args) => nodes::status(shell, &args),
+            NodesCommand::List(args) => nodes::list(shell, &args),
+            NodesCommand::Describe(args) => nodes::describe(shell, &args),
+            NodesCommand::Pending(args) => nodes::pending(shell, &args),
+            NodesCommand::Approve(args) => nodes::approve(shell, &args),
+            NodesCommand::Reject(args) => nodes::reject(shell, &args),
+            NodesCommand::Remove(args) => nodes::remove(shell, &args),
+            NodesCommand::Rename(args) => nodes::rename(shell, &args),
+            NodesCommand::Invoke(args) => nodes::invoke(shell, &args),
+            NodesCommand::Notify(args) => nodes::notify(shell, &args),
         },
         Some(Command::Qr(args)) => qr::run(shell, &args),
         Some(Command::Config(config)) => match config.command {

@@ -97,6 +97,7 @@ pub fn setup_code(
     let (url, url_source) = reachable_at(state, params.public_url.map(|url| url.0))?;
     let profile = match params.bootstrap_profile {
         BootstrapProfile::Node => Profile::Node,
+        BootstrapProfile::Limited => Profile::Limited,
         BootstrapProfile::Full => Profile::Full,
     };
     let code = state.devices.invite(url, profile, now.ms);

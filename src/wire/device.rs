@@ -255,6 +255,7 @@ pub struct DeviceTokenRevokeResult {
 #[serde(rename_all = "lowercase")]
 pub enum BootstrapProfile {
     Node,
+    Limited,
     #[default]
     Full,
 }

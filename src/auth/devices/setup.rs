@@ -20,6 +20,8 @@ const CODES: usize = 16;
 pub enum Profile {
     /// A node and nothing else.
     Node,
+    /// As [`Profile::Full`], without what is the administrator's.
+    Limited,
     /// A node whose owner also operates the gateway from it.
     Full,
 }
@@ -28,6 +30,7 @@ impl Profile {
     pub fn as_str(self) -> &'static str {
         match self {
             Profile::Node => "node",
+            Profile::Limited => "limited",
             Profile::Full => "full",
         }
     }
@@ -35,7 +38,7 @@ impl Profile {
     fn roles(self) -> &'static [Role] {
         match self {
             Profile::Node => &[Role::Node],
-            Profile::Full => &[Role::Node, Role::Operator],
+            Profile::Limited | Profile::Full => &[Role::Node, Role::Operator],
         }
     }
 
@@ -44,6 +47,7 @@ impl Profile {
         use Scope::{Admin, Approvals, Questions, Read, TalkSecrets, Write};
         match self {
             Profile::Node => Scopes::NONE,
+            Profile::Limited => Scopes::of(&[Approvals, Questions, Read, TalkSecrets, Write]),
             Profile::Full => Scopes::of(&[Admin, Approvals, Questions, Read, TalkSecrets, Write]),
         }
     }
