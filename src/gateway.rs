@@ -12,6 +12,7 @@ mod models;
 mod prepare;
 mod reload;
 mod start;
+pub mod tls;
 mod watchdog;
 
 use std::time::Duration;

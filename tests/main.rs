@@ -5,6 +5,7 @@
 
 mod support;
 
+mod attacks;
 mod channels;
 mod chat;
 mod command_line;
@@ -18,12 +19,15 @@ mod http;
 mod http_openai;
 mod http_own;
 mod liars;
+mod matrix;
 mod models;
 mod nodes;
 mod protocol;
 mod queue;
+mod refusals;
 mod secrets;
 mod service;
 mod sessions;
 mod tidy;
+mod tls;
 mod tools;

@@ -44,6 +44,7 @@ pub enum Command {
     System(System),
     Devices(Devices),
     Nodes(Nodes),
+    Tokens(Tokens),
     Qr(Qr),
     Config(Config),
     Setup(Setup),
@@ -218,6 +219,9 @@ macro_rules! talks_to_a_gateway {
             /// password to connect with
             #[argh(option, arg_name = "password")]
             pub password: Option<String>,
+            /// the only TLS certificate to accept, by its SHA-256
+            #[argh(option, arg_name = "sha256")]
+            pub tls_fingerprint: Option<String>,
             /// print JSON, and nothing but JSON, on standard output
             #[argh(switch)]
             pub json: bool,
@@ -231,6 +235,7 @@ macro_rules! talks_to_a_gateway {
                     port: self.port,
                     token: self.token.as_deref(),
                     password: self.password.as_deref(),
+                    fingerprint: self.tls_fingerprint.as_deref(),
                 }
             }
         }
@@ -239,9 +244,11 @@ macro_rules! talks_to_a_gateway {
 
 mod devices;
 mod nodes;
+mod tokens;
 
 pub use devices::*;
 pub use nodes::*;
+pub use tokens::*;
 
 /// The flags that choose a gateway.
 #[derive(Clone, Copy, Default)]
@@ -250,6 +257,7 @@ pub struct Wanted<'a> {
     pub port: Option<u16>,
     pub token: Option<&'a str>,
     pub password: Option<&'a str>,
+    pub fingerprint: Option<&'a str>,
 }
 
 talks_to_a_gateway! {

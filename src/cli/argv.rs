@@ -27,8 +27,14 @@ pub struct Line {
 }
 
 /// The word that is meant when a command is given without one.
-pub const DEFAULTS: &[(&str, &str)] =
-    &[("gateway", "run"), ("sessions", "list"), ("models", "list"), ("devices", "list"), ("nodes", "status")];
+pub const DEFAULTS: &[(&str, &str)] = &[
+    ("gateway", "run"),
+    ("sessions", "list"),
+    ("models", "list"),
+    ("devices", "list"),
+    ("nodes", "status"),
+    ("tokens", "list"),
+];
 
 /// Reads the arguments after the program's name. An error is a sentence for the user.
 pub fn normalise(args: &[String]) -> Result<Line, String> {

@@ -16,6 +16,7 @@ pub mod failure;
 pub mod output;
 pub mod settings;
 pub mod target;
+mod tokens;
 
 mod agent;
 mod channels;
@@ -56,7 +57,7 @@ use argh::FromArgs;
 
 use self::args::{
     ChannelsCommand, Cli, Command, ConfigCommand, DevicesCommand, GatewayCommand, ModelsCommand, NodesCommand,
-    SessionsCommand, SystemCommand,
+    SessionsCommand, SystemCommand, TokensCommand,
 };
 use self::argv::Line;
 use self::failure::Failure;
@@ -171,6 +172,11 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             NodesCommand::Rename(args) => nodes::rename(shell, &args),
             NodesCommand::Invoke(args) => nodes::invoke(shell, &args),
             NodesCommand::Notify(args) => nodes::notify(shell, &args),
+        },
+        Some(Command::Tokens(tokens)) => match tokens.command {
+            TokensCommand::List(args) => tokens::list(shell, &args),
+            TokensCommand::Create(args) => tokens::create(shell, &args),
+            TokensCommand::Revoke(args) => tokens::revoke(shell, &args),
         },
         Some(Command::Qr(args)) => qr::run(shell, &args),
         Some(Command::Config(config)) => match config.command {

@@ -115,7 +115,7 @@ impl Devices {
         let Some(at) = found.filter(|_| self.has_room(device_id)) else {
             return (Err(otherwise.clone()), Effects::default());
         };
-        let profile = self.codes.remove(at).profile;
+        let SetupCode { profile, id: setup_id, .. } = self.codes.remove(at);
         let mut effects = Effects::saved(device_id);
         effects.save.extend(self.make_room(device_id));
         self.pending.retain(|request| request.device_id != device_id);
@@ -141,6 +141,7 @@ impl Devices {
                 });
             }
         }
+        self.note_taken_up(setup_id, device_id, profile.as_str(), now_ms);
         // The administrator who made the invitation has approved what its first guest brings along.
         let offered = self.take_offer(arrival, true, now_ms);
         let own = handed.iter().position(|token| token.role == arrival.role).map(|at| handed.remove(at));
