@@ -14,6 +14,7 @@ mod prepare;
 mod reload;
 mod results;
 mod start;
+pub mod tls;
 mod watchdog;
 
 use std::time::Duration;

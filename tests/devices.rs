@@ -234,5 +234,51 @@ fn the_command_line_lists_approves_and_invites() {
     openclaw(&["devices", "rotate", "--device", &device.id, "--role", "operator"]);
     assert_eq!(openclaw(&["devices", "list"])["paired"][0]["label"], "desk");
     assert_eq!(openclaw(&["devices", "clear", "--yes"])["removed"], json!([device.id]));
-    assert_eq!(openclaw(&["qr", "--node"])["access"], "node");
+    assert_eq!(openclaw(&["qr", "--node-only"])["access"], "node");
+    assert_eq!(openclaw(&["qr", "--limited"])["access"], "limited");
+}
+
+#[test]
+fn a_connected_device_asks_for_more_and_is_given_it() {
+    let gateway = behind_a_proxy(json!({}));
+    let mut operator = gateway.operator();
+    let device = Device::new(9);
+    let details = pairing_details(device.connect(&mut remote(&gateway), &["operator.read"], secret()));
+    operator.ok("device.pair.approve", json!({ "requestId": details["requestId"] }));
+    let mut ws = remote(&gateway);
+    device.connect(&mut ws, &["operator.read"], secret()).expect("approved");
+    let asked = ws.ok("device.scopes.requestUpgrade", json!({ "scopes": ["operator.write"] }));
+    let again = ws.ok("device.scopes.requestUpgrade", json!({ "scopes": ["operator.write"] }));
+    assert_eq!(asked, again, "the same wish is the same request");
+    let wait = ws.request("device.scopes.waitUpgrade", asked.clone());
+    operator.event_where("device.pair.requested", |request| request["requestId"] == asked["requestId"]);
+    operator.ok("device.pair.approve", json!({ "requestId": asked["requestId"] }));
+    let granted = ws.response(&wait).expect("decided");
+    assert_eq!((&granted["status"], &granted["requestId"]), (&json!("approved"), &asked["requestId"]));
+    let token = json!({ "deviceToken": granted["deviceToken"] });
+    let hello = device.connect(&mut remote(&gateway), &["operator.write"], token).expect("with the new token");
+    assert_eq!(hello["auth"]["scopes"], json!(["operator.write"]));
+    let asked = ws.ok("device.scopes.requestUpgrade", json!({ "scopes": ["operator.admin"] }));
+    let wait = ws.request("device.scopes.waitUpgrade", asked.clone());
+    operator.ok("device.pair.reject", json!({ "requestId": asked["requestId"] }));
+    assert_eq!(ws.response(&wait).expect("decided")["status"], "rejected");
+    assert_eq!(ws.ok("device.scopes.waitUpgrade", json!({ "requestId": "old" }))["status"], "expired");
+    let error = operator.err("device.scopes.requestUpgrade", json!({ "scopes": ["operator.admin"] }));
+    assert_eq!(error["message"], "device identity required");
+}
+
+#[test]
+fn the_maker_of_an_invitation_hears_that_it_was_taken_up() {
+    let gateway = behind_a_proxy(json!({ "gateway": { "publicOrigin": "https://gw.example" } }));
+    let mut operator = gateway.operator();
+    let setup = operator.ok("device.pair.setupCode", json!({ "bootstrapProfile": "node", "joinUrl": true }));
+    let status = json!({ "setupId": setup["setupId"] });
+    assert_eq!(operator.ok("device.pair.setupStatus", status.clone()), json!({}));
+    let link = setup["joinUrl"].as_str().expect("a link").strip_prefix("https://gw.example").expect("ours");
+    let code = gateway.get(link).json();
+    let node = Device::node(10);
+    node.connect(&mut remote(&gateway), &[], json!({ "bootstrapToken": code["bootstrapToken"] })).expect("invited");
+    let told = operator.event("device.pair.setup.completed")["payload"].take();
+    assert_eq!((&told["setupId"], &told["access"]), (&setup["setupId"], &json!("node")));
+    assert_eq!(operator.ok("device.pair.setupStatus", status)["completion"]["deviceId"], *node.id);
 }

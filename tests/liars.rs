@@ -24,7 +24,7 @@ const UNAUTHENTICATED: usize = 32;
 const PREAUTH_FRAME: usize = 65_536;
 
 #[test]
-fn a_slow_head_is_cut_at_the_deadline() {
+fn t06_a_slow_head_is_cut_at_the_deadline() {
     let gateway = Gateway::start(json!({}));
     for _ in 0..2 {
         let mut slow: Vec<Raw> = (0..4).map(|_| Raw::open(gateway.addr())).collect();
@@ -172,7 +172,7 @@ fn a_body_without_the_secret_is_not_waited_for() {
 }
 
 #[test]
-fn a_first_frame_of_64_kib_is_read_and_one_byte_more_is_not() {
+fn t07_a_first_frame_of_64_kib_is_read_and_one_byte_more_is_not() {
     let gateway = Gateway::start(json!({}));
     for _ in 0..2 {
         let mut socket = Raw::open(gateway.addr());
@@ -217,7 +217,7 @@ fn frames_too_large_after_hello_close_with_1009() {
 }
 
 #[test]
-fn a_binary_first_frame_that_is_no_connect_is_closed() {
+fn t08_a_binary_first_frame_that_is_no_connect_is_closed() {
     let gateway = Gateway::start(json!({}));
     for _ in 0..2 {
         for payload in [&b"\x00\xff\xfe\x01"[..], b"", b"hello"] {
@@ -230,7 +230,7 @@ fn a_binary_first_frame_that_is_no_connect_is_closed() {
 }
 
 #[test]
-fn frames_that_break_the_websocket_protocol_are_closed() {
+fn t08_frames_that_break_the_websocket_protocol_are_closed() {
     let gateway = Gateway::start(json!({}));
     let unmasked = raw::frame(raw::TEXT, b"{}", None);
     let reserved = [0xc1, 0x80, 0, 0, 0, 0];
@@ -263,7 +263,7 @@ fn a_socket_that_never_says_connect_is_closed_at_the_deadline() {
 }
 
 #[test]
-fn one_address_may_hold_32_unauthenticated_sockets() {
+fn t05_one_address_may_hold_32_unauthenticated_sockets() {
     let gateway = Gateway::start(json!({}));
     let mut friend = gateway.operator();
     for round in 0..2 {
@@ -287,7 +287,7 @@ fn one_address_may_hold_32_unauthenticated_sockets() {
 }
 
 #[test]
-fn too_many_frames_before_connect_close_the_socket() {
+fn t07_too_many_frames_before_connect_close_the_socket() {
     let gateway = Gateway::start(json!({}));
     for _ in 0..2 {
         let mut socket = Raw::open(gateway.addr());
@@ -327,7 +327,7 @@ fn a_gateway_out_of_descriptors_lives_and_serves_again() {
 }
 
 #[test]
-fn many_half_open_connections_cost_little_and_block_nobody() {
+fn t05_many_half_open_connections_cost_little_and_block_nobody() {
     let gateway = Gateway::start(json!({}));
     let before = gateway.rss();
     for _ in 0..2 {
@@ -343,7 +343,7 @@ fn many_half_open_connections_cost_little_and_block_nobody() {
 }
 
 #[test]
-fn a_peer_that_stops_reading_is_closed_and_others_do_not_notice() {
+fn t06_a_peer_that_stops_reading_is_closed_and_others_do_not_notice() {
     let upstream = Upstream::friendly();
     let config = upstream.config_and(json!({}));
     let gateway = Gateway::start(config);
@@ -423,7 +423,7 @@ fn deep_and_strange_json_is_answered() {
 }
 
 #[test]
-fn what_clients_claim_is_escaped_in_the_log() {
+fn t10_what_clients_claim_is_escaped_in_the_log() {
     let gateway = Gateway::start(json!({}));
     let mut params = ws::backend(&[]);
     params["client"]["version"] = json!("1\n[gateway] forged line\u{1b}[31m");
@@ -506,7 +506,7 @@ fn a_damaged_database_is_named() {
 }
 
 #[test]
-fn unauthorized_calls_do_not_go_on_for_ever() {
+fn t09_unauthorized_calls_do_not_go_on_for_ever() {
     let gateway = Gateway::start(json!({}));
     let mut nobody = Ws::open(gateway.addr());
     nobody.hello(ws::connect("test", "test", &[]));

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::support::device::Device;
-use crate::support::gateway::{Gateway, TOKEN};
+use crate::support::gateway::{self, Gateway, TOKEN};
+use crate::support::talk::{SESSION, say, send};
 use crate::support::ws::{self, Ws};
+use crate::support::{Answer, Upstream};
 
 fn connect(gateway: &Gateway, node: &Device) -> Ws {
     let mut socket = Ws::open(gateway.addr());
@@ -217,4 +219,86 @@ fn t26_a_node_that_grows_waits_for_approval_and_small_operators_cannot_give_it()
     operator.ok("node.pair.approve", params);
     operator.request("node.invoke", call(&device, "system.run", json!({})));
     assert_eq!(host.event("node.invoke.request")["payload"]["command"], "system.run");
+}
+
+#[test]
+fn an_agent_asks_a_node() {
+    let upstream = Upstream::script([
+        Answer::say("nobody is paired"),
+        Answer::Call { name: "nodes", arguments: json!({ "action": "notify", "node": "attic", "title": "Tea" }) },
+        Answer::say("It was shown."),
+    ]);
+    let gateway = Gateway::on(&upstream);
+    let mut operator = gateway.operator();
+    say(&mut operator, SESSION, "hello", "run-0");
+    assert!(
+        !upstream.wait_asked(1)[0].body["tools"].to_string().contains("\"nodes\""),
+        "without nodes there is no tool"
+    );
+    let node = node(7, &["system.notify"]);
+    let mut host = approved(&gateway, &mut operator, &node);
+    operator.ok("node.rename", json!({ "nodeId": node.id, "displayName": "Attic" }));
+    send(&mut operator, SESSION, "tell the attic", "run-1");
+    let sent = host.event("node.invoke.request")["payload"].take();
+    assert_eq!(
+        (&sent["command"], sent["paramsJSON"].as_str()),
+        (&json!("system.notify"), Some(r#"{"title":"Tea","body":""}"#))
+    );
+    host.ok(
+        "node.invoke.result",
+        json!({ "id": sent["id"], "nodeId": node.id, "ok": true, "payloadJSON": "{\"shown\":1}" }),
+    );
+    operator.event_where("chat", |chat| chat["state"] == "final" && chat["runId"] == "run-1");
+    let asked = upstream.wait_asked(3);
+    let back = asked[2].body["messages"].as_array().expect("messages").last().expect("a message").to_string();
+    assert!(back.contains("shown"), "{back}");
+}
+
+#[test]
+fn a_run_that_waits_for_a_node_can_be_stopped() {
+    let upstream = Upstream::script([
+        Answer::Call { name: "nodes", arguments: json!({ "action": "notify", "node": "n", "title": "Tea" }) },
+        Answer::say("never asked"),
+    ]);
+    let gateway = Gateway::on(&upstream);
+    let mut operator = gateway.operator();
+    let node = node(8, &["system.notify"]);
+    let mut host = approved(&gateway, &mut operator, &node);
+    operator.ok("node.rename", json!({ "nodeId": node.id, "displayName": "n" }));
+    send(&mut operator, SESSION, "go", "run-1");
+    host.event("node.invoke.request");
+    operator.ok("chat.abort", json!({ "sessionKey": SESSION }));
+    operator.event_where("chat", |chat| chat["state"] == "aborted" && chat["runId"] == "run-1");
+}
+
+#[test]
+fn the_command_line_approves_names_and_asks_nodes() {
+    let gateway = Gateway::start(json!({}));
+    let openclaw = |args: &[&str]| {
+        let port = gateway.addr().port().to_string();
+        let ran = gateway::run(gateway.home(), &[args, &["--port", &port]].concat(), &[]);
+        assert!(ran.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).expect("text")
+    };
+    let node = node(9, &["system.which"]);
+    let mut host = connect(&gateway, &node);
+    assert!(openclaw(&["nodes", "pending"]).contains("system.which"));
+    openclaw(&["nodes", "approve"]);
+    openclaw(&["nodes", "rename", "--node", &node.id[..8], "--name", "attic"]);
+    host.event("node.pair.resolved");
+    let answering = std::thread::spawn(move || {
+        let sent = host.event("node.invoke.request")["payload"].take();
+        host.ok(
+            "node.invoke.result",
+            json!({ "id": sent["id"], "nodeId": sent["nodeId"], "ok": true, "payloadJSON": "{\"bins\":7}" }),
+        );
+        host
+    });
+    let answer = openclaw(&["nodes", "invoke", "--node", "attic", "--command", "system.which", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&answer).expect("JSON")["payload"]["bins"], 7);
+    drop(answering.join().expect("the node answered"));
+    assert!(openclaw(&["nodes", "describe", "--node", "attic"]).contains("system.which"));
+    assert!(openclaw(&["nodes", "status", "--last-connected", "1h"]).contains("attic"));
+    openclaw(&["nodes", "remove", "--node", "attic"]);
+    assert!(openclaw(&["nodes"]).contains("No nodes."));
 }

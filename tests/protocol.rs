@@ -120,7 +120,7 @@ fn each_connection_has_its_own_id_and_each_start_its_own() {
 }
 
 #[test]
-fn local_backends_and_command_lines_keep_their_scopes_and_others_get_none() {
+fn t24_local_backends_and_command_lines_keep_their_scopes_and_others_get_none() {
     let gateway = Gateway::start(json!({}));
     for (id, mode, keeps) in [
         ("gateway-client", "backend", true),
@@ -191,7 +191,7 @@ fn a_probe_may_still_ask_for_protocol_3() {
 }
 
 #[test]
-fn a_foreign_origin_is_refused() {
+fn t01_a_foreign_origin_is_refused() {
     let gateway = Gateway::start(json!({}));
     let mut client = Ws::open_with(gateway.addr(), "/", &[("Origin", "https://evil.example")]).expect("the upgrade");
     let error = client.try_hello(ws::backend(&["operator.read"])).expect_err("a refusal");
@@ -207,7 +207,7 @@ fn a_foreign_origin_is_refused() {
 }
 
 #[test]
-fn a_forwarded_upgrade_from_an_untrusted_peer_is_refused() {
+fn t20_a_forwarded_upgrade_from_an_untrusted_peer_is_refused() {
     let gateway = Gateway::start(json!({}));
     let mut socket = Raw::open(gateway.addr());
     socket.send(raw::UPGRADE.replace("\r\n\r\n", "\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"));

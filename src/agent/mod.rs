@@ -12,6 +12,7 @@ mod direct;
 mod expiry;
 mod failure;
 mod messages;
+mod node_calls;
 mod permission;
 mod records;
 mod replies;

@@ -41,6 +41,10 @@ impl Turning<'_> {
         }
         // What runs nowhere else and what may not run at all is not offered.
         let exec = &self.config().tools.exec;
+        let policy = match self.engine().has_nodes() {
+            true => policy,
+            false => policy.and(Layer { origin: "nodes".into(), deny: vec!["nodes".into()], ..Layer::default() }),
+        };
         let here = exec.host.as_deref().is_none_or(|host| matches!(host, "auto" | "gateway"));
         match here && permit::configured(exec).0 != ExecSecurity::Deny {
             true => policy,
@@ -119,6 +123,7 @@ impl Turning<'_> {
                 limits: &limits,
                 permission: &permission,
                 status: &status,
+                nodes: &|ask| self.engine().ask_nodes(ask, &self.order().abort),
                 progress: &mut |progress| {
                     self.report(RunEvent::ToolOutput(Box::new(ToolOutput {
                         call_id: call.id.clone(),

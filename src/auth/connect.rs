@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use super::devices::{Arrival, Offer, Proof, Unasked};
 use super::peer::is_trusted;
-use super::{Caller, Client, Mode, PeerFacts, Policy, Role, Vouched, device};
+use super::tokens::Shown;
+use super::{AccessToken, Caller, Client, Mode, PeerFacts, Policy, Role, Vouched, device};
 use crate::sys::secret::Secret;
 use crate::wire::connect::{ClientId, ClientMode, ConnectAuth, ConnectParams, ProtocolMismatch};
 use crate::wire::decode::Name;
@@ -117,7 +118,14 @@ pub fn check_connect(
                 .details(&Coded { code: "DEVICE_IDENTITY_REQUIRED", reason: None }),
         ));
     }
-    let proof = prove(policy, peer, params, &auth)?;
+    if let Some(shown) = limited(policy, peer, role, &auth, now_ms) {
+        let scopes = Scopes::parse(params.scopes.as_deref().unwrap_or(&[]).iter().map(|s| s.0.as_str()));
+        let caller = caller(peer, params, conn, role, device_id);
+        // No device is paired with such a token, and what it may do does not depend on who shows it.
+        let scopes = shown.scopes.limit(scopes);
+        return Ok(Checked { caller: Caller { scopes, token: Some(shown), ..caller }, method: "token", arrival: None });
+    }
+    let proof = prove(policy, peer, params, &auth, now_ms)?;
     let offer = match role {
         Role::Node => Some(Arc::new(offer(policy, params)?)),
         Role::Operator => None,
@@ -132,22 +140,9 @@ pub fn check_connect(
         Proof::Bootstrap { .. } => "bootstrap-token",
     };
     let caller = Caller {
-        conn,
-        role,
         scopes: deviceless_scopes(policy, peer, params, asked),
-        client: Client {
-            id: client.id,
-            mode: client.mode,
-            version: client.version.0.clone(),
-            platform: client.platform.0.clone(),
-            device_family: client.device_family.as_ref().map(|f| f.0.clone()),
-            display_name: client.display_name.as_ref().map(|n| n.0.clone()),
-            instance_id: client.instance_id.as_ref().map(|i| i.0.clone()),
-            device_id,
-        },
-        caps: params.caps.iter().map(|c| c.0.clone()).collect(),
-        local: peer.local,
         offer: offer.clone(),
+        ..caller(peer, params, conn, role, device_id)
     };
     let arrival = params.device.as_ref().map(|device| {
         Box::new(Arrival {
@@ -162,6 +157,42 @@ pub fn check_connect(
         })
     });
     Ok(Checked { caller, method, arrival })
+}
+
+/// What a client says of itself, without anything it may do.
+fn caller(peer: &PeerFacts, params: &ConnectParams, conn: u64, role: Role, device_id: Option<String>) -> Caller {
+    let client = &params.client;
+    Caller {
+        conn,
+        role,
+        scopes: Scopes::NONE,
+        client: Client {
+            id: client.id,
+            mode: client.mode,
+            version: client.version.0.clone(),
+            platform: client.platform.0.clone(),
+            device_family: client.device_family.as_ref().map(|f| f.0.clone()),
+            display_name: client.display_name.as_ref().map(|n| n.0.clone()),
+            instance_id: client.instance_id.as_ref().map(|i| i.0.clone()),
+            device_id,
+        },
+        caps: params.caps.iter().map(|c| c.0.clone()).collect(),
+        local: peer.local,
+        token: None,
+        offer: None,
+    }
+}
+
+/// The token of limited power an operator shows, if it is good. Beside the shared secret it does not count.
+fn limited(policy: &Policy, peer: &PeerFacts, role: Role, auth: &ConnectAuth, now_ms: u64) -> Option<Arc<AccessToken>> {
+    let accepted = |shown: &Option<String>| shown.as_deref().is_some_and(|value| policy.accepts(value));
+    if role != Role::Operator || policy.mode == Mode::None || accepted(&auth.token) || accepted(&auth.password) {
+        return None;
+    }
+    match policy.tokens.look_up(auth.token.as_deref()?, peer.ip, now_ms) {
+        Shown::Good(token) => Some(token),
+        _ => None,
+    }
 }
 
 /// A client without a key must show a secret, and a node must have a key.
@@ -280,7 +311,13 @@ fn offers_nothing(auth: &ConnectAuth) -> bool {
 
 /// What the client proves itself with. The shared secret counts in either field, whatever stale tokens come with it
 /// (demands 9a); what may be a device token is left for the registry to judge.
-fn prove(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, auth: &ConnectAuth) -> Result<Proof, Refusal> {
+fn prove(
+    policy: &Policy,
+    peer: &PeerFacts,
+    params: &ConnectParams,
+    auth: &ConnectAuth,
+    now_ms: u64,
+) -> Result<Proof, Refusal> {
     let given = |field: &Option<String>| field.as_deref().filter(|v| !v.is_empty()).map(Secret::new);
     let (token, password) = (given(&auth.token), given(&auth.password));
     let secret_counts = policy.mode != Mode::TrustedProxy || peer.local;
@@ -292,6 +329,13 @@ fn prove(policy: &Policy, peer: &PeerFacts, params: &ConnectParams, auth: &Conne
             return Ok(Proof::Shared(if password { "password" } else { "token" }));
         }
         _ => {}
+    }
+    // A token that was good once is no guess, and its holder should hear what has become of it.
+    let over = |message, reason| unauthorized(message, "AUTH_TOKEN_MISMATCH", reason, false, "update_auth_credentials");
+    match policy.tokens.look_up(auth.token.as_deref().unwrap_or(""), peer.ip, now_ms) {
+        Shown::Expired => return Err(over("this token has expired", "token_expired")),
+        Shown::Elsewhere => return Err(over("this token is not for your address", "token_address_not_allowed")),
+        Shown::Good(_) | Shown::Unknown => {}
     }
     let refusal = unproved(policy, peer, params, auth);
     // Old clients show their device token as the token.

@@ -14,12 +14,14 @@ pub mod node_commands;
 mod origin;
 mod peer;
 mod proxy;
+pub mod tokens;
 
 pub use connect::{Checked, Refusal, check_connect};
 pub use limiter::{Attempts, Class, Rates, Verdict};
 pub use origin::OriginRules;
-pub use peer::{PeerFacts, Unattributed, Vouched, attribute};
+pub use peer::{PeerFacts, Unwelcome, Vouched, attribute};
 pub use proxy::ProxyRules;
+pub use tokens::{AccessToken, AccessTokens};
 
 use std::sync::Arc;
 
@@ -67,6 +69,10 @@ pub struct Policy {
     pub proxy: Option<ProxyRules>,
     pub rates: Rates,
     pub nodes: NodeRules,
+    /// `gateway.auth.tokens[]`.
+    pub tokens: AccessTokens,
+    /// `gateway.allowCidrs`: networks that may connect beside this host; empty: all.
+    pub allow_from: Vec<String>,
 }
 
 /// `gateway.nodes.*`.
@@ -96,13 +102,25 @@ impl Policy {
     /// Checks `Authorization: Bearer ...` of an HTTP request (scheme in any case, RFC 9110 11.1).
     pub fn bearer(&self, peer: &PeerFacts, header: Option<&str>) -> bool {
         match self.mode {
-            Mode::None => return true,
-            Mode::TrustedProxy if !peer.local => return false,
-            _ => {}
+            Mode::None => true,
+            Mode::TrustedProxy if !peer.local => false,
+            _ => shown(header).is_some_and(|value| self.accepts(value)),
         }
-        let Some((scheme, value)) = header.and_then(|h| h.trim().split_once(' ')) else { return false };
-        scheme.eq_ignore_ascii_case("bearer") && self.accepts(value.trim())
     }
+
+    /// The token of limited power that an HTTP request shows as its bearer.
+    pub fn token(&self, peer: &PeerFacts, header: Option<&str>, now_ms: u64) -> Option<Arc<AccessToken>> {
+        match self.tokens.look_up(shown(header)?, peer.ip, now_ms) {
+            tokens::Shown::Good(token) => Some(token),
+            _ => None,
+        }
+    }
+}
+
+/// The value of a bearer header.
+fn shown(header: Option<&str>) -> Option<&str> {
+    let (scheme, value) = header.and_then(|h| h.trim().split_once(' '))?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| value.trim())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +150,8 @@ pub struct Caller {
     pub caps: Vec<String>,
     /// The bytes come from this host, with no proxy between.
     pub local: bool,
+    /// The token of limited power it came in with.
+    pub token: Option<Arc<AccessToken>>,
     /// What it can do, if it is a node.
     pub offer: Option<Arc<devices::Offer>>,
 }
@@ -173,6 +193,7 @@ impl Caller {
             },
             caps: Vec::new(),
             local,
+            token: None,
             offer: None,
         }
     }

@@ -42,16 +42,30 @@ pub enum Vouched {
     Not(&'static str),
 }
 
-/// A forwarded header came from a peer that is not in `gateway.trustedProxies`.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Unattributed;
+/// Why a peer is not even asked who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwelcome {
+    /// A forwarded header came from a peer that is not in `gateway.trustedProxies`.
+    Unattributed,
+    /// It is in none of the networks of `gateway.allowCidrs`.
+    NotAllowed,
+}
 
-/// Finds the client behind `peer`. `values` yields the values of a header by lower-case name, in the order they came.
+/// Finds the client behind `peer`, if it may be here. `values` yields the values of a header by lower-case name, in the order they came.
 pub fn attribute<'a>(
     peer: IpAddr,
     policy: &Policy,
     values: impl Fn(&str) -> Vec<&'a str>,
-) -> Result<PeerFacts, Unattributed> {
+) -> Result<PeerFacts, Unwelcome> {
+    let facts = behind(peer, policy, values)?;
+    let allowed = |ip: IpAddr| ip.is_loopback() || is_trusted(ip, &policy.allow_from);
+    match policy.allow_from.is_empty() || facts.ip.is_some_and(allowed) {
+        true => Ok(facts),
+        false => Err(Unwelcome::NotAllowed),
+    }
+}
+
+fn behind<'a>(peer: IpAddr, policy: &Policy, values: impl Fn(&str) -> Vec<&'a str>) -> Result<PeerFacts, Unwelcome> {
     let peer = unmap(peer);
     let first = |name: &str| values(name).first().map(|value| value.to_string());
     let user =
@@ -69,23 +83,23 @@ pub fn attribute<'a>(
         return Ok(facts(peer, true));
     }
     if !is_trusted(peer, &policy.trusted_proxies) {
-        return Err(Unattributed);
+        return Err(Unwelcome::Unattributed);
     }
     let chain = values("x-forwarded-for");
     if chain.is_empty() && policy.real_ip {
-        let [only] = values("x-real-ip")[..] else { return Err(Unattributed) };
-        let ip = parse_hop(only).ok_or(Unattributed)?;
+        let [only] = values("x-real-ip")[..] else { return Err(Unwelcome::Unattributed) };
+        let ip = parse_hop(only).ok_or(Unwelcome::Unattributed)?;
         return Ok(facts(ip, false));
     }
     // The right-most address that is not a proxy of ours is the client; what is left of it, anyone may have written.
     // Several headers are one list in their order.
     for hop in chain.iter().rev().flat_map(|value| value.rsplit(',')) {
-        let ip = parse_hop(hop).ok_or(Unattributed)?;
+        let ip = parse_hop(hop).ok_or(Unwelcome::Unattributed)?;
         if !is_trusted(ip, &policy.trusted_proxies) {
             return Ok(facts(ip, false));
         }
     }
-    Err(Unattributed)
+    Err(Unwelcome::Unattributed)
 }
 
 /// `127.0.0.1:18789`, `[::1]:18789`, `localhost`: a name that leads nowhere else.
@@ -143,7 +157,7 @@ fn within(ip: IpAddr, net: IpAddr, bits: u32) -> bool {
 mod tests {
     use super::*;
 
-    fn seen(peer: &str, trusted: &[&str], headers: &[(&str, &str)]) -> Result<(String, bool), Unattributed> {
+    fn seen(peer: &str, trusted: &[&str], headers: &[(&str, &str)]) -> Result<(String, bool), Unwelcome> {
         let policy = Policy { trusted_proxies: trusted.iter().map(|s| s.to_string()).collect(), ..Policy::default() };
         attribute(peer.parse().expect("address"), &policy, |name| {
             headers.iter().filter(|(n, _)| *n == name).map(|(_, v)| *v).collect()
@@ -161,7 +175,7 @@ mod tests {
     #[test]
     fn a_forwarded_header_from_a_stranger_is_refused() {
         for header in FORWARDED {
-            assert_eq!(seen("127.0.0.1", &[], &[(header, "127.0.0.1")]), Err(Unattributed), "{header}");
+            assert_eq!(seen("127.0.0.1", &[], &[(header, "127.0.0.1")]), Err(Unwelcome::Unattributed), "{header}");
         }
     }
 
@@ -172,10 +186,10 @@ mod tests {
         assert_eq!(client("6.6.6.6, 1.2.3.4, 10.1.1.1"), Ok(("1.2.3.4".into(), false)));
         assert_eq!(client("[2001:db8::1]:443"), Ok(("2001:db8::1".into(), false)));
         assert_eq!(client("1.2.3.4:999, fd00::1"), Ok(("1.2.3.4".into(), false)));
-        assert_eq!(client("localhost"), Err(Unattributed));
-        assert_eq!(client("1.2.3.4, "), Err(Unattributed));
-        assert_eq!(client("10.2.2.2"), Err(Unattributed), "only proxies: nobody is the client");
-        assert_eq!(seen("127.0.0.1", &trusted, &[("x-real-ip", "1.2.3.4")]), Err(Unattributed));
+        assert_eq!(client("localhost"), Err(Unwelcome::Unattributed));
+        assert_eq!(client("1.2.3.4, "), Err(Unwelcome::Unattributed));
+        assert_eq!(client("10.2.2.2"), Err(Unwelcome::Unattributed), "only proxies: nobody is the client");
+        assert_eq!(seen("127.0.0.1", &trusted, &[("x-real-ip", "1.2.3.4")]), Err(Unwelcome::Unattributed));
     }
     #[test]
     fn t04_a_name_that_is_not_this_host_s_is_not_local() {
@@ -199,7 +213,11 @@ mod tests {
         let headers = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "1.2.3.4, 10.1.1.1")];
         assert_eq!(seen("10.0.0.1", &["10.0.0.0/8"], &headers), Ok(("1.2.3.4".into(), false)));
         for odd in ["1.2.3.4.", "fe80::1%eth0", " ", "1.2.3.4:x", "[::1", "unknown"] {
-            assert_eq!(seen("10.0.0.1", &["10.0.0.0/8"], &[("x-forwarded-for", odd)]), Err(Unattributed), "{odd}");
+            assert_eq!(
+                seen("10.0.0.1", &["10.0.0.0/8"], &[("x-forwarded-for", odd)]),
+                Err(Unwelcome::Unattributed),
+                "{odd}"
+            );
         }
     }
 
@@ -212,9 +230,9 @@ mod tests {
             })
             .map(|facts| facts.ip.expect("known").to_string())
         };
-        assert_eq!(ask(&policy, "x-real-ip"), Err(Unattributed));
+        assert_eq!(ask(&policy, "x-real-ip"), Err(Unwelcome::Unattributed));
         policy.real_ip = true;
         assert_eq!(ask(&policy, "x-real-ip"), Ok("1.2.3.4".into()));
-        assert_eq!(ask(&policy, "x-forwarded-host"), Err(Unattributed));
+        assert_eq!(ask(&policy, "x-forwarded-host"), Err(Unwelcome::Unattributed));
     }
 }

@@ -48,6 +48,8 @@ pub enum Command {
     Cron(Cron),
     Devices(Devices),
     Approvals(Approvals),
+    Nodes(Nodes),
+    Tokens(Tokens),
     Qr(Qr),
     Config(Config),
     Secrets(Secrets),
@@ -224,6 +226,9 @@ macro_rules! talks_to_a_gateway {
             /// password to connect with
             #[argh(option, arg_name = "password")]
             pub password: Option<String>,
+            /// the only TLS certificate to accept, by its SHA-256
+            #[argh(option, arg_name = "sha256")]
+            pub tls_fingerprint: Option<String>,
             /// print JSON, and nothing but JSON, on standard output
             #[argh(switch)]
             pub json: bool,
@@ -237,6 +242,7 @@ macro_rules! talks_to_a_gateway {
                     port: self.port,
                     token: self.token.as_deref(),
                     password: self.password.as_deref(),
+                    fingerprint: self.tls_fingerprint.as_deref(),
                 }
             }
         }
@@ -247,8 +253,10 @@ mod approvals;
 mod channels;
 mod cron;
 mod devices;
+mod nodes;
 mod secrets;
 mod setup;
+mod tokens;
 
 pub use approvals::*;
 pub use secrets::*;
@@ -257,6 +265,8 @@ pub use setup::*;
 pub use channels::*;
 pub use cron::*;
 pub use devices::*;
+pub use nodes::*;
+pub use tokens::*;
 
 /// The flags that choose a gateway.
 #[derive(Clone, Copy, Default)]
@@ -265,6 +275,7 @@ pub struct Wanted<'a> {
     pub port: Option<u16>,
     pub token: Option<&'a str>,
     pub password: Option<&'a str>,
+    pub fingerprint: Option<&'a str>,
 }
 
 talks_to_a_gateway! {

@@ -34,6 +34,8 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("devices", "list"),
     ("approvals", "get"),
     ("cron", "list"),
+    ("nodes", "status"),
+    ("tokens", "list"),
 ];
 
 /// Other words for commands, by how deep they stand.

@@ -152,6 +152,18 @@ impl Open {
         Ok(Open { paths, text, hash, tree, old })
     }
 
+    /// What is written, without includes and substitution.
+    pub fn tree(&self) -> &Value {
+        &self.tree
+    }
+
+    /// Writes the new text and says nothing.
+    pub fn keep(&self, shell: &Shell, text: String) -> Result<(), Failure> {
+        self.check(shell, &text)?;
+        write::write(&self.paths, &shell.env, &self.hash, &text, Clobber::Refuse).map_err(|error| failed(&error))?;
+        Ok(())
+    }
+
     /// Writes the new text, or says what it would do; tells what follows for a running gateway.
     pub fn finish(&self, shell: &mut Shell, text: String, report: &Report) -> Result<(), Failure> {
         let checked = self.check(shell, &text);

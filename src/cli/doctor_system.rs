@@ -91,7 +91,7 @@ pub fn reachability(settings: &Settings, source: &str, all: &mut Vec<Finding>) {
         let what = ports::describe(pid).map_or_else(String::new, |command| format!(" ({command})"));
         format!("pid {pid}{what}")
     });
-    let wanted = Wanted { url: None, port: Some(port), token: None, password: None };
+    let wanted = Wanted { url: None, port: Some(port), token: None, password: None, fingerprint: None };
     let calls = Calls::new(settings, wanted, Some(PATIENCE.as_millis() as u64), PATIENCE);
     let seen = calls.ok().map(|calls| probe::look(&calls, Identity::cli(&["operator.read"])));
     match seen {

@@ -17,6 +17,7 @@ pub mod output;
 mod pairing;
 pub mod settings;
 pub mod target;
+mod tokens;
 
 mod agent;
 mod approvals;
@@ -46,6 +47,7 @@ mod help;
 mod logs;
 mod message;
 mod models;
+mod nodes;
 mod probe;
 mod qr;
 mod question;
@@ -66,8 +68,8 @@ use argh::FromArgs;
 
 use self::args::{
     AllowlistCommand, ApprovalsCommand, ChannelsCommand, Cli, Command, ConfigCommand, CronCommand, DevicesCommand,
-    GatewayCommand, MessageCommand, ModelsCommand, PairingCommand, SecretsCommand, SecretsStoreCommand,
-    SessionsCommand, SystemCommand,
+    GatewayCommand, MessageCommand, ModelsCommand, NodesCommand, PairingCommand, SecretsCommand, SecretsStoreCommand,
+    SessionsCommand, SystemCommand, TokensCommand,
 };
 use self::argv::Line;
 use self::failure::Failure;
@@ -207,6 +209,23 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
                 AllowlistCommand::Add(args) => approvals::allowlist_add(shell, &args),
                 AllowlistCommand::Remove(args) => approvals::allowlist_remove(shell, &args),
             },
+        },
+        Some(Command::Nodes(nodes)) => match nodes.command {
+            NodesCommand::Status(args) => nodes::status(shell, &args),
+            NodesCommand::List(args) => nodes::list(shell, &args),
+            NodesCommand::Describe(args) => nodes::describe(shell, &args),
+            NodesCommand::Pending(args) => nodes::pending(shell, &args),
+            NodesCommand::Approve(args) => nodes::approve(shell, &args),
+            NodesCommand::Reject(args) => nodes::reject(shell, &args),
+            NodesCommand::Remove(args) => nodes::remove(shell, &args),
+            NodesCommand::Rename(args) => nodes::rename(shell, &args),
+            NodesCommand::Invoke(args) => nodes::invoke(shell, &args),
+            NodesCommand::Notify(args) => nodes::notify(shell, &args),
+        },
+        Some(Command::Tokens(tokens)) => match tokens.command {
+            TokensCommand::List(args) => tokens::list(shell, &args),
+            TokensCommand::Create(args) => tokens::create(shell, &args),
+            TokensCommand::Revoke(args) => tokens::revoke(shell, &args),
         },
         Some(Command::Qr(args)) => qr::run(shell, &args),
         Some(Command::Config(config)) => match config.command {

@@ -16,8 +16,16 @@ use crate::client::Identity;
 /// Prints an invitation as a picture of characters, with the code below it.
 pub fn run(shell: &mut Shell, args: &Qr) -> Result<(), Failure> {
     let calls = Calls::new(&Settings::load(shell)?, args.wanted(), args.timeout, USUAL)?;
-    let profile = if args.node { "node" } else { "full" };
-    let mut params = json!({"bootstrapProfile": profile, "joinUrl": args.link});
+    let mut params = json!({});
+    match (args.node_only, args.limited) {
+        (true, true) => return Err(Failure::usage("--node-only and --limited exclude each other")),
+        (true, false) => params["bootstrapProfile"] = "node".into(),
+        (false, true) => params["bootstrapProfile"] = "limited".into(),
+        (false, false) => {}
+    }
+    if args.link {
+        params["joinUrl"] = true.into();
+    }
     if let Some(url) = &args.public_url {
         params["publicUrl"] = url.as_str().into();
     }

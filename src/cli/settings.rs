@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use super::output::{Shell, clean};
+use crate::client::Fingerprint;
 use crate::config::load::load_with;
 use crate::config::secrets::{How, Programs};
 use crate::config::{BindMode, Config, LoadError, Mode};
@@ -66,6 +67,14 @@ impl Settings {
     pub fn local_url(&self, port: u16) -> String {
         let scheme = if self.config.gateway.tls.enabled { "wss" } else { "ws" };
         format!("{scheme}://127.0.0.1:{port}")
+    }
+
+    /// The certificate of this host's gateway, which nobody else needs to vouch for.
+    pub fn local_pin(&self) -> Option<Fingerprint> {
+        let paths = self.config.paths.as_ref().filter(|_| self.config.gateway.tls.enabled)?;
+        let (cert, _) = crate::gateway::tls::places(&self.config, paths);
+        let chain = std::fs::read(cert).ok()?;
+        Fingerprint::parse(&crate::gateway::tls::fingerprint(&chain)?).ok()
     }
 
     /// The page of this host's gateway.

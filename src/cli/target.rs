@@ -116,7 +116,7 @@ impl Target {
             }
             (url.to_owned(), None, Source::Url, (None, None))
         } else if let Some(port) = wanted.port {
-            (settings.local_url(port), None, Source::Port, here())
+            (settings.local_url(port), settings.local_pin(), Source::Port, here())
         } else if let Some(url) = url_in_env {
             (url.to_owned(), None, Source::Environment, from_env())
         } else if let (Some(Mode::Remote), Some(url)) = (mode, url_in_config) {
@@ -129,9 +129,14 @@ impl Target {
         } else {
             let missing = mode == Some(Mode::Remote);
             let source = if missing { Source::RemoteMissing } else { Source::Local };
-            (settings.local_url(settings.port), None, source, here())
+            (settings.local_url(settings.port), settings.local_pin(), source, here())
         };
+        let given_pin = wanted.fingerprint.map(Fingerprint::parse).transpose();
+        let pin = given_pin.map_err(|bad| Failure::usage(format!("--tls-fingerprint: {bad}")))?.or(pin);
         let url = websocket_url(&url)?;
+        if wanted.fingerprint.is_some() && !url.starts_with("wss:") {
+            return Err(Failure::usage(format!("--tls-fingerprint needs a wss:// address; {url} has no certificate")));
+        }
         refuse_plaintext(&url, env)?;
         let (token, password) = if given.0.is_some() || given.1.is_some() { given } else { found };
         Ok(Target {

@@ -23,6 +23,8 @@ pub struct GatewayConfig {
     pub auth: AuthConfig,
     pub control_ui: ControlUiConfig,
     pub remote: RemoteConfig,
+    /// Networks that may connect beside this host; empty: all.
+    pub allow_cidrs: Vec<String>,
     /// Addresses or CIDR ranges whose forwarding headers are believed.
     pub trusted_proxies: Vec<String>,
     /// Believe `X-Real-IP` of a trusted proxy when `X-Forwarded-For` is missing.
@@ -75,6 +77,22 @@ pub struct AuthConfig {
     pub identity_scopes: BTreeMap<String, Vec<String>>,
     pub trusted_proxy: TrustedProxyConfig,
     pub rate_limit: RateLimitConfig,
+    /// Tokens of limited power beside the shared secret.
+    pub tokens: Vec<AccessTokenConfig>,
+}
+
+/// One of `gateway.auth.tokens[]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AccessTokenConfig {
+    pub name: String,
+    /// SHA-256 of the token, in hex.
+    pub hash: String,
+    pub scopes: Vec<String>,
+    /// A moment such as `2026-12-24T18:00:00Z`.
+    pub expires_at: Option<String>,
+    /// Addresses and networks it may be used from; empty: all.
+    pub allow_cidrs: Vec<String>,
 }
 
 /// `gateway.auth.trustedProxy.*`.

@@ -91,7 +91,12 @@ pub fn policy(
             listen.host()
         ));
     }
+    let (tokens, complaints) = auth::AccessTokens::read(&config.gateway.auth.tokens);
+    warnings.extend(complaints);
+    let allow_from = networks(&config.gateway.allow_cidrs)?;
     let policy = auth::Policy {
+        tokens,
+        allow_from,
         mode,
         secret,
         trusted_proxies: config.gateway.trusted_proxies.clone(),
@@ -112,6 +117,14 @@ pub fn policy(
         },
     };
     Ok((policy, warnings))
+}
+
+/// `gateway.allowCidrs`; a network nobody can read must not open the door to all.
+fn networks(written: &[String]) -> Result<Vec<String>, StartError> {
+    match written.iter().find(|entry| !auth::tokens::is_network(entry)) {
+        Some(bad) => Err(StartError::Config(format!("gateway.allowCidrs: {bad:?} is not an address or network"))),
+        None => Ok(written.to_vec()),
+    }
 }
 
 fn proxy_rules(config: &Config) -> auth::ProxyRules {

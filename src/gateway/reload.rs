@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, never};
 
 use super::facts::Knowledge;
 use super::log_file::{Files, LogFile, Wanted};
+use super::tls::Certificate;
 use super::{Options, models, prepare};
 use crate::agent::Engine;
 use crate::auth::Policy;
@@ -54,6 +55,8 @@ pub struct Parts {
     pub engine: Arc<Engine>,
     pub knowledge: Arc<Knowledge>,
     pub log: LogFile,
+    /// What the port is served with, unless it is served in the clear.
+    pub tls: Option<Certificate>,
 }
 
 /// What the main thread has to do next.
@@ -137,7 +140,7 @@ pub fn plan(mode: ReloadMode, changes: &[diff::Change]) -> Plan {
 impl Reloader {
     pub fn new(parts: Parts) -> Reloader {
         let config = parts.engine.shared.config.get();
-        let watch = match Watch::start(&files(&config, &parts.paths)) {
+        let watch = match Watch::start(&files(&config, &parts)) {
             Ok(watch) => Some(watch),
             Err(error) => {
                 log::warn!(target: "reload", "the configuration is not watched: {error}");
@@ -211,6 +214,10 @@ impl Reloader {
     /// The file was read; `None` when the thread that read it failed.
     pub fn finished(&mut self, loaded: Option<Loaded>) -> Outcome {
         self.reading = None;
+        // Its files are watched together with those of the configuration.
+        if let Some(certificate) = &mut self.parts.tls {
+            certificate.renew();
+        }
         let result = match loaded {
             Some(loaded) => self.take(*loaded),
             None => Err(self.complain("config reload skipped (reading it failed)".to_owned())),
@@ -344,7 +351,7 @@ impl Reloader {
             self.parts.log.follow(&wanted, Files::Stay);
         }
         if let Some(watch) = &self.watch
-            && let Err(error) = watch.follow(&files(&new, &self.parts.paths))
+            && let Err(error) = watch.follow(&files(&new, &self.parts))
         {
             log::warn!(target: "reload", "an included file is not watched: {error}");
         }
@@ -369,6 +376,7 @@ impl Reloader {
             if channels_touched {
                 state.apply_channels();
             }
+            state.tokens_changed(now);
         });
         if told.is_err() {
             return Ok(Outcome::Nothing);
@@ -424,9 +432,11 @@ fn issues(error: &LoadError) -> String {
 }
 
 /// What a change of the configuration can come from.
-fn files(config: &Config, paths: &Paths) -> Vec<std::path::PathBuf> {
+fn files(config: &Config, parts: &Parts) -> Vec<std::path::PathBuf> {
+    let paths = &parts.paths;
     let mut all = vec![paths.config.clone(), paths.dot_env()];
     all.extend(config.files.iter().filter(|file| **file != paths.config).cloned());
+    all.extend(parts.tls.iter().flat_map(Certificate::files));
     // A directory that is not there cannot be watched.
     all.retain(|file| file.parent().is_some_and(std::path::Path::is_dir));
     all

@@ -13,6 +13,7 @@ use super::log_file::{self, Files, LogFile};
 use super::prepare::{Prepared, address, prepare};
 use super::reload::{self, Outcome, Reloader};
 use super::results;
+use super::tls::Certificate;
 use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, beacon, bind, models, watchdog};
 use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
@@ -26,7 +27,7 @@ use crate::hub::messengers::Messengers;
 use crate::hub::run::{NewRun, Starter, Waiting};
 use crate::hub::{Boot, ConfigDesk, Event, Hub, Now, Parts, Pool, Shared, State, Stop, TaskContext};
 use crate::net::mdns::Published;
-use crate::net::{Legacy, Limits, Server, TlsConfig};
+use crate::net::{Legacy, Limits, Server};
 use crate::providers::discover;
 use crate::routes::{Hooks, Site, hooks_problem};
 use crate::rpc::admin::Admin;
@@ -199,8 +200,10 @@ impl Gateway {
     ) -> Result<Gateway, StartError> {
         let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(prepared.port, |a| a.port());
         Notifier::from_env(env).keep(&listeners);
-        let tls = tls(&prepared)?;
+        let host = prepared.listen.host().to_string();
+        let tls = Certificate::open(&prepared.config, &prepared.paths, &[&host])?;
         let url = format!("{}://{}", if tls.is_some() { "wss" } else { "ws" }, address(prepared.listen.host(), port));
+        let served = tls.as_ref().map(|certificate| certificate.config.clone());
         let file = prepared.paths.database();
         let store = Store::open(&file).map_err(|e| of_store(&file, e))?;
         let seen = seen(&store).map_err(|e| of_store(&file, e))?;
@@ -256,6 +259,7 @@ impl Gateway {
             engine: engine.clone(),
             knowledge: knowledge.clone(),
             log: log.clone(),
+            tls,
         });
         let pool = Pool::default();
         let tail = log.clone();
@@ -282,7 +286,7 @@ impl Gateway {
             hooks: Hooks::default(),
             ready: ready.clone(),
         };
-        let server = Server::start(listeners, Arc::new(site), limits, tls)
+        let server = Server::start(listeners, Arc::new(site), limits, served)
             .map_err(|e| StartError::Failed(format!("start serving: {e}")))?;
         let _published = beacon::publish(&engine.shared.config.get(), env, &listen_on, port);
         Ok(Gateway {
@@ -518,20 +522,6 @@ fn spawn_state(parts: Parts, inbox: Receiver<Event>) -> Result<Receiver<()>, Sta
         })
         .map_err(|e| StartError::Failed(format!("start the state thread: {e}")))?;
     Ok(ended)
-}
-
-fn tls(prepared: &Prepared) -> Result<Option<TlsConfig>, StartError> {
-    let tls = &prepared.config.gateway.tls;
-    if !tls.enabled {
-        return Ok(None);
-    }
-    let (Some(cert), Some(key)) = (&tls.cert_path, &tls.key_path) else {
-        return Err(StartError::Config(
-            "gateway.tls is enabled: set gateway.tls.certPath and gateway.tls.keyPath".into(),
-        ));
-    };
-    let (cert, key) = (prepared.config.expand(cert), prepared.config.expand(key));
-    TlsConfig::from_files(&cert, &key).map(Some).map_err(|e| StartError::Config(format!("gateway.tls: {e}")))
 }
 
 fn limits() -> Limits {

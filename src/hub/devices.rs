@@ -87,9 +87,13 @@ impl State {
         saved
     }
 
-    fn follow(&mut self, effects: Effects, now: Now) {
+    /// Tells whom it concerns, and closes sockets.
+    pub fn follow(&mut self, effects: Effects, now: Now) {
         for news in effects.news {
             self.tell_operators(&news, now);
+            if let News::Resolved { request_id, device_id, decision } = &news {
+                self.upgrade_decided(request_id, device_id, decision);
+            }
         }
         let Some((device_id, role)) = effects.close else { return };
         for peer in self.peers.iter() {

@@ -30,6 +30,7 @@ pub mod suspend;
 pub mod tasks;
 pub mod ticket;
 pub mod timers;
+pub mod upgrades;
 pub mod wakes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -73,6 +74,8 @@ pub const TICK: Duration = Duration::from_secs(30);
 const HEALTH: Duration = Duration::from_secs(60);
 /// A turn longer than this is logged with its event's name: mend it by moving work to a task.
 const SLOW_TURN: Duration = Duration::from_millis(50);
+/// A token that ends is looked at this often at least.
+const TOKEN_LOOK: Duration = Duration::from_secs(60 * 60);
 /// After the drain, aborted runs have this long to write down what they have.
 const ABORT_GRACE: Duration = Duration::from_secs(2);
 
@@ -86,6 +89,7 @@ pub struct State {
     pub devices: Devices,
     pub nodes: nodes::Nodes,
     pub approvals: Approvals,
+    pub upgrades: upgrades::Upgrades,
     pub runs: Runs,
     quiet: sessions::Quiet,
     pub seen: Seen,
@@ -103,6 +107,8 @@ pub struct State {
     clockwork: bool,
     /// When the rules of who may come in were last changed.
     auth_since: Option<Instant>,
+    /// When tokens of limited power are looked at next.
+    token_look: Option<Instant>,
     stopping: Option<Stopping>,
     done: bool,
 }
@@ -138,6 +144,7 @@ impl State {
             devices: parts.devices,
             nodes: nodes::Nodes::default(),
             approvals: parts.approvals,
+            upgrades: upgrades::Upgrades::default(),
             runs: Runs::new(parts.launcher),
             quiet: sessions::Quiet::default(),
             seen: parts.seen,
@@ -153,6 +160,7 @@ impl State {
             advertised: parts.advertised,
             clockwork: false,
             auth_since: None,
+            token_look: None,
             stopping: None,
             done: false,
         }
@@ -246,6 +254,12 @@ impl State {
         opened.ticket.answer(hello);
         // The connection may be gone already; then nobody waits.
         let _ = opened.ready.send(());
+        if opened.auth_method == "bootstrap-token"
+            && let Some(outcome) = opened.caller.client.device_id.as_deref().and_then(|id| self.devices.set_up(id))
+        {
+            self.peers.broadcast(&kinds::DEVICE_PAIR_SETUP_COMPLETED, &outcome, None, |_| true);
+        }
+        self.watch_tokens(opened.caller.token.as_ref().and_then(|token| token.expires_at_ms), now);
         self.node_opened(conn, &opened.caller, &opened.mail, now);
         self.peers.add(
             conn,
@@ -314,6 +328,8 @@ impl State {
             Due::Held(name, count) => self.held_is_due(&name, count, now),
             Due::Preview(run_id, turn) => self.preview(&run_id, turn, now),
             Due::SendDeadline(key) => self.send_deadline(&key),
+            Due::UpgradeOver(request) => self.upgrade_over(&request, now),
+            Due::TokenOver => self.tokens_changed(now),
             Due::NodeDeadline(call) => self.node_late(&call),
             Due::Cron => self.cron_due(now),
             Due::SuspensionOver => self.suspension_over(now),
@@ -348,6 +364,34 @@ impl State {
         self.auth_since = Some(now.at);
         for peer in self.peers.iter() {
             peer.mail.close(CloseReason::policy(4001, "gateway auth changed"));
+        }
+    }
+
+    /// The tokens of limited power have changed: whoever came in with one that is gone, or is not what it was, goes.
+    pub fn tokens_changed(&mut self, now: Now) {
+        let policy = self.shared.policy.get();
+        let over = |token: &crate::auth::AccessToken| {
+            !policy.tokens.holds(token) || token.expires_at_ms.is_some_and(|end| now.ms >= end)
+        };
+        let mut next = None;
+        for peer in self.peers.iter() {
+            match &peer.caller.token {
+                Some(token) if over(token) => peer.mail.close(devices::auth_changed()),
+                Some(token) => next = [next, token.expires_at_ms].into_iter().flatten().min(),
+                None => {}
+            }
+        }
+        self.watch_tokens(next, now);
+    }
+
+    /// Sets the one timer for the next end of a token somebody came in with.
+    fn watch_tokens(&mut self, end_ms: Option<u64>, now: Now) {
+        let Some(end_ms) = end_ms else { return };
+        // A clock that is set does not move timers: a far end is looked at again before.
+        let when = now.at + Duration::from_millis(end_ms.saturating_sub(now.ms)).min(TOKEN_LOOK);
+        if self.token_look.is_none_or(|set| set <= now.at || set > when) {
+            self.token_look = Some(when);
+            self.timers.at(when, Due::TokenOver);
         }
     }
 

@@ -26,6 +26,10 @@ pub enum Due {
     Preview(RunId, u32),
     /// A caller of `send` has waited long enough; the key names the message.
     SendDeadline(String),
+    /// A request for more scopes may have been forgotten.
+    UpgradeOver(String),
+    /// A token of limited power has come to its end.
+    TokenOver,
     /// A node has not answered this call in time.
     NodeDeadline(String),
     /// A scheduled job, or the time to look whether the clock was set.

@@ -22,6 +22,7 @@ mod limits;
 mod listen;
 pub mod mdns;
 mod pipe;
+pub mod self_signed;
 mod sock;
 mod tls;
 mod ws;
@@ -33,7 +34,7 @@ pub use fault::Fault;
 pub use h1::{Exchange, Head, Reply, Sse, StreamHead, Streamer, Waited};
 pub use limits::Limits;
 pub use listen::{Legacy, Server};
-pub use tls::{TlsConfig, TlsError};
+pub use tls::{TlsConfig, TlsError, leaf};
 pub use ws::{CloseReason, Mailbox, Next, Opening, Outbox, Sent, Talk, Verdict};
 
 /// What a server serves.

@@ -7,7 +7,6 @@
 //! Does not verify clients and offers HTTP/1.1 only.
 
 use std::io::{self, Read, Write};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -17,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ServerSessionMemoryCache;
 
 use super::sock::Sock;
+use crate::sys::swap::Swap;
 
 /// Ciphertext read at once; a record of 16 KiB takes four reads, an idle connection keeps one page.
 const CIPHER_READ: usize = 4 << 10;
@@ -25,9 +25,9 @@ const SEAL: usize = 16 << 10;
 /// Sessions remembered for resumption. A gateway has tens of clients, and each costs about a kilobyte.
 const SESSIONS: usize = 64;
 
-/// A certificate and its key, ready to serve. Cheap to clone.
+/// A certificate and its key, ready to serve. Cheap to clone; clones serve the same one, also after it was replaced.
 #[derive(Clone)]
-pub struct TlsConfig(Arc<rustls::ServerConfig>);
+pub struct TlsConfig(Arc<Swap<rustls::ServerConfig>>);
 
 /// Why a certificate or key cannot be used.
 #[derive(Debug)]
@@ -45,34 +45,18 @@ pub enum TlsError {
 impl TlsConfig {
     /// From PEM text: a certificate chain, leaf first, and its private key.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<TlsConfig, TlsError> {
-        let chain: Vec<_> =
-            CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| TlsError::Certificate)?;
-        if chain.is_empty() {
-            return Err(TlsError::Certificate);
-        }
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::Key)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Pair)?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(TlsError::Pair)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
-        Ok(TlsConfig(Arc::new(config)))
+        Ok(TlsConfig(Arc::new(Swap::new(served(chain, key)?))))
     }
 
-    /// The same from two files.
-    pub fn from_files(chain: &Path, key: &Path) -> Result<TlsConfig, TlsError> {
-        let read =
-            |path: &Path| std::fs::read(path).map_err(|source| TlsError::Read(path.display().to_string(), source));
-        TlsConfig::from_pem(&read(chain)?, &read(key)?)
+    /// Serves another pair from now on; connections that are there keep theirs.
+    pub fn replace(&self, chain: &[u8], key: &[u8]) -> Result<(), TlsError> {
+        self.0.set(served(chain, key)?);
+        Ok(())
     }
 
     /// The handshake, on the connection thread, done at `until` or failed.
     pub(super) fn accept(&self, sock: &Sock, until: Instant) -> io::Result<(TlsReader, TlsWriter)> {
-        let mut session = ServerConnection::new(self.0.clone()).map_err(io::Error::other)?;
+        let mut session = ServerConnection::new(self.0.get()).map_err(io::Error::other)?;
         let mut wire = Timed { sock, until };
         while session.is_handshaking() {
             if session.complete_io(&mut wire)? == (0, 0) {
@@ -87,6 +71,31 @@ impl TlsConfig {
             TlsReader { session: session.clone(), cipher: vec![0; CIPHER_READ].into(), from: 0, to: 0, flush: false };
         Ok((reader, TlsWriter { session, sealed: Vec::new() }))
     }
+}
+
+/// The rules of one pair: HTTP/1.1, no client certificates, a few sessions remembered.
+fn served(chain: &[u8], key: &[u8]) -> Result<rustls::ServerConfig, TlsError> {
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(|_| TlsError::Certificate)?;
+    if chain.is_empty() {
+        return Err(TlsError::Certificate);
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::Key)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Pair)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(TlsError::Pair)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    Ok(config)
+}
+
+/// The first certificate of a PEM text (DER).
+pub fn leaf(chain: &[u8]) -> Option<Vec<u8>> {
+    CertificateDer::from_pem_slice(chain).ok().map(|certificate| certificate.to_vec())
 }
 
 impl std::fmt::Debug for TlsConfig {

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use tiny_http::Response;
 
 use super::field;
+use crate::auth::Unwelcome;
 use crate::net::{Fault, Reply};
 use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
@@ -58,7 +59,16 @@ impl HttpError {
         HttpError::new(401, "unauthorized", "Unauthorized")
     }
 
-    pub fn unattributed() -> HttpError {
+    pub fn unwelcome(why: Unwelcome) -> HttpError {
+        match why {
+            Unwelcome::Unattributed => HttpError::unattributed(),
+            Unwelcome::NotAllowed => {
+                HttpError::new(403, "address_not_allowed", "This gateway does not serve your network.")
+            }
+        }
+    }
+
+    fn unattributed() -> HttpError {
         let text = "Proxy client attribution is required. Configure gateway.trustedProxies narrowly and make the proxy \
                     overwrite or safely rebuild forwarded client headers.";
         HttpError::new(403, "proxy_attribution_required", text)

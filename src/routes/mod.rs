@@ -43,6 +43,7 @@ use crate::config::Config;
 use crate::net::{App, Exchange, Head, Opening, Reply, Verdict};
 use crate::rpc::admin::Admin;
 use crate::rpc::{Conversation, Desk};
+use crate::sys::clock;
 use crate::wire::scope::{Scope, Scopes};
 
 /// The program behind the port.
@@ -96,7 +97,7 @@ impl App for Site {
         let attributed = auth::attribute(opening.peer.ip(), &policy, |name| values(&opening.head, name));
         match attributed {
             Ok(peer) => Verdict::Talk(Box::new(Conversation::new(self.desk.clone(), opening.id, opening.mail, peer))),
-            Err(auth::Unattributed) => Verdict::Refuse(HttpError::unattributed().reply()),
+            Err(why) => Verdict::Refuse(HttpError::unwelcome(why).reply()),
         }
     }
 
@@ -113,7 +114,7 @@ impl Site {
     fn serve(&self, exchange: &mut Exchange<'_>) -> Result<Reply, HttpError> {
         let policy = self.desk.shared.policy.get();
         let peer = auth::attribute(exchange.peer().ip(), &policy, |name| values(exchange.head(), name))
-            .map_err(|auth::Unattributed| HttpError::unattributed())?;
+            .map_err(HttpError::unwelcome)?;
         let config = self.desk.shared.config.get();
         let (route, rest) = table::find(exchange.method(), exchange.path(), &config)?;
         let mut visit = Visit { site: self, config, caller: None, peer, rest, limit: route.limit };
@@ -168,6 +169,15 @@ impl Site {
                 attempts.succeeded(ip, auth::Class::Shared);
             }
             return Ok(caller(policy, peer, exchange));
+        }
+        if let Some(token) = policy.token(peer, shown, clock::now_ms()) {
+            // It has what the configuration says, at most what the request names.
+            let scopes = match values(exchange.head(), "x-openclaw-scopes")[..] {
+                [] => token.scopes,
+                [names] => token.scopes.limit(Scopes::parse(names.split([',', ' ']).map(str::trim))),
+                _ => Scopes::NONE,
+            };
+            return Ok(Caller { token: Some(token), ..Caller::http_user(scopes, peer.local) });
         }
         if let (Some(ip), Some(_)) = (peer.ip, shown)
             && !(direct && rates.exempt_loopback)

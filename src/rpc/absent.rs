@@ -19,8 +19,6 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("conversations.*", "Messages go to a chat with `send`; a directory of chats is not kept."),
     ("cron.scratch.*", "Notes of a job belong into the workspace of its agent."),
     ("desktop.*", "Belongs to the larger product of the reference."),
-    ("device.pair.setupStatus", "A setup code is followed by its expiry and by `device.pair.resolved`."),
-    ("device.scopes.*", "A device asks for more by connecting with more; an operator approves it then."),
     ("diagnostics.*", "Diagnostics beyond `status` are not built yet."),
     ("doctor.*", "Memory and its upkeep belong to the larger product of the reference."),
     ("environments.*", "Belongs to the larger product of the reference."),

@@ -11,11 +11,12 @@ use crate::hub::{Now, State, Ticket};
 use crate::wire::device::{
     BootstrapProfile, DevicePairApproveParams, DevicePairListParams, DevicePairListResult, DevicePairRejectParams,
     DevicePairRemoveParams, DevicePairRemoveResult, DevicePairRenameParams, DevicePairRenameResult,
-    DevicePairSetupCodeParams, DevicePairSetupCodeResult, DeviceTokenRevokeParams, DeviceTokenRotateParams,
-    SetupPayload,
+    DevicePairSetupCodeParams, DevicePairSetupCodeResult, DevicePairSetupStatusParams, DevicePairSetupStatusResult,
+    DeviceTokenRevokeParams, DeviceTokenRotateParams, ScopeUpgradeRegistration, ScopeUpgradeRequestParams,
+    ScopeUpgradeWaitParams, SetupPayload,
 };
 use crate::wire::error::RpcError;
-use crate::wire::scope::Scopes;
+use crate::wire::scope::{Scope, Scopes};
 
 pub fn list(
     state: &mut State,
@@ -61,6 +62,53 @@ pub fn revoke(state: &mut State, who: &Arc<Caller>, params: DeviceTokenRevokePar
     state.follow_and_answer(decided, ticket, now);
 }
 
+pub fn setup_status(
+    state: &mut State,
+    _: &Arc<Caller>,
+    params: DevicePairSetupStatusParams,
+    _: Now,
+) -> Result<DevicePairSetupStatusResult, RpcError> {
+    Ok(match state.devices.setup_status(&params.setup_id) {
+        Some((outcome, true)) => DevicePairSetupStatusResult { completion: Some(outcome), delivery_uncertain: None },
+        Some((outcome, false)) => DevicePairSetupStatusResult { completion: None, delivery_uncertain: Some(outcome) },
+        None => DevicePairSetupStatusResult { completion: None, delivery_uncertain: None },
+    })
+}
+
+pub fn request_upgrade(
+    state: &mut State,
+    who: &Arc<Caller>,
+    params: ScopeUpgradeRequestParams,
+    now: Now,
+) -> Result<ScopeUpgradeRegistration, RpcError> {
+    if params.scopes.is_empty() || params.scopes.len() > 8 {
+        return Err(RpcError::invalid(
+            "invalid device.scopes.requestUpgrade params: at /scopes: must have 1 to 8 items",
+        ));
+    }
+    if let Some(unknown) = params.scopes.iter().find(|name| Scope::parse(&name.0).is_none()) {
+        let unknown = crate::wire::frame::cut(&unknown.0, 64);
+        return Err(RpcError::invalid(format!("unknown scope: {unknown}")));
+    }
+    let scopes = Scopes::parse(params.scopes.iter().map(|name| name.0.as_str()));
+    let (request_id, effects) = state.devices.ask_for_more(own_device(who)?, scopes, now.ms)?;
+    state.follow(effects, now);
+    Ok(ScopeUpgradeRegistration { request_id })
+}
+
+pub fn wait_upgrade(state: &mut State, who: &Arc<Caller>, params: ScopeUpgradeWaitParams, ticket: Ticket, now: Now) {
+    match own_device(who) {
+        Ok(device_id) => state.await_upgrade(device_id, &params.request_id, ticket, now),
+        Err(error) => ticket.answer(Err(error)),
+    }
+}
+
+/// Only who came with a device can be given more.
+fn own_device(who: &Caller) -> Result<&str, RpcError> {
+    let device = who.client.device_id.as_deref().filter(|_| who.token.is_none());
+    device.ok_or_else(|| RpcError::invalid("device identity required"))
+}
+
 /// Where the invited device finds this gateway, and who says so.
 fn reachable_at(state: &State, given: Option<String>) -> Result<(String, &'static str), RpcError> {
     let gateway = &state.shared.config.get().gateway;
@@ -97,6 +145,7 @@ pub fn setup_code(
     let (url, url_source) = reachable_at(state, params.public_url.map(|url| url.0))?;
     let profile = match params.bootstrap_profile {
         BootstrapProfile::Node => Profile::Node,
+        BootstrapProfile::Limited => Profile::Limited,
         BootstrapProfile::Full => Profile::Full,
     };
     let code = state.devices.invite(url, profile, now.ms);

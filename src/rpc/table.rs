@@ -196,6 +196,12 @@ methods! {
     "device.pair.rename": Pairing, "2026.7", ticket devices::rename;
     /// Makes an invitation for one new device, good once and for ten minutes.
     "device.pair.setupCode": Admin, "<=2026.7", state devices::setup_code;
+    /// What has become of an invitation.
+    "device.pair.setupStatus": Admin, "2026.8", state devices::setup_status, unlisted;
+    /// Asks for more scopes than the device has.
+    "device.scopes.requestUpgrade": Read, "2026.8", state devices::request_upgrade;
+    /// Waits until that was decided, and gives the new token when it was granted.
+    "device.scopes.waitUpgrade": Read, "2026.8", ticket devices::wait_upgrade;
     /// Ends a token of a device for good.
     "device.token.revoke": Pairing, "<=2026.7", ticket devices::revoke;
     /// Replaces a token of a device.

@@ -255,6 +255,7 @@ pub struct DeviceTokenRevokeResult {
 #[serde(rename_all = "lowercase")]
 pub enum BootstrapProfile {
     Node,
+    Limited,
     #[default]
     Full,
 }
@@ -295,6 +296,79 @@ pub struct SetupPayload<'a> {
     pub url: &'a str,
     pub bootstrap_token: &'a str,
     pub expires_at_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DevicePairSetupStatusParams {
+    pub setup_id: Text<128>,
+}
+
+/// Neither field: nothing is known of that invitation.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DevicePairSetupStatusResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion: Option<SetupOutcome>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery_uncertain: Option<SetupOutcome>,
+}
+
+/// An invitation that was taken up; also the payload of `device.pair.setup.completed`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetupOutcome {
+    pub setup_id: String,
+    pub device_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_name: Option<String>,
+    pub access: &'static str,
+    pub ts: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeUpgradeRequestParams {
+    pub scopes: Vec<Name>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScopeUpgradeRegistration {
+    pub request_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScopeUpgradeWaitParams {
+    pub request_id: Name,
+}
+
+/// How a wish for more ended; with the new token when it was granted.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScopeUpgradeResult {
+    pub status: &'static str,
+    pub request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scopes>,
+}
+
+impl ScopeUpgradeResult {
+    /// `rejected` or `expired`.
+    pub fn ended(status: &'static str, request_id: &str) -> ScopeUpgradeResult {
+        ScopeUpgradeResult { status, request_id: request_id.to_string(), device_token: None, scopes: None }
+    }
+
+    pub fn approved(request_id: &str, token: &str, scopes: Scopes) -> ScopeUpgradeResult {
+        ScopeUpgradeResult {
+            device_token: Some(token.to_string()),
+            scopes: Some(scopes),
+            ..ScopeUpgradeResult::ended("approved", request_id)
+        }
+    }
 }
 
 /// `device.pair.resolved`.

@@ -90,6 +90,8 @@ events! {
     DEVICE_PAIR_REQUESTED = "device.pair.requested": Scope(Pairing), droppable, listed;
     /// A request of a device was decided, or a device was removed.
     DEVICE_PAIR_RESOLVED = "device.pair.resolved": Scope(Pairing), droppable, listed;
+    /// An invitation was taken up, and its tokens went out.
+    DEVICE_PAIR_SETUP_COMPLETED = "device.pair.setup.completed": Scope(Pairing), droppable, listed;
     /// A paired device changed: its name, its tokens.
     DEVICE_PAIR_CHANGED = "device.pair.changed": Scope(Pairing), droppable, listed;
     /// What a node offers waits for approval.

@@ -59,3 +59,83 @@ impl Device {
         ws.call("connect", params)
     }
 }
+
+/// What is wrong with a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Defect {
+    None,
+    Signature,
+    OtherKey,
+    Nonce,
+    BlankNonce,
+    Stale,
+    Future,
+    Id,
+    PublicKey,
+}
+
+impl Defect {
+    pub fn named(name: &str) -> Defect {
+        match name {
+            "good" => Defect::None,
+            "signature" => Defect::Signature,
+            "key" => Defect::OtherKey,
+            "nonce" => Defect::Nonce,
+            "blank-nonce" => Defect::BlankNonce,
+            "stale" => Defect::Stale,
+            "future" => Defect::Future,
+            "id" => Defect::Id,
+            "public-key" => Defect::PublicKey,
+            other => panic!("no defect is called {other}"),
+        }
+    }
+}
+
+impl Device {
+    /// Connects with these params and a proof that has this defect.
+    #[track_caller]
+    pub fn connect_as(&self, ws: &mut Ws, mut params: Value, defect: Defect) -> Result<Value, Value> {
+        let challenge = ws.event("connect.challenge")["payload"].take();
+        let now = challenge["ts"].as_u64().expect("a moment");
+        let nonce = match defect {
+            Defect::Nonce => "00000000-0000-4000-8000-000000000000",
+            Defect::BlankNonce => "   ",
+            _ => challenge["nonce"].as_str().expect("a nonce"),
+        };
+        let signed_at = match defect {
+            Defect::Stale => now - 121_000,
+            Defect::Future => now + 180_000,
+            _ => now,
+        };
+        let text = |pointer: &str| params.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
+        let shown = ["/auth/token", "/auth/deviceToken", "/auth/bootstrapToken"].map(text);
+        let shown = shown.iter().find(|value| !value.is_empty()).cloned().unwrap_or_default();
+        let scopes: Vec<&str> = params["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let payload = format!(
+            "v3|{}|{}|{}|{}|{}|{signed_at}|{shown}|{nonce}|{}|{}",
+            self.id,
+            text("/client/id"),
+            text("/client/mode"),
+            text("/role"),
+            scopes.join(","),
+            text("/client/platform").to_ascii_lowercase(),
+            text("/client/deviceFamily").to_ascii_lowercase(),
+        );
+        let other = Device::new(255);
+        let signer = if defect == Defect::OtherKey { &other.key } else { &self.key };
+        let mut signature = signer.sign(payload.as_bytes()).as_ref().to_vec();
+        if defect == Defect::Signature {
+            signature[0] ^= 1;
+        }
+        let id = if defect == Defect::Id { &other.id } else { &self.id };
+        let public_key = match defect {
+            Defect::PublicKey => "not-a-key".to_owned(),
+            _ => URL_SAFE_NO_PAD.encode(self.key.public_key()),
+        };
+        params["device"] = json!({
+            "id": id, "publicKey": public_key, "signature": URL_SAFE_NO_PAD.encode(signature), "signedAt": signed_at,
+            "nonce": nonce,
+        });
+        ws.call("connect", params)
+    }
+}

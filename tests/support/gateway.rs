@@ -72,6 +72,13 @@ impl Gateway {
         Gateway::start(upstream.config())
     }
 
+    /// A gateway that serves TLS; it is ready when it says so.
+    pub fn tls(config: Value) -> Gateway {
+        let gateway = Gateway::with(config).spawn(Scratch::new(), free_port());
+        gateway.says("listening on wss:");
+        gateway
+    }
+
     pub fn with(config: Value) -> Setup {
         let mut whole = json!({
             "gateway": {

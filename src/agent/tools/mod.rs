@@ -16,6 +16,7 @@ mod exec;
 mod files;
 mod glob;
 mod list;
+mod nodes;
 mod paths;
 pub(crate) mod permit;
 pub mod policy;
@@ -41,6 +42,7 @@ use crate::sys::abort::Abort;
 use crate::sys::child::Spec;
 
 pub use exec::{ExecDetails, ExecStatus};
+pub use nodes::NodesAsk;
 
 /// One tool: a row of [`TOOLS`].
 pub struct Tool {
@@ -78,6 +80,8 @@ pub struct ToolContext<'a> {
     pub permission: &'a dyn Permission,
     /// The text `session_status` shows, without the time.
     pub status: &'a dyn Fn() -> String,
+    /// Asks nodes; waits for their answer.
+    pub nodes: &'a dyn Fn(NodesAsk) -> Result<String, String>,
     /// Partial output while a command runs; called on the calling thread, at most ten times a second.
     pub progress: &'a mut dyn FnMut(Progress),
 }
@@ -383,6 +387,20 @@ tools! {
         "path":{"type":"string","description":"Directory; default: the workspace."},
         "limit":{"type":"integer","minimum":1,"description":"Most entries; default 500."},
         "after":{"type":"string","description":"Continue after this name."}}}"#;
+
+    "nodes" Executes "Paired devices",
+    "Asks devices that are paired as nodes. `status` lists them with the commands they can be asked for; `describe` tells \
+     everything about one; `notify` shows a notification there; `invoke` runs one of its commands.",
+    nodes::nodes,
+    r#"{"type":"object","properties":{
+        "action":{"type":"string","enum":["status","describe","notify","invoke"]},
+        "node":{"type":"string","description":"Id or name of the node."},
+        "title":{"type":"string","description":"For notify."},
+        "body":{"type":"string","description":"For notify."},
+        "invokeCommand":{"type":"string","description":"For invoke, as in location.get."},
+        "invokeParamsJson":{"type":"string","description":"For invoke: a JSON object as text."},
+        "timeoutMs":{"type":"integer","minimum":1,"description":"Milliseconds; default 20000."}},
+        "required":["action"]}"#;
 
     "read" Reads "Read a file",
     "Reads a text file, or attaches an image (png, jpg, gif, webp). Long texts are cut at a line; the answer says which \

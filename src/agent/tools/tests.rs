@@ -65,6 +65,7 @@ impl Place {
             abort: &self.abort,
             limits: &self.limits,
             permission: &Unasked,
+            nodes: &|ask| Err(format!("asked {ask:?}")),
             status: &|| "Model: stub/stub-model".to_owned(),
             progress,
         };
@@ -399,6 +400,7 @@ fn exec_hands_its_runner_exactly_the_job() {
         limits: &place.limits,
         permission: &Unasked,
         status: &String::new,
+        nodes: &|_| Ok(String::new()),
         progress: &mut |_| {},
     };
     let recorder = Recorder(Default::default());
@@ -462,6 +464,26 @@ fn session_status_knows_the_time() {
 }
 
 #[test]
+fn t33_an_agent_asks_nodes_for_no_shell_and_for_nothing_of_the_administrator_s() {
+    let place = Place::new();
+    for command in ["system.run", "system.run.prepare", "system.execApprovals.set", "browser.proxy", "fs.listDir"] {
+        let text = place.bad("nodes", json!({"action": "invoke", "node": "n1", "invokeCommand": command}));
+        assert!(text.contains("not for agents"), "{text}");
+    }
+    let asked = place.bad("nodes", json!({"action": "invoke", "node": "n1", "invokeCommand": "location.get"}));
+    assert!(asked.contains("Invoke") && asked.contains("location.get") && asked.contains("20000"), "{asked}");
+    for wrong in [
+        json!({"action": "approve", "node": "n1"}),
+        json!({"action": "describe"}),
+        json!({"action": "notify", "node": "n1"}),
+        json!({"action": "invoke", "node": "n1"}),
+        json!({"action": "invoke", "node": "n1", "invokeCommand": "x", "invokeParamsJson": "[]"}),
+    ] {
+        assert!(!place.bad("nodes", wrong.clone()).contains("asked"), "{wrong}");
+    }
+}
+
+#[test]
 fn a_policy_chooses_from_the_table() {
     let names = |profile: &str, deny: &[&str]| {
         let deny = deny.iter().map(|name| name.to_string()).collect();
@@ -470,5 +492,8 @@ fn a_policy_chooses_from_the_table() {
         chosen.iter().map(|tool| tool.name).collect::<Vec<_>>()
     };
     assert_eq!(names("minimal", &[]), ["session_status"]);
-    assert_eq!(names("full", &["group:runtime", "w*", "edit"]), ["find", "grep", "ls", "read", "session_status"]);
+    assert_eq!(
+        names("full", &["group:runtime", "w*", "edit"]),
+        ["find", "grep", "ls", "nodes", "read", "session_status"]
+    );
 }

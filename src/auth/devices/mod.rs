@@ -17,6 +17,7 @@ mod setup;
 #[cfg(test)]
 mod tests;
 mod token;
+mod upgrade;
 
 use std::collections::BTreeMap;
 
@@ -129,6 +130,8 @@ pub struct Devices {
     pending: Vec<Request>,
     /// Oldest first.
     codes: Vec<SetupCode>,
+    /// Invitations that were taken up, oldest first.
+    taken_up: Vec<upgrade::TakenUp>,
 }
 
 /// One device asking for approval.

@@ -20,6 +20,8 @@ const CODES: usize = 16;
 pub enum Profile {
     /// A node and nothing else.
     Node,
+    /// As [`Profile::Full`], without what is the administrator's.
+    Limited,
     /// A node whose owner also operates the gateway from it.
     Full,
 }
@@ -28,6 +30,7 @@ impl Profile {
     pub fn as_str(self) -> &'static str {
         match self {
             Profile::Node => "node",
+            Profile::Limited => "limited",
             Profile::Full => "full",
         }
     }
@@ -35,7 +38,7 @@ impl Profile {
     fn roles(self) -> &'static [Role] {
         match self {
             Profile::Node => &[Role::Node],
-            Profile::Full => &[Role::Node, Role::Operator],
+            Profile::Limited | Profile::Full => &[Role::Node, Role::Operator],
         }
     }
 
@@ -44,6 +47,7 @@ impl Profile {
         use Scope::{Admin, Approvals, Questions, Read, TalkSecrets, Write};
         match self {
             Profile::Node => Scopes::NONE,
+            Profile::Limited => Scopes::of(&[Approvals, Questions, Read, TalkSecrets, Write]),
             Profile::Full => Scopes::of(&[Admin, Approvals, Questions, Read, TalkSecrets, Write]),
         }
     }
@@ -111,7 +115,7 @@ impl Devices {
         let Some(at) = found.filter(|_| self.has_room(device_id)) else {
             return (Err(otherwise.clone()), Effects::default());
         };
-        let profile = self.codes.remove(at).profile;
+        let SetupCode { profile, id: setup_id, .. } = self.codes.remove(at);
         let mut effects = Effects::saved(device_id);
         effects.save.extend(self.make_room(device_id));
         self.pending.retain(|request| request.device_id != device_id);
@@ -137,6 +141,7 @@ impl Devices {
                 });
             }
         }
+        self.note_taken_up(setup_id, device_id, profile.as_str(), now_ms);
         // The administrator who made the invitation has approved what its first guest brings along.
         let offered = self.take_offer(arrival, true, now_ms);
         let own = handed.iter().position(|token| token.role == arrival.role).map(|at| handed.remove(at));

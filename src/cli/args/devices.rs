@@ -150,7 +150,10 @@ talks_to_a_gateway! {
     pub struct Qr {
         /// a code for a node: a device that offers its abilities and may do nothing here
         #[argh(switch)]
-        pub node: bool,
+        pub node_only: bool,
+        /// a code for a device that may do everything but what is the administrator's
+        #[argh(switch)]
+        pub limited: bool,
         /// also make a link that hands the code over, once
         #[argh(switch)]
         pub link: bool,

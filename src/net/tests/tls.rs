@@ -129,6 +129,18 @@ fn a_stalled_handshake_and_plain_http_are_given_up() {
 fn a_pair_that_does_not_fit_is_refused_with_its_reason() {
     assert!(matches!(TlsConfig::from_pem(b"", KEY), Err(TlsError::Certificate)));
     assert!(matches!(TlsConfig::from_pem(CERT, b"none"), Err(TlsError::Key)));
-    let missing = TlsConfig::from_files("/nowhere/cert.pem".as_ref(), "/nowhere/key.pem".as_ref());
-    assert_eq!(missing.unwrap_err().to_string(), "read /nowhere/cert.pem");
+}
+
+#[test]
+fn a_replaced_pair_is_served_to_the_next_and_the_first_keeps_its_own() {
+    let config = TlsConfig::from_pem(CERT, KEY).unwrap();
+    let rig = Rig::with(limits(), Some(config.clone()));
+    let mut first = client(&rig);
+    first.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    head(&mut first);
+    let other = super::super::self_signed::pair(&["localhost"], jiff::Timestamp::now()).unwrap();
+    assert!(config.replace(CERT, other.key.as_bytes()).is_err(), "half of a pair is not served");
+    config.replace(other.certificate.as_bytes(), other.key.as_bytes()).unwrap();
+    let mut second = client(&rig);
+    assert!(second.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").is_err(), "it trusts the first certificate only");
 }
