@@ -60,8 +60,10 @@ pub fn normalise(args: &[String]) -> Result<Line, String> {
     while let Some(arg) = rest.next() {
         if only_positionals || arg == "-" || !arg.starts_with('-') {
             let here = *path.last().expect("the root is always there");
-            let word = meant(path.len(), arg);
-            match here.commands.iter().find(|sub| sub.name == word).filter(|_| positionals.is_empty()) {
+            // A command's own name comes before another word for a different one.
+            let named = |word: &str| here.commands.iter().find(|sub| sub.name == word);
+            let meant = named(arg).or_else(|| named(meant(path.len(), arg)));
+            match meant.filter(|_| positionals.is_empty()) {
                 Some(sub) => path.push(&sub.command),
                 None if arg == "help" && positionals.is_empty() && !only_positionals => help = true,
                 None => positionals.push(arg.clone()),

@@ -187,10 +187,11 @@ fn parts(content: Option<Content>, images: &mut Images<'_>, now: bool) -> Result
             "text" | "input_text" => Ok(Part::Text(part.text.unwrap_or_default())),
             "image_url" => {
                 let url = part.image_url.as_ref().map(ImageUrl::url).unwrap_or_default();
-                let fetched_before = !now && images.rules.allow_url == Some(true) && url_inputs::is_url(url);
-                match fetched_before {
-                    true => Ok(Part::Text("(an image that was shown before)".into())),
-                    false => images.inputs.image(url, images.rules, BAD_IMAGE),
+                match (url_inputs::is_url(url), images.rules.allow_url == Some(true)) {
+                    // In the words of the reference, which says no more here.
+                    (true, false) => Err(HttpError::invalid(format!("{BAD_IMAGE}."))),
+                    (true, true) if !now => Ok(Part::Text("(an image that was shown before)".into())),
+                    _ => images.inputs.image(url, images.rules, BAD_IMAGE),
                 }
             }
             other => {
