@@ -265,8 +265,13 @@ test("a command that needs an approval gets it here", async (t) => {
   const file = JSON.parse(readFileSync(gateway.config, "utf8"));
   file.tools = { exec: { security: "allowlist", ask: "always" } };
   writeFileSync(gateway.config, JSON.stringify(file, null, 2));
-  await page.goto(gateway.url("/config?tab=raw"));
-  await page.waitForFunction(() => document.querySelector("textarea.raw")?.value.includes("always"));
+  // The page shows what is in force when it is opened; the gateway takes a moment to read the file.
+  const inForce = async () => {
+    await page.goto(gateway.url("/config?tab=raw"));
+    await page.locator("textarea.raw").waitFor();
+    return page.locator("textarea.raw").inputValue();
+  };
+  for (let looks = 1; !(await inForce()).includes("always"); looks += 1) assert.ok(looks < 40, "the change is not in force");
   await page.goto(gateway.url("/chat"));
   await say(page, "TOOL echo approved-7788");
   await page.locator(".side .pip", { hasText: "1" }).waitFor();
