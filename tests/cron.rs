@@ -298,7 +298,10 @@ fn heartbeats_are_off_unless_set_and_spend_nothing_when_nobody_would_hear_them()
         &event["payload"],
         &json!({ "status": "skipped", "reason": "target-none", "preview": "Hello from upstream." }),
     );
+    let shown = |client: &mut Ws| client.ok("health", json!({}))["agents"][0]["heartbeat"].take();
+    golden::has(&shown(&mut client), &json!({ "enabled": true, "every": "200ms", "everyMs": 200, "target": "none" }));
     assert_eq!(client.ok("set-heartbeats", json!({ "enabled": false })), json!({ "ok": true, "enabled": false }));
+    golden::has(&shown(&mut client), &json!({ "enabled": false, "every": "disabled", "everyMs": null }));
     assert_eq!(upstream.asked().len(), 1, "the floor holds however short the interval is");
 }
 

@@ -1,10 +1,12 @@
 //! What `health`, `status` and hello-ok say, read off the state.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::event::Opened;
-use super::{Now, State, TICK};
+use super::{Now, State, TICK, cron};
 use crate::auth::devices::HandOver;
+use crate::config::agents::HeartbeatConfig;
 use crate::config::gateway::ReloadMode;
 use crate::wire::PROTOCOL;
 use crate::wire::connect::*;
@@ -53,6 +55,28 @@ impl Seen {
 /// Names of capabilities clients look for; each is something this gateway does.
 const CAPABILITIES: &[&str] = &["published-model-catalog"];
 
+/// A heartbeat as health shows it; None: the agent has none, or all are switched off.
+fn heartbeat(of_agent: Option<(HeartbeatConfig, Duration)>) -> HealthHeartbeat {
+    let Some((settings, every)) = of_agent else {
+        return HealthHeartbeat {
+            enabled: false,
+            every: "disabled".into(),
+            every_ms: None,
+            prompt: String::new(),
+            target: "none".into(),
+            ack_max_chars: cron::ACK_CHARS,
+        };
+    };
+    HealthHeartbeat {
+        enabled: true,
+        every: settings.every.unwrap_or_default(),
+        every_ms: Some(every.as_millis() as u64),
+        prompt: settings.prompt.unwrap_or_else(|| cron::PROMPT.into()),
+        target: settings.target.unwrap_or_else(|| cron::TARGET.into()),
+        ack_max_chars: settings.ack_max_chars.unwrap_or(cron::ACK_CHARS),
+    }
+}
+
 impl State {
     /// Everything `health` reports, as it is now.
     pub(super) fn look(&self, now: Now) -> HealthSnapshot {
@@ -81,6 +105,7 @@ impl State {
                 row.last_error = row.last_error.take().or(look.facts.last_error);
             }
         }
+        let beats = |id: &str| cron::of_agent(&config, id).filter(|_| self.cron.heart.enabled);
         HealthSnapshot {
             ok: true,
             ts: now.ms,
@@ -95,20 +120,13 @@ impl State {
             channels,
             channel_order,
             channel_labels,
-            heartbeat_seconds: 0,
+            heartbeat_seconds: beats(&default_agent).map_or(0, |(_, every)| every.as_secs()),
             agents: ids
                 .iter()
                 .map(|id| HealthAgent {
                     agent_id: id.to_string(),
                     is_default: *id == default_agent,
-                    heartbeat: HealthHeartbeat {
-                        enabled: false,
-                        every: "disabled".into(),
-                        every_ms: None,
-                        prompt: String::new(),
-                        target: "none",
-                        ack_max_chars: 300,
-                    },
+                    heartbeat: heartbeat(beats(id)),
                     sessions: sessions(Some(id)),
                 })
                 .collect(),

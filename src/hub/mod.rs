@@ -396,7 +396,7 @@ impl State {
     }
 
     /// What health reports has changed: the next one who asks gets a new look.
-    fn forget_health(&mut self) {
+    pub fn forget_health(&mut self) {
         self.health = None;
     }
 

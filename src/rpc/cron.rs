@@ -503,6 +503,7 @@ pub fn set_heartbeats(
     now: Now,
 ) -> Result<SetHeartbeatsResult, RpcError> {
     state.cron.heart.enabled = params.enabled;
+    state.forget_health();
     if params.enabled {
         state.cron.brake.lift();
         state.cron_config_changed(now);

@@ -100,7 +100,7 @@ pub struct HealthHeartbeat {
     pub every: String,
     pub every_ms: Option<u64>,
     pub prompt: String,
-    pub target: &'static str,
+    pub target: String,
     /// Characters of an answer that counts as "nothing to say".
     pub ack_max_chars: u32,
 }

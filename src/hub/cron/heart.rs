@@ -33,7 +33,9 @@ use crate::wire::session;
 pub const PROMPT: &str = "This is a heartbeat. If something you were asked to keep an eye on needs attention now, say so \
                           briefly. Do not take up old tasks by yourself. If nothing needs attention, reply NO_REPLY.";
 /// An acknowledgement with no more around it is not delivered (`heartbeat.ackMaxChars`).
-const ACK_CHARS: u32 = 300;
+pub const ACK_CHARS: u32 = 300;
+/// Where it goes unless `heartbeat.target` says otherwise.
+pub const TARGET: &str = "owner";
 /// A heartbeat may take as long as its interval, and at most this.
 const LONGEST: Duration = Duration::from_secs(600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -212,7 +214,7 @@ impl State {
         let own = settings.session.as_deref().filter(|key| !key.is_empty()).unwrap_or("main");
         let base = session::canonical(own, &agent_id, main_key(&config));
         let zone = config.agents.defaults.user_timezone.as_deref();
-        let target = settings.target.as_deref().unwrap_or("owner");
+        let target = settings.target.as_deref().unwrap_or(TARGET);
         let route = self.cron.outlet.route(&Wanted {
             agent_id: &agent_id,
             session_key: &base,

@@ -37,6 +37,7 @@ use crate::wire::cron::CronEvent;
 use crate::wire::event as kinds;
 
 pub use heart::interval;
+pub(super) use heart::{ACK_CHARS, PROMPT, TARGET, of_agent};
 
 use brake::Brake;
 use job::{Job, Record, signed};
