@@ -186,6 +186,9 @@ fn nodes_and_operators_have_methods_of_their_own() {
     let left = host.ok("node.pending.drain", json!({}));
     assert_eq!((&left["items"][0]["type"], &left["hasMore"]), (&json!("status.request"), &json!(false)));
     assert_eq!(host.ok("node.skills.update", json!({ "skills": [] }))["nodeId"], *node.id);
+    let skill = json!({ "name": "s", "description": "d", "content": "c" });
+    let refused = host.err("node.skills.update", json!({ "skills": [skill] }));
+    assert_eq!(refused["code"], "UNAVAILABLE", "what is not used is not taken");
     let tool = json!({ "pluginId": "p", "name": "t", "description": "d" });
     assert_eq!(host.ok("node.pluginTools.update", json!({ "tools": [tool] }))["tools"][0]["name"], "t");
     assert_eq!(operator.ok("node.describe", json!({ "nodeId": node.id }))["nodePluginTools"][0]["name"], "t");

@@ -178,18 +178,6 @@ impl State {
         Ok(NodeOk { ok: true, ignored: None })
     }
 
-    /// A piece of an answer came. Pieces are not passed on; the answer itself counts.
-    pub fn node_progressed(&mut self, who: &Caller, params: &NodeInvokeProgressParams) -> Result<NodeOk, RpcError> {
-        let call = self.nodes.calls.get(params.invoke_id.0.as_str());
-        match call {
-            None => Ok(NodeOk { ok: true, ignored: Some(true) }),
-            Some(call) if call.conn == who.conn && call.node_id == params.node_id.0 => {
-                Ok(NodeOk { ok: true, ignored: None })
-            }
-            Some(_) => Err(RpcError::invalid("node invoke progress does not belong to this node")),
-        }
-    }
-
     /// Nobody waits for this call any longer; its node is told.
     pub(super) fn node_late(&mut self, call_id: &str) {
         let Some(call) = self.nodes.calls.remove(call_id) else { return };

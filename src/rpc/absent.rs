@@ -38,6 +38,7 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("migrations.*", "Belongs to the larger product of the reference."),
     ("models.*", "Models are configured in the file; changing them by RPC is not built yet."),
     ("nativeHook.*", "Belongs to the larger product of the reference."),
+    ("node.invoke.progress", "Nobody here follows a command of a node piece by piece; its result counts."),
     (
         "node.pending.ack",
         "Nothing is queued for a connected node: it is asked, or the caller is told that it is not there.",

@@ -84,15 +84,6 @@ pub fn invoke_result(
     state.node_answered(who, params)
 }
 
-pub fn invoke_progress(
-    state: &mut State,
-    who: &Arc<Caller>,
-    params: NodeInvokeProgressParams,
-    _: Now,
-) -> Result<NodeOk, RpcError> {
-    state.node_progressed(who, &params)
-}
-
 pub fn event(
     state: &mut State,
     who: &Arc<Caller>,
@@ -127,9 +118,12 @@ pub fn tools_update(
 pub fn skills_update(
     _: &mut State,
     who: &Arc<Caller>,
-    _: NodeSkillsUpdateParams,
+    params: NodeSkillsUpdateParams,
     _: Now,
 ) -> Result<NodeSkillsUpdateResult, RpcError> {
+    if !params.skills.is_empty() {
+        return Err(RpcError::unavailable("this gateway does not use the skills of nodes"));
+    }
     Ok(NodeSkillsUpdateResult { node_id: who.client.device_id.clone().unwrap_or_default(), skills: [] })
 }
 

@@ -248,8 +248,6 @@ methods! {
     "node.event": Node, "<=2026.7", state nodes::event;
     /// Asks a node to do something, and waits for its answer.
     "node.invoke": By(nodes::scope), "<=2026.7", ticket nodes::invoke;
-    /// A node is still busy with a call.
-    "node.invoke.progress": Node, "<=2026.7", state nodes::invoke_progress;
     /// A node answers a call.
     "node.invoke.result": Node, "<=2026.7", state nodes::invoke_result;
     /// The nodes that were let in, with what they can be asked for.

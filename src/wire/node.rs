@@ -322,18 +322,6 @@ pub struct NodeError {
     pub message: Option<String>,
 }
 
-/// A piece of a long answer, while it is made.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodeInvokeProgressParams {
-    pub invoke_id: Name,
-    pub node_id: Name,
-    #[serde(rename = "seq")]
-    pub _seq: Whole,
-    #[serde(rename = "chunk")]
-    pub _chunk: String,
-}
-
 /// `{"ok":true}`.
 #[derive(Debug, Serialize)]
 pub struct NodeOk {
@@ -450,15 +438,14 @@ pub struct NodePluginToolsUpdateResult {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeSkillsUpdateParams {
-    #[serde(rename = "skills")]
-    pub _skills: Vec<IgnoredAny>,
+    pub skills: Vec<IgnoredAny>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeSkillsUpdateResult {
     pub node_id: String,
-    /// Those that were taken up: none, skills of nodes are not used.
+    /// Those that are in force: an update that names any is refused.
     pub skills: [&'static str; 0],
 }
 
