@@ -33,6 +33,8 @@ pub struct Limits {
     pub write_time: Duration,
     /// How long an ended connection is read to its end, so that our last words are not lost in a reset.
     pub drain_time: Duration,
+    /// Bytes of it at most: more than the biggest body, whose sender is still busy when it is refused.
+    pub drain_bytes: u64,
 
     /// Bytes of one message of an admitted WebSocket.
     pub max_payload: usize,
@@ -75,6 +77,7 @@ impl Default for Limits {
             tls_time: Duration::from_secs(10),
             write_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(1),
+            drain_bytes: 32 << 20,
             max_payload: 25 << 20,
             preauth_frame: 64 << 10,
             max_buffered: 50 << 20,

@@ -363,7 +363,7 @@ fn connection(shared: &Shared, sock: Sock, slot: &Slot, origin: &Origin) {
     let served = catch_unwind(AssertUnwindSafe(|| {
         let Some(pipe) = enter(shared, sock, origin) else { return };
         match h1::serve(pipe, origin, shared, slot) {
-            Ending::Close(pipe) => pipe.finish(shared.limits.drain_time),
+            Ending::Close(pipe) => pipe.finish(&shared.limits),
             Ending::Drop => {}
             Ending::Upgrade(pipe, head, upgrade) => ws::serve(pipe, head, &upgrade, origin, shared, slot),
         }

@@ -61,14 +61,20 @@ impl Source {
         self.tls.as_mut().is_some_and(TlsReader::wants_flush)
     }
 
-    /// Reads and forgets until the end, an error, or `until`.
-    pub(super) fn drain(&mut self, until: Instant) -> Drained {
+    /// Reads and forgets until the end, an error, `until`, or `most` bytes.
+    pub(super) fn drain(&mut self, until: Instant, most: u64) -> Drained {
+        let mut left = most;
         let mut scrap = [0; 1024];
         // Raw bytes: nobody wants to know what they mean any more.
         self.tls = None;
         loop {
             match self.read(&mut scrap, Patience::Until(until)) {
-                Ok(1..) => {}
+                Ok(read @ 1..) => {
+                    left = left.saturating_sub(read as u64);
+                    if left == 0 {
+                        return Drained::Enough;
+                    }
+                }
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     return Drained::NotYet;
                 }
@@ -83,6 +89,8 @@ impl Source {
 pub(super) enum Drained {
     ToTheEnd,
     NotYet,
+    /// The peer sent more than anybody would listen to.
+    Enough,
 }
 
 /// The timeout for the next read. Patience that runs towards a moment shrinks with every read; to spare a system call
@@ -221,17 +229,17 @@ impl Pipe {
         }
     }
 
-    /// Ends in order: says our end, then reads to the peer's, at most `within`.
-    pub(super) fn finish(mut self, within: Duration) {
+    /// Ends in order: says our end, then reads to the peer's, within the limits of draining.
+    pub(super) fn finish(mut self, limits: &Limits) {
         self.sink.finish();
-        self.source.drain(Instant::now() + within);
+        self.source.drain(Instant::now() + limits.drain_time, limits.drain_bytes);
         self.sink.sock().kick();
     }
 
     /// Says one last thing and ends in order; or, when it cannot be said, just ends.
     pub(super) fn finish_with(mut self, say: impl FnOnce(&mut Pipe) -> Result<(), ()>, limits: &Limits) {
         if say(&mut self).is_ok() {
-            self.finish(limits.drain_time);
+            self.finish(limits);
         }
     }
 

@@ -130,7 +130,12 @@ pub struct Rig {
 
 /// The protocol's limits, with short waits where a test would otherwise be long.
 pub fn limits() -> Limits {
-    Limits { look_every: Duration::from_millis(20), drain_time: Duration::from_millis(300), ..Limits::default() }
+    Limits {
+        look_every: Duration::from_millis(20),
+        drain_time: Duration::from_millis(300),
+        drain_bytes: 1 << 20,
+        ..Limits::default()
+    }
 }
 
 impl Rig {

@@ -136,7 +136,7 @@ fn part(mut source: Source, sock: &Sock, why: &CloseReason, mail: &Mailbox, done
     if frames_out {
         // The writer sends the last frame and then ends the connection; until then what arrives is read, because
         // unread input would turn our reason into a reset.
-        while source.drain(Instant::now() + limits.drain_time) == Drained::NotYet
+        while source.drain(Instant::now() + limits.drain_time, limits.drain_bytes) == Drained::NotYet
             && done.try_recv() != Err(TryRecvError::Disconnected)
         {}
     } else if *why != CloseReason::PeerVanished {
