@@ -129,7 +129,7 @@ fn t19_strangers_learn_neither_paths_nor_versions_nor_secrets() {
 fn t25_a_device_is_proved_by_its_signature_on_this_socket_only() {
     let gateway = Gateway::start(json!({}));
     let device = Device::new(1);
-    let mut params = ws::connect("cli", "cli", &["operator.admin"]);
+    let params = ws::connect("cli", "cli", &["operator.admin"]);
     for (defect, code) in [
         (Defect::Id, "DEVICE_AUTH_DEVICE_ID_MISMATCH"),
         (Defect::PublicKey, "DEVICE_AUTH_DEVICE_ID_MISMATCH"),
@@ -147,13 +147,19 @@ fn t25_a_device_is_proved_by_its_signature_on_this_socket_only() {
     }
     // A proof that was overheard is worth nothing on another socket.
     let mut ws = Ws::open(gateway.addr());
-    device.connect_as(&mut ws, params.clone(), Defect::None).expect("proved");
+    let overheard = device.proved(&mut ws, params, Defect::None);
+    ws.call("connect", overheard.clone()).expect("proved");
     let mut second = Ws::open(gateway.addr());
     let nonce = second.event("connect.challenge")["payload"]["nonce"].clone();
-    params["device"] = json!({
-        "id": device.id, "publicKey": "x", "signature": "x", "signedAt": 1, "nonce": nonce,
-    });
-    assert!(second.call("connect", params).is_err());
+    let error = second.call("connect", overheard.clone()).expect_err("the proof was for another socket");
+    assert_eq!(error["details"]["code"], "DEVICE_AUTH_NONCE_MISMATCH");
+    // Nor is it with this socket's nonce in the place of its own.
+    let mut third = Ws::open(gateway.addr());
+    let mut forged = overheard;
+    forged["device"]["nonce"] = third.event("connect.challenge")["payload"]["nonce"].clone();
+    assert_ne!(forged["device"]["nonce"], nonce, "a nonce is used once");
+    let error = third.call("connect", forged).expect_err("the signature is over another nonce");
+    assert_eq!(error["details"]["code"], "DEVICE_AUTH_SIGNATURE_INVALID");
     let paired = gateway.operator().ok("device.pair.list", json!({}))["paired"].as_array().map(Vec::len);
     assert_eq!(paired, Some(1), "no failed proof has left a device behind");
 }

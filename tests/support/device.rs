@@ -94,7 +94,14 @@ impl Defect {
 impl Device {
     /// Connects with these params and a proof that has this defect.
     #[track_caller]
-    pub fn connect_as(&self, ws: &mut Ws, mut params: Value, defect: Defect) -> Result<Value, Value> {
+    pub fn connect_as(&self, ws: &mut Ws, params: Value, defect: Defect) -> Result<Value, Value> {
+        let proved = self.proved(ws, params, defect);
+        ws.call("connect", proved)
+    }
+
+    /// The params with a proof for this socket's challenge that has this defect.
+    #[track_caller]
+    pub fn proved(&self, ws: &mut Ws, mut params: Value, defect: Defect) -> Value {
         let challenge = ws.event("connect.challenge")["payload"].take();
         let now = challenge["ts"].as_u64().expect("a moment");
         let nonce = match defect {
@@ -136,6 +143,6 @@ impl Device {
             "id": id, "publicKey": public_key, "signature": URL_SAFE_NO_PAD.encode(signature), "signedAt": signed_at,
             "nonce": nonce,
         });
-        ws.call("connect", params)
+        params
     }
 }
