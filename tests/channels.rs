@@ -149,6 +149,32 @@ fn a_token_nobody_knows_stops_the_account_and_says_what_to_do() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_had_is_not_replaced_by_the_environment_s() {
+    let (upstream, telegram) = (Upstream::friendly(), Telegram::start());
+    let section = telegram.section(json!({"allowFrom": [ADA]}));
+    let ambient = section["botToken"].as_str().expect("a token").to_owned();
+    let mut section = section;
+    section["botToken"] = json!({"source": "env", "provider": "default", "id": "TOKEN_THAT_NOBODY_SET"});
+    let config = upstream.config_and(json!({"channels": {"telegram": section}}));
+    let gateway = Gateway::with(config).env("TELEGRAM_BOT_TOKEN", &ambient).start();
+    let mut client = gateway.operator();
+    let account = wait::until("the account is blocked", || {
+        let status = client.ok("channels.status", json!({}));
+        let account = status["channelAccounts"]["telegram"][0].clone();
+        (account["healthState"] == "blocked").then_some(account)
+    });
+    let error = account["lastError"].as_str().expect("an error");
+    assert!(error.contains("channels.telegram.botToken") && error.contains("TOKEN_THAT_NOBODY_SET"), "{error}");
+    assert!(
+        ["getMe", "getUpdates"].iter().all(|method| telegram.calls(method).is_empty()),
+        "nobody spoke for the account with another secret"
+    );
+    assert!(!account.to_string().contains(&ambient));
+    // The gateway itself is well: one secret takes away its owner only.
+    assert_eq!(client.ok("health", json!({}))["ok"], true);
+}
+
+#[test]
 fn a_long_answer_goes_out_in_parts_and_in_order() {
     let long: String = (0..900).map(|n| format!("word{n} ")).collect();
     let (upstream, telegram) = (Upstream::script([Answer::Say(vec![long])]), Telegram::start());
