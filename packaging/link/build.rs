@@ -2,8 +2,8 @@
 //!
 //! Linux maps a program in windows of 64 KiB around each page that is touched. With its functions in the compiler's order a
 //! gateway that does nothing has nearly all of its code in memory; with the used ones side by side it has a third of it.
-//! `hot.ld` lists them, made by `order` from a run under callgrind. A name that is gone costs nothing, a new one lies where
-//! it lay before; so the list may be a few weeks old.
+//! `hot.ld` lists them, made by `order` from what `trace` saw under callgrind, those of a start first. A name that is gone
+//! costs nothing, a new one lies where it lay before; so the list may be a few weeks old.
 
 #[path = "../../src/routes/ui/pack.rs"]
 mod pack;

@@ -134,27 +134,41 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
     shell.selector = Selector { profile: cli.profile, dev: cli.dev };
     match cli.command {
         None => help::print(shell),
-        Some(Command::Gateway(gateway)) => match gateway.command {
-            GatewayCommand::Run(args) => gateway_run::run(shell, &args, run_gateway),
-            GatewayCommand::Status(args) => gateway_status::run(shell, &args),
-            GatewayCommand::Health(args) => gateway_health::run(shell, &args),
-            GatewayCommand::Probe(args) => gateway_probe::run(shell, &args),
-            GatewayCommand::Discover(args) => gateway_discover::run(shell, &args),
-            GatewayCommand::Call(args) => gateway_call::run(shell, &args),
-            GatewayCommand::Install(args) => gateway_service::install(shell, &args),
-            GatewayCommand::Uninstall(args) => gateway_service::uninstall(shell, &args),
-            GatewayCommand::Start(args) => gateway_service::start(shell, &args),
-            GatewayCommand::Stop(args) => gateway_service::stop(shell, &args),
-            GatewayCommand::Restart(args) => gateway_service::restart(shell, &args),
-        },
-        Some(Command::Status(args)) => status::run(shell, &args),
-        Some(Command::Health(args)) => health::run(shell, &args),
-        Some(Command::Agent(args)) => agent::run(shell, &args),
-        Some(Command::Sessions(sessions)) => match sessions.command {
+        Some(Command::Gateway(gateway)) => obey_gateway(gateway.command, shell, run_gateway),
+        Some(other) => obey_other(other, shell, run_gateway),
+    }
+}
+
+/// Apart from all other commands, whose code would otherwise be in the memory of every gateway.
+#[inline(never)]
+fn obey_gateway(command: GatewayCommand, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), Failure> {
+    match command {
+        GatewayCommand::Run(args) => gateway_run::run(shell, &args, run_gateway),
+        GatewayCommand::Status(args) => gateway_status::run(shell, &args),
+        GatewayCommand::Health(args) => gateway_health::run(shell, &args),
+        GatewayCommand::Probe(args) => gateway_probe::run(shell, &args),
+        GatewayCommand::Discover(args) => gateway_discover::run(shell, &args),
+        GatewayCommand::Call(args) => gateway_call::run(shell, &args),
+        GatewayCommand::Install(args) => gateway_service::install(shell, &args),
+        GatewayCommand::Uninstall(args) => gateway_service::uninstall(shell, &args),
+        GatewayCommand::Start(args) => gateway_service::start(shell, &args),
+        GatewayCommand::Stop(args) => gateway_service::stop(shell, &args),
+        GatewayCommand::Restart(args) => gateway_service::restart(shell, &args),
+    }
+}
+
+#[inline(never)]
+fn obey_other(command: Command, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), Failure> {
+    match command {
+        Command::Gateway(gateway) => obey_gateway(gateway.command, shell, run_gateway),
+        Command::Status(args) => status::run(shell, &args),
+        Command::Health(args) => health::run(shell, &args),
+        Command::Agent(args) => agent::run(shell, &args),
+        Command::Sessions(sessions) => match sessions.command {
             SessionsCommand::List(args) => sessions::list(shell, &args),
         },
-        Some(Command::Logs(args)) => logs::run(shell, &args),
-        Some(Command::Channels(channels)) => match channels.command {
+        Command::Logs(args) => logs::run(shell, &args),
+        Command::Channels(channels) => match channels.command {
             ChannelsCommand::List(args) => channels_setup::list(shell, &args),
             ChannelsCommand::Status(args) => channels::status(shell, &args),
             ChannelsCommand::Add(args) => channels_setup::add(shell, &args),
@@ -162,22 +176,22 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             ChannelsCommand::Login(args) => channels_setup::login(shell, &args),
             ChannelsCommand::Logout(args) => channels_setup::logout(shell, &args),
         },
-        Some(Command::Pairing(pairing)) => match pairing.command {
+        Command::Pairing(pairing) => match pairing.command {
             PairingCommand::List(args) => pairing::list(shell, &args),
             PairingCommand::Approve(args) => pairing::approve(shell, &args),
         },
-        Some(Command::Message(message)) => match message.command {
+        Command::Message(message) => match message.command {
             MessageCommand::Send(args) => message::send(shell, &args),
         },
-        Some(Command::Models(models)) => match models.command {
+        Command::Models(models) => match models.command {
             ModelsCommand::List(args) => models::list(shell, &args),
         },
-        Some(Command::System(system)) => match system.command {
+        Command::System(system) => match system.command {
             SystemCommand::Presence(args) => system::presence(shell, &args),
             SystemCommand::Event(args) => system::event(shell, &args),
             SystemCommand::Heartbeat(args) => system::heartbeat(shell, &args),
         },
-        Some(Command::Cron(cron)) => match cron.command {
+        Command::Cron(cron) => match cron.command {
             CronCommand::List(args) => cron::list(shell, &args),
             CronCommand::Status(args) => cron::status(shell, &args),
             CronCommand::Show(args) => cron::show(shell, &args),
@@ -190,7 +204,7 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             CronCommand::Runs(args) => cron::runs(shell, &args),
             CronCommand::Rm(args) => cron::rm(shell, &args),
         },
-        Some(Command::Devices(devices)) => match devices.command {
+        Command::Devices(devices) => match devices.command {
             DevicesCommand::List(args) => devices::list(shell, &args),
             DevicesCommand::Approve(args) => devices::approve(shell, &args),
             DevicesCommand::Reject(args) => devices::reject(shell, &args),
@@ -200,7 +214,7 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             DevicesCommand::Revoke(args) => devices::revoke(shell, &args),
             DevicesCommand::Clear(args) => devices::clear(shell, &args),
         },
-        Some(Command::Approvals(approvals)) => match approvals.command {
+        Command::Approvals(approvals) => match approvals.command {
             ApprovalsCommand::Get(args) => approvals::get(shell, &args),
             ApprovalsCommand::Set(args) => approvals::set(shell, &args),
             ApprovalsCommand::Pending(args) => approvals::pending(shell, &args),
@@ -210,7 +224,7 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
                 AllowlistCommand::Remove(args) => approvals::allowlist_remove(shell, &args),
             },
         },
-        Some(Command::Nodes(nodes)) => match nodes.command {
+        Command::Nodes(nodes) => match nodes.command {
             NodesCommand::Status(args) => nodes::status(shell, &args),
             NodesCommand::List(args) => nodes::list(shell, &args),
             NodesCommand::Describe(args) => nodes::describe(shell, &args),
@@ -222,13 +236,13 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             NodesCommand::Invoke(args) => nodes::invoke(shell, &args),
             NodesCommand::Notify(args) => nodes::notify(shell, &args),
         },
-        Some(Command::Tokens(tokens)) => match tokens.command {
+        Command::Tokens(tokens) => match tokens.command {
             TokensCommand::List(args) => tokens::list(shell, &args),
             TokensCommand::Create(args) => tokens::create(shell, &args),
             TokensCommand::Revoke(args) => tokens::revoke(shell, &args),
         },
-        Some(Command::Qr(args)) => qr::run(shell, &args),
-        Some(Command::Config(config)) => match config.command {
+        Command::Qr(args) => qr::run(shell, &args),
+        Command::Config(config) => match config.command {
             ConfigCommand::Path(args) => config_path::run(shell, args.json),
             ConfigCommand::File(args) => config_path::run(shell, args.json),
             ConfigCommand::Get(args) => config_read::get(shell, &args),
@@ -241,7 +255,7 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
             ConfigCommand::Patch(args) => config_write::patch(shell, &args),
             ConfigCommand::Restore(args) => config_changes::restore(shell, &args),
         },
-        Some(Command::Secrets(secrets)) => match secrets.command {
+        Command::Secrets(secrets) => match secrets.command {
             SecretsCommand::Reload(args) => secrets::reload(shell, &args),
             SecretsCommand::Audit(args) => secrets::audit(shell, &args),
             SecretsCommand::Configure(args) => secrets_plan::configure(shell, &args),
@@ -253,10 +267,10 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
                 SecretsStoreCommand::Rm(args) => secrets_store::rm(shell, &args),
             },
         },
-        Some(Command::Setup(args)) => setup::run(shell, &args),
-        Some(Command::Onboard(args)) => setup::run(shell, &args.into()),
-        Some(Command::Doctor(args)) => doctor::run(shell, &args),
-        Some(Command::Completion(args)) => completion::run(shell, &args),
+        Command::Setup(args) => setup::run(shell, &args),
+        Command::Onboard(args) => setup::run(shell, &args.into()),
+        Command::Doctor(args) => doctor::run(shell, &args),
+        Command::Completion(args) => completion::run(shell, &args),
     }
 }
 
