@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{self, Gateway, TOKEN};
-use crate::support::{Ws, wait, ws};
+use crate::support::{Ws, raw, wait, ws};
 
 const ADMIN: &[&str] = &["operator.admin", "operator.read", "operator.write"];
 
@@ -120,6 +120,22 @@ fn a_restart_class_change_restarts_once_in_the_same_process() {
     gateway.says("(cool-down)");
     gateway.operator().ok("health", json!({}));
     assert!(gateway.stop().success());
+}
+
+#[test]
+fn a_new_token_of_the_webhooks_is_in_force_at_once() {
+    const OLD: &str = "a-hook-token-of-some-length-0123456789";
+    const NEW: &str = "b-hook-token-of-some-length-0123456789";
+    let gateway = Gateway::start(json!({"hooks": {"enabled": true, "token": OLD}}));
+    let wake = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        raw::post(gateway.addr(), "/hooks/wake", &[("Authorization", &bearer)], &json!({"text": "hello"})).status
+    };
+    assert_eq!(wake(OLD), 200);
+    edit(&gateway, |config| config["hooks"]["token"] = json!(NEW));
+    gateway.says("config hot reload applied (hooks.token)");
+    assert_eq!(wake(NEW), 200);
+    assert_eq!(wake(OLD), 401);
 }
 
 #[test]

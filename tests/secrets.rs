@@ -101,6 +101,33 @@ fn the_gateways_token_comes_from_a_program_and_a_new_one_is_in_force_at_once() {
 }
 
 #[test]
+fn secrets_are_read_again_when_asked_although_the_file_is_not_followed() {
+    let vault = Vault::new(json!({"gateway/token": GOOD}));
+    let gateway = Gateway::start(json!({
+        "secrets": vault.block(),
+        "gateway": {"auth": {"token": kept("gateway/token")}, "reload": {"mode": "off"}},
+    }));
+    let mut hello = ws::backend(&["operator.admin"]);
+    hello["auth"]["token"] = json!(GOOD);
+    let mut client = Ws::open(gateway.addr());
+    client.hello(hello.clone());
+    vault.holds(json!({"gateway/token": OTHER}));
+    client.request("secrets.reload", json!({}));
+    assert_eq!(client.closed(), (4001, "gateway auth changed".to_owned()));
+    hello["auth"]["token"] = json!(OTHER);
+    let mut client = Ws::open(gateway.addr());
+    client.hello(hello);
+
+    // A changed file waits for a restart, and secrets of two minds are worse than an answer that says so.
+    let path = gateway.config_path();
+    let text = std::fs::read_to_string(&path).expect("a configuration");
+    std::fs::write(&path, text.replacen('{', "{\"logging\": {\"level\": \"debug\"},", 1)).expect("written");
+    gateway.says("config reload is off");
+    let refused = client.err("secrets.reload", json!({}));
+    assert!(refused["message"].as_str().is_some_and(|text| text.contains("restart the gateway")), "{refused}");
+}
+
+#[test]
 fn a_gateway_whose_own_secret_cannot_be_had_does_not_start() {
     let vault = Vault::new(json!({}));
     let ended = Gateway::with(json!({"secrets": vault.block(), "gateway": {"auth": {"token": kept("gateway/token")}}}))

@@ -293,7 +293,10 @@ impl Reloader {
             let all: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
             log::info!(target: "reload", "config change detected; evaluating reload ({})", all.join(", "));
         }
-        if !plan.apply && plan.step == Step::Off {
+        // In the file nothing is new then: what is, are secrets, and somebody asked for them or missed them.
+        let secrets_only =
+            new.hash == old.hash && (!self.waiting.is_empty() || !old.unresolved.is_empty() || !old.stale.is_empty());
+        if plan.step == Step::Off && !secrets_only {
             log::info!(target: "reload", "config reload is off; the change waits for a restart");
             return Ok(Outcome::Nothing);
         }

@@ -2,10 +2,13 @@
 //!
 //! Invariants: no answer holds a secret; a reload puts the new snapshot in force, whole or not at all.
 
+use std::fs;
 use std::sync::Arc;
 
 use crate::auth::Caller;
+use crate::config::gateway::ReloadMode;
 use crate::config::secrets::shelf::{Kind, Shelf};
+use crate::config::write;
 use crate::hub::TaskContext;
 use crate::wire::config::{
     SecretStoreEntry, SecretsReloadParams, SecretsReloadResult, SecretsStoreDeleteParams, SecretsStoreListParams,
@@ -14,7 +17,7 @@ use crate::wire::config::{
 use crate::wire::error::RpcError;
 
 pub fn reload(context: &TaskContext, _: &Arc<Caller>, _: SecretsReloadParams) -> Result<SecretsReloadResult, RpcError> {
-    (context.desk.reload)().map_err(RpcError::unavailable)?;
+    read_again(context).map_err(RpcError::unavailable)?;
     Ok(SecretsReloadResult { ok: true, warning_count: missing(context) })
 }
 
@@ -65,9 +68,23 @@ fn changed(context: &TaskContext, name: &str) -> Result<SecretsStoreMutationResu
     if !used {
         return Ok(SecretsStoreMutationResult { ok: true, reloaded: false, warning_count: None });
     }
-    (context.desk.reload)()
+    read_again(context)
         .map_err(|reason| RpcError::unavailable(format!("the store was changed and is not in force: {reason}")))?;
     Ok(SecretsStoreMutationResult { ok: true, reloaded: true, warning_count: Some(missing(context)) })
+}
+
+/// Also where `gateway.reload.mode` is off, as long as the file is the one that is in force.
+fn read_again(context: &TaskContext) -> Result<(), String> {
+    let desk = &context.desk;
+    (desk.reload)()?;
+    let config = desk.shared.config.get();
+    let same = || fs::read(&desk.paths.config).is_ok_and(|bytes| write::hash(&bytes) == config.hash);
+    if config.gateway.reload.mode == ReloadMode::Off && config.exists && !same() {
+        return Err("gateway.reload.mode is off and the configuration file has changed since it was read; \
+                    restart the gateway to take over both"
+            .to_owned());
+    }
+    Ok(())
 }
 
 fn missing(context: &TaskContext) -> usize {
