@@ -89,7 +89,7 @@ fn run_in(gateway: &Gateway, args: &[&str]) -> Output {
 }
 
 /// A provider that knows no key; it serves until the test ends.
-fn refusing() -> SocketAddr {
+pub fn refusing() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let addr = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
@@ -155,4 +155,20 @@ fn setup_keeps_the_gateways_token_where_it_is_told_and_sets_up_a_client() {
     assert!(run(&client, &remote).status.success());
     let mode = run(&client, &["config", "get", "gateway.mode"]);
     assert_eq!(words(&mode).trim(), "remote");
+}
+
+#[test]
+fn the_profile_for_trying_things_out_has_a_folder_and_a_port_of_its_own() {
+    let home = Scratch::new();
+    let run = |args: &[&str]| {
+        let mut command = gateway::command(home.path(), args);
+        command.env_remove("OPENCLAW_STATE_DIR").env_remove("OPENCLAW_CONFIG_PATH");
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).output().expect("it runs")
+    };
+    let done = run(&["--dev", "setup", "--non-interactive"]);
+    assert!(words(&done).contains("Next: openclaw --dev gateway"), "{done:?}");
+    assert!(home.path().join(".openclaw-dev/openclaw.json").exists());
+    assert!(!home.path().join(".openclaw").exists(), "nothing but the profile's own folder is touched");
+    assert!(words(&run(&["--dev", "config", "get", "gateway.port"])).contains("19001"));
+    assert!(words(&run(&["--dev", "config", "explain", "gateway.port"])).contains("19001"));
 }

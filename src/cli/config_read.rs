@@ -8,7 +8,8 @@ use super::config_args::{ConfigExplain, ConfigGet, ConfigSchema, ConfigValidate}
 use super::failure::Failure;
 use super::output::{Shell, clean};
 use crate::config::json5::{self, Node};
-use crate::config::keys::{self, Kind, Segment};
+use crate::config::keys::{self, Key, Kind, Segment};
+use crate::config::resolve::port::profile_port;
 use crate::config::schema;
 use crate::config::{Config, LoadError, edit, load, redact};
 use crate::sys::paths::Paths;
@@ -26,7 +27,7 @@ pub fn get(shell: &mut Shell, args: &ConfigGet) -> Result<(), Failure> {
     let config = read(shell)?;
     let shown = redact::value(&config.tree);
     let segments = segments(&args.path)?;
-    let Some(value) = edit::at(&shown, &segments) else { return Err(not_there(&args.path)) };
+    let Some(value) = edit::at(&shown, &segments) else { return Err(not_there(&args.path, &config)) };
     match value {
         value if args.json => shell.json(value),
         Value::String(text) => shell.line(clean(text)),
@@ -43,7 +44,7 @@ pub fn explain(shell: &mut Shell, args: &ConfigExplain) -> Result<(), Failure> {
     let value = edit::at(&shown, &segments);
     let key = keys::find(&args.path).filter(|_| is_ours(&segments));
     if key.is_none() && value.is_none() && schema::lookup(&args.path).is_none() {
-        return Err(not_there(&args.path));
+        return Err(not_there(&args.path, &config));
     }
     let mut facts = Map::new();
     let mut fact = |name: &str, value: Value| drop(facts.insert(name.to_owned(), value));
@@ -52,7 +53,8 @@ pub fn explain(shell: &mut Shell, args: &ConfigExplain) -> Result<(), Failure> {
         Some(key) => {
             fact("about", key.doc.into());
             fact("type", kind(key.kind).into());
-            fact("default", if key.default.is_empty() { "(none)".into() } else { key.default.into() });
+            let default = default_of(key, &config);
+            fact("default", if default.is_empty() { "(none)".into() } else { default.into() });
             fact("change", consequence(schema::word(key.reload)).into());
         }
         None => fact("about", "accepted, without effect in this gateway, or a section".into()),
@@ -149,11 +151,20 @@ pub fn read(shell: &Shell) -> Result<Config, Failure> {
     load(&paths(shell)?, &shell.env).map_err(|error| Failure::refused(error.to_string()))
 }
 
-fn not_there(path: &str) -> Failure {
+/// What is in force where the file says nothing; empty: nothing is.
+fn default_of(key: &Key, config: &Config) -> String {
+    let profile = config.paths.as_ref().and_then(|paths| paths.profile.as_deref());
+    match key.path {
+        "gateway.port" => profile_port(profile).to_string(),
+        _ => key.default.to_owned(),
+    }
+}
+
+fn not_there(path: &str, config: &Config) -> Failure {
     let known = schema::lookup(path).is_some();
     match keys::find(path).filter(|_| known && is_ours(&keys::split(path))) {
         Some(key) if !key.default.is_empty() => {
-            Failure::refused(format!("{path} is not set; the default applies: {}", key.default))
+            Failure::refused(format!("{path} is not set; the default applies: {}", default_of(key, config)))
         }
         _ if known => Failure::refused(format!("{path} is not set")),
         _ => Failure::refused(format!("unknown config path: {path}")).hint("See: openclaw config schema"),

@@ -26,6 +26,15 @@ pub struct Shell<'a> {
 }
 
 impl Shell<'_> {
+    /// A command to type next, for the same profile.
+    pub fn next(&self, words: &str) -> String {
+        match (&self.selector.profile, self.selector.dev) {
+            (Some(profile), _) => format!("openclaw --profile {profile} {words}"),
+            (None, true) => format!("openclaw --dev {words}"),
+            (None, false) => format!("openclaw {words}"),
+        }
+    }
+
     /// One line of the result.
     pub fn line(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
         writeln!(self.out, "{}", text.as_ref()).map_err(Failure::from)

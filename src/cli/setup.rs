@@ -124,8 +124,8 @@ pub fn run(shell: &mut Shell, args: &Setup) -> Result<(), Failure> {
     }
     match (args.json, remote) {
         (true, _) => Ok(()),
-        (false, true) => shell.line("Next: openclaw status"),
-        (false, false) => shell.line("Next: openclaw gateway"),
+        (false, true) => shell.line(format!("Next: {}", shell.next("status"))),
+        (false, false) => shell.line(format!("Next: {}", shell.next("gateway"))),
     }
 }
 
