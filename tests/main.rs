@@ -35,6 +35,8 @@ mod secrets;
 mod secrets_cli;
 mod service;
 mod sessions;
+#[cfg(unix)]
+mod terminal;
 mod tidy;
 mod tls;
 mod tools;

@@ -3,7 +3,6 @@
 //! `add` asks the messenger itself whether the account works before a word is written, so that a wrong token is noticed
 //! where it was typed. A running gateway takes the change over by itself.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,11 +12,13 @@ use super::calls::Calls;
 use super::config_write::{Open, Report};
 use super::failure::Failure;
 use super::output::{Shell, clean};
+use super::question;
 use super::settings::Settings;
 use crate::channels::account::DEFAULT;
 use crate::channels::{self, Account, CHANNELS, ChannelSpec};
 use crate::client::Identity;
 use crate::config::{Config, edit, json5, keys, load};
+use crate::sys::terminal;
 
 /// What the messenger may take to say who we are.
 const PROBE: Duration = Duration::from_secs(15);
@@ -86,8 +87,8 @@ pub fn add(shell: &mut Shell, args: &ChannelsAdd) -> Result<(), Failure> {
     let known: Vec<&str> = CHANNELS.iter().map(|spec| spec.id).collect();
     let channel = match &args.channel {
         Some(id) => id.clone(),
-        None => ask(&format!("Messenger ({}): ", known.join(", ")))?
-            .ok_or_else(|| Failure::usage(format!("--channel is needed (one of {})", known.join(", "))))?,
+        None if terminal::somebody() => known[question::choice(shell, "Which messenger?", &known, 0)?].to_owned(),
+        None => return Err(Failure::usage(format!("--channel is needed (one of {})", known.join(", ")))),
     };
     let spec = spec(&channel)?;
     let account = account_id(args.account.as_deref())?;
@@ -141,9 +142,15 @@ pub fn add(shell: &mut Shell, args: &ChannelsAdd) -> Result<(), Failure> {
     let has = |key: &str| old.get(key).is_some() || values.iter().any(|(own, _)| own == key);
     let mut asked = Vec::new();
     if !spec.setup.iter().any(|(_, key, _)| has(key)) {
-        for (_, key, secret) in spec.setup.iter().take(2) {
-            let what = if *secret { "typed as it is shown" } else { "empty to leave it out" };
-            if let Some(value) = ask(&format!("{} {key} ({what}): ", spec.label))? {
+        let somebody = terminal::somebody();
+        for (_, key, secret) in spec.setup.iter().take(2).filter(|_| somebody) {
+            let question = format!("{} {key}", spec.label);
+            let value = if *secret {
+                question::secret(shell, &question)?
+            } else {
+                question::text(shell, &format!("{question} (empty to leave it out)"), "")?
+            };
+            if !value.is_empty() {
                 asked.push(((*key).to_owned(), Value::from(value)));
                 if *secret {
                     break;
@@ -179,20 +186,6 @@ fn check(config: &Config, spec: &ChannelSpec, account: &str) -> Result<String, F
             .hint("Nothing was written. Correct it, or add --no-check.")),
         _ => Ok(probe.identity),
     }
-}
-
-/// One line from a terminal; `None` where nobody sits at one, or says nothing.
-fn ask(question: &str) -> Result<Option<String>, Failure> {
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        return Ok(None);
-    }
-    let mut out = std::io::stderr();
-    let told = out.write_all(question.as_bytes()).and_then(|()| out.flush());
-    let mut line = String::new();
-    let read = told.and_then(|()| input.lock().read_line(&mut line));
-    read.map_err(|error| Failure::refused(format!("read the terminal: {error}")))?;
-    Ok(Some(line.trim().to_owned()).filter(|line| !line.is_empty()))
 }
 
 /// Switches an account off, or takes it out.

@@ -12,6 +12,8 @@ pub mod raw;
 pub mod scratch;
 pub mod talk;
 pub mod telegram;
+#[cfg(unix)]
+pub mod terminal;
 pub mod upstream;
 pub mod wait;
 pub mod ws;
