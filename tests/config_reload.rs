@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{self, Gateway, TOKEN};
+use crate::support::upstream::{Answer, Upstream};
 use crate::support::{Ws, raw, wait, ws};
 
 const ADMIN: &[&str] = &["operator.admin", "operator.read", "operator.write"];
@@ -120,6 +121,23 @@ fn a_restart_class_change_restarts_once_in_the_same_process() {
     gateway.says("(cool-down)");
     gateway.operator().ok("health", json!({}));
     assert!(gateway.stop().success());
+}
+
+#[test]
+fn a_restart_waits_for_the_answer_that_is_being_given() {
+    let upstream = Upstream::script([Answer::Hold(vec!["half ".into()], vec!["and half".into()])]);
+    let gateway = Gateway::start(upstream.config());
+    let mut client = gateway.operator();
+    let sent = client
+        .ok("chat.send", json!({"sessionKey": "main", "message": "hello", "idempotencyKey": "one", "deliver": false}));
+    upstream.wait_asked(1);
+    edit(&gateway, |config| config["gateway"]["controlUi"] = json!({"enabled": false}));
+    gateway.says("restart (config reload: gateway.controlUi.enabled)");
+    assert_eq!(gateway.log().matches("listening on").count(), 1, "{}", gateway.log());
+    upstream.release();
+    wait::until("it listens again", || (gateway.log().matches("listening on").count() == 2).then_some(()));
+    let history = gateway.operator().ok("chat.history", json!({"sessionKey": "main"})).to_string();
+    assert!(history.contains("half and half"), "{sent} {history}");
 }
 
 #[test]
