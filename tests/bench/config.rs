@@ -1,5 +1,7 @@
 //! The configuration: how long a large one takes to load, and how soon a change is in force.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use openclaw::config::load;
@@ -44,6 +46,44 @@ pub fn measure(board: &mut Board) {
         took.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     board.figure("hot_change_ms", median(took));
+    board.figure("reload_stops_state_ms", longest_stop());
+}
+
+/// How long nobody was answered while a large configuration was taken over, again and again: the longest of many calls
+/// that the state thread answers, each the median of what three rounds came to.
+fn longest_stop() -> f64 {
+    let gateway = Gateway::start(json!({}));
+    let (mut client, mut caller) = (gateway.operator(), gateway.operator());
+    let path = gateway.config_path();
+    let own = std::fs::read_to_string(&path).expect("read");
+    let own = own.trim_end().strip_suffix('}').expect("an object").trim_end();
+    let text = large();
+    let rest = text.split_once("  models: {").expect("a section").1;
+    let mut rounds = Vec::new();
+    for round in 0..3 {
+        let done = AtomicBool::new(false);
+        let longest = std::thread::scope(|scope| {
+            let calls = scope.spawn(|| {
+                let mut longest = 0f64;
+                while !done.load(Relaxed) {
+                    let begun = Instant::now();
+                    caller.ok("system-presence", json!({}));
+                    longest = longest.max(begun.elapsed().as_secs_f64() * 1e3);
+                }
+                longest
+            });
+            for change in 0..5 {
+                let agents = text.replacen("Model 1\"", &format!("Model 1 of {round}.{change}\""), 1);
+                let rest = agents.split_once("  models: {").map_or(rest, |(_, rest)| rest);
+                std::fs::write(&path, format!("{own},\n  models: {{{rest}")).expect("written");
+                client.event("config.changed");
+            }
+            done.store(true, Relaxed);
+            calls.join().expect("the calls")
+        });
+        rounds.push(longest);
+    }
+    median(rounds)
 }
 
 /// Providers with models and agents, one key a line, as people write them.
