@@ -36,6 +36,17 @@ fn a_node_is_approved_asked_answers_goes_away_and_comes_back() {
     let mut operator = gateway.operator();
     let node = node(1, &["system.which", "system.notify", "dir.fetch"]);
     let mut host = connect(&gateway, &node);
+    let seen = operator.event_where("presence", |told| told.to_string().contains("node-host"))["payload"].take();
+    let row =
+        seen["presence"].as_array().expect("rows").iter().find(|row| row["mode"] == "node").expect("the node").clone();
+    assert_eq!(
+        row,
+        json!({
+            "host": "node-host", "version": "test", "platform": "linux", "mode": "node",
+            "reason": "connect", "deviceId": node.id, "roles": ["node"], "text": "Node: node-host · mode node",
+            "ts": row["ts"],
+        })
+    );
     let request = operator.event("node.pair.requested")["payload"].take();
     assert_eq!(
         request,
@@ -84,6 +95,7 @@ fn a_node_is_approved_asked_answers_goes_away_and_comes_back() {
     let pending = operator.request("node.invoke", call(&node, "system.which", json!({})));
     host.event("node.invoke.request");
     host.close();
+    operator.event_where("presence", |told| told.to_string().contains("disconnect"));
     let error = operator.response(&pending).expect_err("it went away");
     assert_eq!((&error["code"], &error["details"]["code"]), (&json!("UNAVAILABLE"), &json!("NOT_CONNECTED")));
     let error = operator.err("node.invoke", call(&node, "system.which", json!({})));

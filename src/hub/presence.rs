@@ -1,8 +1,8 @@
-//! Who is here, for people to see: the gateway itself, and the clients a person sits at.
+//! Who is here, for people to see: the gateway itself, the clients a person sits at, and nodes.
 //!
 //! Command-line tools and back ends come and go within a second; they are not shown.
 
-use crate::auth::Caller;
+use crate::auth::{Caller, Role};
 use crate::sys::order;
 use crate::wire::connect::ClientId;
 use crate::wire::frame::OWNER_PROFILE;
@@ -42,7 +42,7 @@ impl Presence {
     }
 
     pub fn arrived(&mut self, caller: &Caller, now_ms: u64) {
-        if !caller.tracked() {
+        if !caller.tracked() && caller.role != Role::Node {
             return;
         }
         let entry = entry(caller, now_ms);
@@ -83,9 +83,11 @@ fn same(a: &PresenceEntry, b: &PresenceEntry) -> bool {
 fn entry(caller: &Caller, now_ms: u64) -> PresenceEntry {
     let client = &caller.client;
     let name = client.display_name.clone().unwrap_or_else(|| client.id.as_str().to_string());
-    let owner = client.id != ClientId::NodeHost;
+    let node = caller.role == Role::Node;
+    let owner = !node && client.id != ClientId::NodeHost;
+    let what = if node { "Node" } else { "Client" };
     PresenceEntry {
-        text: Some(format!("Client: {name} · mode {}", client.mode.as_str())),
+        text: Some(format!("{what}: {name} · mode {}", client.mode.as_str())),
         host: Some(name),
         version: Some(client.version.clone()),
         platform: Some(client.platform.clone()),
@@ -96,10 +98,10 @@ fn entry(caller: &Caller, now_ms: u64) -> PresenceEntry {
             id: OWNER_PROFILE,
             identity: PresenceIdentity { kind: "profile", id: OWNER_PROFILE },
         }),
-        online_since: Some(now_ms),
+        online_since: (!node).then_some(now_ms),
         device_id: client.device_id.clone(),
         roles: Some(vec![caller.role.as_str().into()]),
-        scopes: Some(caller.scopes),
+        scopes: (!node).then_some(caller.scopes),
         instance_id: client.instance_id.clone(),
         ts: now_ms,
         ..PresenceEntry::default()
