@@ -219,6 +219,11 @@ fn the_protocol_writes_only_what_is_based_on_the_current_content() {
     let after = std::fs::read_to_string(gateway.config_path()).expect("read");
     assert!(after.contains(TOKEN) && before.contains(TOKEN) && !after.contains("REDACTED"));
     assert_eq!(client.ok("config.schema.lookup", json!({"path": "gateway.port"}))["reloadKind"], "restart");
+    let telegram = client.ok("config.schema.lookup", json!({"path": "channels.telegram"}));
+    assert_eq!(
+        (&telegram["children"][0]["key"], &telegram["children"][0]["required"]),
+        (&json!("botToken"), &json!(true))
+    );
     assert_eq!(client.ok("secrets.reload", json!({})), json!({"ok": true, "warningCount": 0}));
     let mut reader = Ws::open(gateway.addr());
     reader.hello(ws::backend(&["operator.read"]));

@@ -47,6 +47,7 @@ pub mod media;
 pub mod message;
 pub mod pairing;
 pub mod route;
+pub mod schema;
 pub mod socket;
 pub mod supervisor;
 mod telegram;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::auth::Caller;
+use crate::channels;
 use crate::config::redact::SENTINEL;
 use crate::config::write::{self, Clobber, WriteError, Written};
 use crate::config::{Config, LoadError, diff, edit, json5, keys, load, redact, schema as tables};
@@ -68,7 +69,8 @@ pub fn schema(_: &TaskContext, _: &Arc<Caller>, _: ConfigSchemaParams) -> Result
 
 pub fn lookup(_: &TaskContext, _: &Arc<Caller>, params: ConfigSchemaLookupParams) -> Result<Value, RpcError> {
     let path = params.path.trim();
-    tables::lookup(path).ok_or_else(|| RpcError::invalid(format!("config schema path not found: {path}")))
+    let node = channels::schema::lookup(path).or_else(|| tables::lookup(path));
+    node.ok_or_else(|| RpcError::invalid(format!("config schema path not found: {path}")))
 }
 
 /// Changes the operator's file for another method: read, changed, checked, written, in force.
