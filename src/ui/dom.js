@@ -231,9 +231,13 @@ export async function copy(text) {
 /** Says something in passing. @param {string} text @param {string} [kind] */
 export function toast(text, kind = "") {
   let tray = document.querySelector(".toasts");
-  if (!tray) document.body.append((tray = h("div", { class: "toasts", role: "status", "aria-live": "polite" })));
+  if (!tray) document.body.append((tray = h("div", { class: "toasts", role: "status", "aria-live": "polite", popover: "manual" })));
   const note = h("div", { class: "toast " + kind }, text);
   tray.append(note);
+  // Shown anew it lies above every dialog.
+  const layer = /** @type {HTMLElement} */ (tray);
+  if (layer.matches(":popover-open")) layer.hidePopover();
+  layer.showPopover?.();
   setTimeout(() => note.remove(), kind === "bad" ? 9000 : 3500);
 }
 

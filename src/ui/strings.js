@@ -103,7 +103,7 @@ export const t = {
     search: "Search this conversation",
     searchHint: "Words to look for",
     nothing: "Nothing found.",
-    further: "That message is further back. Load earlier messages first.",
+    looking: "Looking further back…",
     thinking: "Thinking",
     arguments: "Arguments",
     result: "Result",
@@ -224,15 +224,16 @@ export const t = {
     direct: "Direct messages",
     queued: "Waiting to be sent",
     retry: "Tries again",
-    keys: /** @type {Record<string, string>} */ ({ botToken: "Bot token", secret: "Secret", url: "Address for answers", dmPolicy: "Who may write directly", allowFrom: "Senders", requireMention: "In groups, answer only when named" }),
+    keys: /** @type {Record<string, string>} */ ({ botToken: "Bot token", secret: "Secret", url: "Address for answers", host: "Server", nick: "Nick", password: "Password", dmPolicy: "Who may write directly", allowFrom: "Senders", requireMention: "In groups, answer only when named" }),
     shared: /** @type {Record<string, string>} */ ({
       dmPolicy: "pairing: strangers get a code, and you approve them here.",
       allowFrom: "Ids of people who may write without being asked.",
       requireMention: "Otherwise the agent answers everything it reads in a group.",
     }),
-    guide: /** @type {Record<string, {label: string, text: string, fields: Record<string, string>}>} */ ({
-      telegram: { label: "Telegram", text: "Write to @BotFather in Telegram, send /newbot, and paste the token it gives you.", fields: { botToken: "Looks like 123456:ABC-DEF." } },
-      webhook: { label: "Webhook", text: "For a program of your own: it posts messages to the gateway, and the gateway posts the answers back. Both sides sign with the secret.", fields: { secret: "At least 16 characters.", url: "Where answers are posted." } },
+    guide: /** @type {Record<string, string>} */ ({
+      telegram: "Write to @BotFather in Telegram, send /newbot, and paste the token it gives you.",
+      webhook: "For a program of your own: it posts messages to the gateway, and the gateway posts the answers back. Both sides sign with the secret.",
+      irc: "The gateway connects to the server as a user of its own. Which channels it joins is set in the configuration.",
     }),
   },
   devices: {

@@ -1,5 +1,6 @@
 // A gateway of its own, a model that does as it is told, and a browser that tells on the page.
 import { spawn } from "node:child_process";
+import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import { createServer } from "node:http";
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
@@ -235,4 +236,45 @@ export async function signIn(page, gateway, path = "/") {
 export async function say(page, text) {
   await page.fill(".composer textarea", text);
   await page.press(".composer textarea", "Enter");
+}
+
+/** A host that lends itself to the agent: it connects as a node and answers what it is asked. */
+export class NodeHost {
+  /** @param {Gateway} gateway @param {Record<string, (params: any) => any>} commands */
+  static async connect(gateway, name, commands) {
+    const host = new NodeHost();
+    const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+    const raw = publicKey.export({ type: "spki", format: "der" }).subarray(-32);
+    const id = createHash("sha256").update(raw).digest("hex");
+    host.socket = new WebSocket(gateway.url("/").replace("http", "ws"));
+    const welcome = new Promise((resolve, reject) => {
+      host.socket.onmessage = ({ data }) => {
+        const frame = JSON.parse(data);
+        if (frame.event === "connect.challenge") {
+          const { nonce, ts } = frame.payload;
+          const text = ["v3", id, "node-host", "node", "node", "", ts, TOKEN, nonce, "linux", ""].join("|");
+          host.ask("connect", { minProtocol: 4, maxProtocol: 4, role: "node", scopes: [], caps: [], commands: Object.keys(commands),
+            client: { id: "node-host", version: "test", platform: "linux", mode: "node", displayName: name }, auth: { token: TOKEN },
+            device: { id, publicKey: raw.toString("base64url"), signature: sign(null, Buffer.from(text), privateKey).toString("base64url"), signedAt: ts, nonce } });
+        } else if (frame.type === "res" && frame.id === "1") {
+          frame.ok ? resolve() : reject(new Error(JSON.stringify(frame.error)));
+        } else if (frame.event === "node.invoke.request") {
+          const { id: call, command, paramsJSON } = frame.payload;
+          host.ask("node.invoke.result", { id: call, nodeId: id, ok: true, payloadJSON: JSON.stringify(commands[command](JSON.parse(paramsJSON || "{}"))) });
+        }
+      };
+      host.socket.onerror = () => reject(new Error("the node cannot connect"));
+    });
+    await welcome;
+    return host;
+  }
+
+  ask(method, params) {
+    this.asked = (this.asked || 0) + 1;
+    this.socket.send(JSON.stringify({ type: "req", id: String(this.asked), method, params }));
+  }
+
+  close() {
+    this.socket.close();
+  }
 }

@@ -60,16 +60,22 @@ function channel(id, status, draw) {
 
 /** Guided fields: what a messenger cannot do without, and who may write. @param {() => any} done */
 async function add(done) {
-  const ids = Object.keys(GUIDES);
+  const known = await gateway.request("config.schema.lookup", { path: "channels" });
+  const labels = new Map(known.children.map((/** @type {any} */ one) => [one.key, one.hint.label]));
   const id = await dialog(t.channels.add, (close) => {
-    const which = select(ids.map((one) => ({ value: one, label: t.channels.guide[one].label })), ids[0]);
+    const which = select([...labels].map(([value, label]) => ({ value, label })), known.children[0].key);
     return [labelled(t.channels.which, which), h("div", { class: "row end" }, button(t.common.next, () => close(which.value), { kind: "primary" }))];
   });
   if (!id) return;
+  const section = await gateway.request("config.schema.lookup", { path: "channels." + id });
   /** @type {Record<string, any>} */
   const values = {};
-  const words = t.channels.guide[id];
-  const saved = await dialog(t.channels.setUp(words.label), (close) => h("form", { class: "stack", onsubmit: async (/** @type {Event} */ event) => {
+  const guide = t.channels.guide[id];
+  const needed = section.children.filter((/** @type {any} */ one) => one.required);
+  const set = (/** @type {string} */ key) => (/** @type {any} */ value) => value === undefined ? delete values[key] : (values[key] = value);
+  const row = (/** @type {string} */ key, /** @type {any} */ schema, /** @type {string} */ description, sensitive = false) =>
+    control("channels." + id + "." + key, { ...schema, description }, { label: t.channels.keys[key] || key, sensitive }, undefined, set(key));
+  const saved = await dialog(t.channels.setUp(labels.get(id)), (close) => h("form", { class: "stack", onsubmit: async (/** @type {Event} */ event) => {
     event.preventDefault();
     try {
       const { hash } = await gateway.request("config.get");
@@ -78,22 +84,16 @@ async function add(done) {
     } catch (error) {
       toast(/** @type {any} */ (error).message, "bad");
     }
-  } }, h("p", { class: "dim" }, words.text), [...GUIDES[id], ...SHARED].map(([key, schema, sensitive]) =>
-    control("channels." + id + "." + key, { ...schema, description: words.fields[key] || t.channels.shared[key] }, { label: t.channels.keys[key] || key, sensitive }, undefined,
-      (value) => (value === undefined ? delete values[key] : (values[key] = value)))),
+  } }, guide && h("p", { class: "dim" }, guide),
+  needed.map((/** @type {any} */ one) => row(one.key, { type: "string" }, one.hint.help, one.hint.sensitive)),
+  SHARED.map(([key, schema]) => row(key, schema, t.channels.shared[key])),
   h("div", { class: "row end" }, h("button", { class: "btn primary", type: "submit" }, t.common.save))), "wide");
   if (saved) await done();
 }
 
-/** Key, schema, whether it is a secret. @type {Record<string, Array<[string, any, boolean]>>} */
-const GUIDES = {
-  telegram: [["botToken", { type: "string" }, true]],
-  webhook: [["secret", { type: "string" }, true], ["url", { type: "string" }, false]],
-};
-
-/** @type {Array<[string, any, boolean]>} */
+/** Key and schema of what is asked for every messenger. @type {Array<[string, any]>} */
 const SHARED = [
-  ["dmPolicy", { enum: ["pairing", "allowlist", "open", "disabled"], default: "pairing" }, false],
-  ["allowFrom", { type: "array" }, false],
-  ["requireMention", { type: "boolean", default: true }, false],
+  ["dmPolicy", { enum: ["pairing", "allowlist", "open", "disabled"], default: "pairing" }],
+  ["allowFrom", { type: "array" }],
+  ["requireMention", { type: "boolean", default: true }],
 ];

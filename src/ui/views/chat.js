@@ -6,7 +6,7 @@
  * read again and is what counts.
  */
 import { gateway, readSessions, shared, titleOf, watch } from "../store.js";
-import { ask, button, empty, fill, h, icon, toast, uuid, when } from "../dom.js";
+import { ask, button, empty, fill, h, icon, uuid, when } from "../dom.js";
 import { go } from "../app.js";
 import { memory } from "../identity.js";
 import { t } from "../strings.js";
@@ -15,6 +15,9 @@ import { live, messageRow, turns } from "./transcript.js";
 
 /** Rows of a page of history. */
 const PAGE = 60;
+
+/** Places shown that have the words looked for. */
+const HITS = 25;
 
 /** @type {import("../app.js").View["show"]} */
 export async function show(place, query) {
@@ -114,13 +117,15 @@ class Room {
     if (!this.left) this.adopt(page, false);
   }
 
-  async readEarlier() {
+  /** @param {boolean} [unseen] only to be looked through */
+  async readEarlier(unseen) {
     const offset = this.page.nextOffset ?? this.messages.length;
     const page = await gateway.request("chat.history", { sessionKey: this.key, limit: PAGE, offset });
     const known = new Set(this.messages.map(idOf));
     const fromEnd = this.log.scrollHeight - this.log.scrollTop;
     this.messages = [...page.messages.filter((/** @type {any} */ one) => !known.has(idOf(one))), ...this.messages];
     this.page = page;
+    if (unseen) return;
     this.draw();
     this.log.scrollTop = this.log.scrollHeight - fromEnd;
   }
@@ -301,19 +306,23 @@ class Room {
   search() {
     const results = h("div", { class: "results", role: "status" });
     const input = h("input", { type: "search", placeholder: t.chat.searchHint, "aria-label": t.chat.search });
+    let asked = 0;
     const look = async () => {
       const words = input.value.trim();
+      const mine = ++asked;
       if (!words) return fill(results);
-      /** @type {any[]} */
-      let hits = turns(this.messages).filter((row) => row.text.toLowerCase().includes(words.toLowerCase()))
-        .map((row) => ({ id: row.id, text: row.text, at: row.at, role: row.role })).reverse();
-      if (gateway.has("sessions.search")) {
-        const more = await gateway.request("sessions.search", { query: words, sessionKeys: [this.key], limit: 25 }).catch(() => null);
-        const list = more?.results || more?.hits || more?.matches || [];
-        if (list.length) hits = list.map((/** @type {any} */ hit) => ({ id: hit.messageId, text: hit.snippet || hit.text || "", at: hit.timestamp, role: hit.role }));
+      for (;;) {
+        const hits = turns(this.messages).filter((row) => row.text.toLowerCase().includes(words.toLowerCase())).reverse();
+        const further = this.page.hasMore && hits.length < HITS;
+        fill(results, hits.slice(0, HITS).map((hit) => h("button", { type: "button", class: "hit", onclick: () => this.reveal(hit.id) },
+          h("b", {}, hit.role === "user" ? t.chat.you : t.chat.agent), " ", excerpt(hit.text, words), " ", when(hit.at))),
+        further ? h("p", { class: "dim" }, t.chat.looking) : hits.length ? null : t.chat.nothing);
+        if (!further) return;
+        // What is not loaded yet is read page by page, until enough is found or somebody asks for something else.
+        const before = this.messages.length;
+        await this.readEarlier(true);
+        if (mine !== asked || this.left || this.found.hidden || this.messages.length === before) return;
       }
-      fill(results, hits.length ? hits.slice(0, 25).map((hit) => h("button", { type: "button", class: "hit", onclick: () => this.reveal(hit.id) },
-        h("b", {}, hit.role === "user" ? t.chat.you : t.chat.agent), " ", excerpt(hit.text, words), " ", when(hit.at))) : t.chat.nothing);
     };
     input.addEventListener("input", look);
     this.found.hidden = false;
@@ -323,8 +332,10 @@ class Room {
 
   /** @param {string} id */
   reveal(id) {
-    const row = this.past.querySelector("[data-id=\"" + CSS.escape(id || "") + "\"]");
-    if (!row) return toast(t.chat.further);
+    const find = () => this.past.querySelector("[data-id=\"" + CSS.escape(id || "") + "\"]");
+    if (!find()) this.draw();
+    const row = find();
+    if (!row) return;
     row.scrollIntoView({ block: "center" });
     row.classList.add("lit");
     setTimeout(() => row.classList.remove("lit"), 2500);

@@ -21,8 +21,8 @@ export function composer(room) {
   const menu = h("ul", { class: "slash", role: "listbox", id: "slash", hidden: true, "aria-label": t.chat.commands });
   const input = h("textarea", { rows: "1", placeholder: t.chat.placeholder, "aria-label": t.chat.message,
     enterkeyhint: "send", "aria-controls": "slash", "aria-autocomplete": "list" });
-  const picker = h("input", { type: "file", multiple: true, class: "offscreen", tabindex: "-1", "aria-label": t.chat.attach });
-  const camera = h("input", { type: "file", accept: "image/*", capture: "environment", class: "offscreen", tabindex: "-1", "aria-label": t.chat.camera });
+  const picker = h("input", { type: "file", multiple: true, hidden: true, "aria-label": t.chat.attach });
+  const camera = h("input", { type: "file", accept: "image/*", capture: "environment", hidden: true, "aria-label": t.chat.camera });
   const sender = button(t.chat.send, () => submit(), { icon: "send", bare: true, kind: "primary round" });
   const stopper = button(t.chat.stop, () => room.abort(), { icon: "stop", bare: true, kind: "round" });
   const mode = select([{ value: "steer", label: t.chat.steer }, { value: "followup", label: t.chat.queue }], memory("queue-mode") || "steer",

@@ -26,7 +26,7 @@ export async function show(place) {
   });
   await Promise.all([drawDevices(), drawNodes()]);
   const names = ["device.pair.requested", "device.pair.resolved", "device.pair.changed"];
-  const nodeNames = ["node.pair.requested", "node.pair.resolved", "node.presence", "node.runnerInventory.changed"];
+  const nodeNames = ["presence", "node.pair.requested", "node.pair.resolved", "node.presence", "node.runnerInventory.changed"];
   const offs = [...names.map((name) => gateway.on(name, drawDevices)), ...nodeNames.map((name) => gateway.on(name, drawNodes))];
   return () => offs.forEach((off) => off());
 }
