@@ -1,5 +1,6 @@
 //! A running gateway and its file: what is applied live, what restarts it, what is refused.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,13 @@ fn edit(gateway: &Gateway, change: impl FnOnce(&mut Value)) {
 fn replace(path: &Path, text: &str) {
     let temp = path.with_extension("tmp~");
     std::fs::write(&temp, text).expect("written");
+    private(&temp);
     std::fs::rename(&temp, path).expect("renamed");
+}
+
+/// A new file that only we may read.
+fn private(path: &Path) {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).expect("kept to ourselves");
 }
 
 #[test]
@@ -281,6 +288,7 @@ fn whatever_way_an_editor_saves_the_last_content_is_in_force() {
     // Moves the old file away and writes a new one, as vi does.
     std::fs::rename(&path, path.with_extension("json~")).expect("moved");
     std::fs::write(&path, with("warn")).expect("written");
+    private(&path);
     client.event("config.changed");
     // Writes twice, the first time something else.
     std::fs::write(&path, with("error")).expect("written");

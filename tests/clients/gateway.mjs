@@ -3,7 +3,7 @@
 // OPENCLAW_BIN names the program; without it the release build of this tree is taken.
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -18,7 +18,7 @@ const STOP_LIMIT_MS = 20_000;
 
 const RELEASE = fileURLToPath(new URL("../../target/release/openclaw", import.meta.url));
 
-export async function startGateway(upstream) {
+export async function startGateway(upstream, gateway = {}) {
   const home = mkdtempSync(join(tmpdir(), "openclaw-suite-"));
   for (const folder of ["state", "workspace", "tmp"]) mkdirSync(join(home, folder));
   const model = { id: "stub-model", name: "Stub Model", reasoning: false, input: ["text"], contextWindow: 128000, maxTokens: 4096 };
@@ -27,6 +27,7 @@ export async function startGateway(upstream) {
       mode: "local",
       auth: { mode: "token", token: TOKEN },
       http: { endpoints: { chatCompletions: { enabled: true } } },
+      ...gateway,
     },
     agents: { defaults: { model: { primary: "stub/stub-model" }, workspace: join(home, "workspace") } },
     models: {
@@ -106,4 +107,32 @@ export async function until(what, look, limitMs = 10_000) {
     if (Date.now() > end) throw new Error(`waited ${limitMs} ms in vain until ${what}`);
     await pause(5);
   }
+}
+
+/** A reverse proxy: whoever comes through it comes from an address elsewhere. */
+export async function proxyFrom(address, to) {
+  const sockets = new Set();
+  const server = createServer((client) => {
+    const gateway = connect(to, "127.0.0.1");
+    let head = Buffer.alloc(0);
+    const insert = (data) => {
+      head = Buffer.concat([head, data]);
+      const line = head.indexOf("\r\n");
+      if (line < 0) return;
+      client.off("data", insert);
+      gateway.write(Buffer.concat([head.subarray(0, line + 2), Buffer.from(`X-Forwarded-For: ${address}\r\n`), head.subarray(line + 2)]));
+      client.pipe(gateway);
+    };
+    client.on("data", insert);
+    gateway.pipe(client);
+    for (const socket of [client, gateway]) {
+      sockets.add(socket);
+      socket.on("error", () => {}).on("close", () => (sockets.delete(socket), client.destroy(), gateway.destroy()));
+    }
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    ws: `ws://127.0.0.1:${server.address().port}`,
+    stop: () => (server.close(), sockets.forEach((socket) => socket.destroy())),
+  };
 }

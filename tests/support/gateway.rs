@@ -222,6 +222,13 @@ impl Drop for Gateway {
         self.end();
         if std::thread::panicking() {
             eprintln!("--- log of the gateway on port {}\n{}---", self.port, self.log());
+            return;
+        }
+        #[cfg(unix)]
+        {
+            let state = self.home.as_ref().map(|home| state_dir(home.path()));
+            let wrong = super::canary::found(state.as_deref(), &self.log());
+            assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         }
     }
 }
@@ -414,7 +421,11 @@ fn prepare(home: &Path, config: Option<&Value>) {
         if config.is_object() {
             merge(&mut config, json!({ "agents": { "defaults": { "workspace": workspace(home) } } }));
         }
-        std::fs::write(path, format!("{config:#}\n")).expect("write the configuration");
+        std::fs::write(&path, format!("{config:#}\n")).expect("write the configuration");
+        // It holds secrets, and `canary` looks for those that others may read.
+        #[cfg(unix)]
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("kept to ourselves");
     }
 }
 

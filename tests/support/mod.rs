@@ -5,6 +5,8 @@
 
 #![allow(dead_code, unused_imports, reason = "the test binary and the bench binary each use a part")]
 
+#[cfg(unix)]
+pub mod canary;
 pub mod device;
 pub mod gateway;
 pub mod golden;
