@@ -134,6 +134,65 @@ fn every_method_asks_for_its_scope_whatever_the_credential() {
     play(as_device, true, Scopes::parse(["operator.read"]), "a device that may read");
 }
 
+/// Every subset there is, by the connection whose scopes are what it asks for.
+#[test]
+fn every_set_of_scopes_opens_what_is_in_it_and_nothing_else() {
+    let gateway = gateway();
+    for bits in 0..1u32 << NAMES.len() {
+        let chosen = NAMES.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0);
+        let names: Vec<&str> = chosen.map(|(_, (_, name))| *name).collect();
+        let open = || {
+            let mut ws = Ws::open(gateway.addr());
+            ws.hello(ws::backend(&names));
+            ws
+        };
+        play(open, true, Scopes::parse(names.iter().copied()), &names.join(" "));
+    }
+}
+
+/// What a connection was told it may do is what it may do, in every mode and with every other credential.
+#[test]
+fn every_mode_keeps_to_the_scopes_of_its_hello() {
+    let password = "a-password-of-some-length-0123456789";
+    let proxied = [("X-Forwarded-For", "10.9.8.7"), ("X-User", "ada")];
+    let modes: [(Value, Value, &[(&str, &str)]); 3] = [
+        (json!({ "mode": "password", "password": password }), json!({ "password": password }), &[]),
+        (json!({ "mode": "none" }), json!({}), &[]),
+        (
+            json!({
+                "mode": "trusted-proxy",
+                "trustedProxy": { "userHeader": "X-User", "allowLoopback": true, "allowUsers": ["ada"] },
+                "identityScopes": { "ada": ["operator.read", "operator.pairing"] },
+            }),
+            json!({}),
+            &proxied,
+        ),
+    ];
+    for (auth, shown, headers) in modes {
+        let mode = auth["mode"].to_string();
+        let mut config = json!({ "gateway": { "auth": auth, "trustedProxies": ["127.0.0.1"] } });
+        config["gateway"]["mode"] = json!("local");
+        let gateway = Gateway::exactly(config).start();
+        for asked in [&["operator.admin"][..], &["operator.read"], &["operator.read", "operator.pairing"], &[]] {
+            for (id, kind) in [("gateway-client", "backend"), ("test", "test")] {
+                let connect = || {
+                    let mut ws = Ws::open_with(gateway.addr(), "/", headers).expect("upgrade");
+                    let mut params = ws::connect(id, kind, asked);
+                    params["auth"] = shown.clone();
+                    let hello = ws.try_hello(params);
+                    (ws, hello)
+                };
+                // Some ask for more than such a client can have without a device: they are refused as a whole.
+                let Ok(hello) = connect().1 else { continue };
+                let granted: Vec<String> = serde_json::from_value(hello["auth"]["scopes"].clone()).expect("names");
+                assert!(granted.iter().all(|scope| asked.contains(&scope.as_str())), "{mode} gives {granted:?}");
+                let scopes = Scopes::parse(granted.iter().map(String::as_str));
+                play(|| connect().0, true, scopes, &format!("{mode} as {id} with {granted:?}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn t31_http_gives_no_scope_that_a_websocket_would_not() {
     let gateway = gateway();

@@ -5,14 +5,18 @@
 //! failure in a row waits longer, 250 ms to 5 s. A page in a browser is remote whatever its address. Each class of
 //! credential is counted by itself: a success of one never resets another's counter (T15).
 //!
+//! A network of IPv6 counts as one address: whoever has one has 2^64 of them. When there are too many, those that failed
+//! longest ago are forgotten first, and locked ones last, so that nobody guesses more by borrowing addresses.
+//!
 //! Owner: shared by all connection threads behind one short lock; memory is capped at [`ROWS`] addresses.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::config::gateway::RateLimitConfig;
+use crate::sys::order;
 use crate::wire::connect::ConnectAuth;
 
 /// Loopback waits: doubled per failure in a row.
@@ -92,13 +96,37 @@ struct Row {
     locked_until: Option<Instant>,
 }
 
+impl Row {
+    fn locked(&self, now: Instant) -> bool {
+        self.locked_until.is_some_and(|until| until > now)
+    }
+}
+
+/// What failures are counted by: an address, or the network of an IPv6 one.
+fn counted(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) if !ip.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+        ip => ip,
+    }
+}
+
+/// Makes room for a quarter more, so that a flood does not look at all rows each time.
+fn forget_some(rows: &mut HashMap<(IpAddr, Class), Row>, now: Instant) {
+    let mut known: Vec<(bool, Instant, (IpAddr, Class))> =
+        rows.iter().map(|(key, row)| (row.locked(now), row.since, *key)).collect();
+    order::by(&mut known, |a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    for (_, _, key) in known.iter().take(ROWS / 4) {
+        rows.remove(key);
+    }
+}
+
 impl Attempts {
     /// `direct`: a loopback client that is no browser page.
     pub fn may_try(&self, ip: IpAddr, class: Class, direct: bool, rates: &Rates, now: Instant) -> Verdict {
         if direct && rates.exempt_loopback {
             return Verdict::Try;
         }
-        match self.rows().get(&(ip, class)).and_then(|row| row.locked_until) {
+        match self.rows().get(&(counted(ip), class)).and_then(|row| row.locked_until) {
             Some(until) if until > now => Verdict::Locked(until - now),
             _ => Verdict::Try,
         }
@@ -106,13 +134,11 @@ impl Attempts {
 
     /// Notes a failure; the answer is how long to hold it back.
     pub fn failed(&self, ip: IpAddr, class: Class, direct: bool, rates: &Rates, now: Instant) -> Duration {
-        let (mut rows, key) = (self.rows(), (ip, class));
+        let (mut rows, key) = (self.rows(), (counted(ip), class));
         if rows.len() >= ROWS && !rows.contains_key(&key) {
-            rows.retain(|_, row| row.locked_until.is_some_and(|until| until > now) || now - row.since < rates.window);
-            if rows.len() >= ROWS
-                && let Some(oldest) = rows.iter().min_by_key(|(_, row)| row.since).map(|(key, _)| *key)
-            {
-                rows.remove(&oldest);
+            rows.retain(|_, row| row.locked(now) || now - row.since < rates.window);
+            if rows.len() >= ROWS {
+                forget_some(&mut rows, now);
             }
         }
         let row = rows.entry(key).or_insert(Row { failures: 0, since: now, locked_until: None });
@@ -134,8 +160,9 @@ impl Attempts {
     /// A success forgets the failures of that address with that class, but not a lockout.
     pub fn succeeded(&self, ip: IpAddr, class: Class) {
         let mut rows = self.rows();
-        if rows.get(&(ip, class)).is_some_and(|row| row.locked_until.is_none()) {
-            rows.remove(&(ip, class));
+        let key = (counted(ip), class);
+        if rows.get(&key).is_some_and(|row| row.locked_until.is_none()) {
+            rows.remove(&key);
         }
     }
 
@@ -204,11 +231,38 @@ mod tests {
     }
 
     #[test]
-    fn t14_spoofed_addresses_do_not_fill_memory() {
+    fn t14_a_million_spoofed_addresses_fill_no_memory_and_free_nobody() {
         let (attempts, now, rates) = (Attempts::default(), Instant::now(), rates());
-        for i in 0..(ROWS as u32 + 50) {
-            attempts.failed(IpAddr::V4(std::net::Ipv4Addr::from_bits(i)), Class::Shared, false, &rates, now);
+        for _ in 0..rates.limit {
+            attempts.failed(REMOTE, Class::Shared, false, &rates, now);
         }
-        assert!(attempts.rows().len() <= ROWS);
+        for i in 0..1_000_000 {
+            let at = now + Duration::from_micros(u64::from(i));
+            attempts.failed(IpAddr::V4(std::net::Ipv4Addr::from_bits(i)), Class::Shared, false, &rates, at);
+            if i % 1000 == 0 {
+                assert!(attempts.rows().len() <= ROWS);
+            }
+        }
+        let rows = attempts.rows();
+        let bytes = rows.capacity() * (size_of::<((IpAddr, Class), Row)>() + 1);
+        assert!(rows.len() <= ROWS && bytes <= 1 << 20, "{bytes} bytes");
+        drop(rows);
+        let verdict = attempts.may_try(REMOTE, Class::Shared, false, &rates, now + Duration::from_secs(2));
+        assert!(matches!(verdict, Verdict::Locked(_)), "who is locked out stays so");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address_and_a_mapped_one_is_itself() {
+        let (attempts, now, rates) = (Attempts::default(), Instant::now(), rates());
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        for last in 0..rates.limit {
+            attempts.failed(ip(&format!("2001:db8:1:2::{last:x}")), Class::Shared, false, &rates, now);
+        }
+        let locked = |text| matches!(attempts.may_try(ip(text), Class::Shared, false, &rates, now), Verdict::Locked(_));
+        assert!(locked("2001:db8:1:2:ffff::1") && !locked("2001:db8:1:3::1"));
+        for _ in 0..rates.limit {
+            attempts.failed(ip("::ffff:10.9.8.7"), Class::Shared, false, &rates, now);
+        }
+        assert!(locked("10.9.8.7") && !locked("10.9.8.6"));
     }
 }
