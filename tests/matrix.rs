@@ -150,12 +150,15 @@ fn every_set_of_scopes_opens_what_is_in_it_and_nothing_else() {
     }
 }
 
+/// Headers of an upgrade.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// What a connection was told it may do is what it may do, in every mode and with every other credential.
 #[test]
 fn every_mode_keeps_to_the_scopes_of_its_hello() {
     let password = "a-password-of-some-length-0123456789";
     let proxied = [("X-Forwarded-For", "10.9.8.7"), ("X-User", "ada")];
-    let modes: [(Value, Value, &[(&str, &str)]); 3] = [
+    let modes: [(Value, Value, Headers); 3] = [
         (json!({ "mode": "password", "password": password }), json!({ "password": password }), &[]),
         (json!({ "mode": "none" }), json!({}), &[]),
         (

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use openclaw::gateway::tls::fingerprint;
 use openclaw::net::self_signed;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::gateway::{self, Gateway, TOKEN};
+use crate::support::scratch::Scratch;
 use crate::support::{raw, wait};
 
 /// Asks the gateway's health over TLS with the program itself; the pin is given or taken from the files.
@@ -73,4 +74,40 @@ fn tls_and_plaintext_never_answer_on_the_same_port() {
     let missing = json!({ "gateway": { "tls": { "enabled": true, "autoGenerate": false } } });
     let ended = Gateway::with(missing).refused();
     assert_eq!(ended.code, Some(78), "{}", ended.output);
+}
+
+#[test]
+fn a_command_for_another_host_shows_the_key_of_its_own() {
+    let gateway = Gateway::tls(json!({ "gateway": { "tls": { "enabled": true } } }));
+    let pin = pin_of(&gateway.state_dir().join("tls/gateway-cert.pem"));
+    // The address is not this host's by its looks; whoever answers is.
+    let url = format!("wss://0.0.0.0:{}", gateway.port);
+    let elsewhere = Scratch::new();
+    let ask = |args: &[&str]| {
+        let args = [args, &["--url", &url, "--token", TOKEN, "--tls-fingerprint", &pin, "--json"]].concat();
+        gateway::run(elsewhere.path(), &args, &[])
+    };
+    let run = |args: &[&str]| {
+        let ran = ask(args);
+        assert!(ran.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ran.stderr));
+        serde_json::from_slice::<Value>(&ran.stdout).expect("JSON")
+    };
+    // Looking leaves nothing behind; the first command asks, and says what to do there.
+    gateway::run(elsewhere.path(), &["gateway", "probe", "--url", &url, "--token", TOKEN], &[]);
+    assert!(!gateway.log().contains("asks for approval"), "{}", gateway.log());
+    let refused = ask(&["devices", "list"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned() + &String::from_utf8_lossy(&refused.stdout);
+    let id = said.split("openclaw devices approve ").nth(1).expect("the command to approve it").trim().get(..36);
+    let id = id.unwrap_or_else(|| panic!("no request: {said}"));
+    let port = gateway.port.to_string();
+    let approved = gateway::run(gateway.home(), &["devices", "approve", id, "--port", &port], &[]);
+    assert!(approved.status.success(), "{approved:?}");
+    let listed = run(&["devices", "list"]);
+    let file = gateway::state_dir(elsewhere.path()).join("identity/device.json");
+    let kept: Value = serde_json::from_slice(&std::fs::read(&file).expect("a key")).expect("JSON");
+    let paired = listed["paired"].as_array().expect("devices");
+    assert!(paired.iter().any(|device| device["deviceId"] == kept["deviceId"]), "{listed}");
+    run(&["cron", "list"]);
+    let again: Value = serde_json::from_slice(&std::fs::read(&file).expect("a key")).expect("JSON");
+    assert_eq!(again, kept, "one key for all commands");
 }

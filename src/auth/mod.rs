@@ -7,7 +7,7 @@
 //! never local; an empty scope set means none.
 
 mod connect;
-mod device;
+pub mod device;
 pub mod devices;
 mod limiter;
 pub mod node_commands;

@@ -1,8 +1,10 @@
 //! How the commands talk to a gateway: choose it, connect with the least scopes that do, ask, and explain a failure.
 //!
-//! Deliberately absent: device keys and pairing; a gateway on another host grants a command without a device nothing
-//! but `health`.
+//! A gateway on another host grants a program without a device nothing but `health`. To such a one a command shows the
+//! key of this installation, and asks for everything commands ever need, so that one approval there is enough.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -12,11 +14,14 @@ use super::failure::{Failure, Kind};
 use super::output::clean;
 use super::settings::Settings;
 use super::target::Target;
+use crate::client::device::DeviceKey;
 use crate::client::{Client, ClientError, Deadlines, Event, Identity, RpcFailure};
 
 /// One command's conversation with a gateway, with one budget of time for all of it.
 pub struct Calls {
     pub target: Target,
+    /// Where the key of this installation lies; `None`: none is shown.
+    state_dir: Option<PathBuf>,
     until: Instant,
     whole: Duration,
 }
@@ -31,12 +36,13 @@ impl Calls {
     ) -> Result<Calls, Failure> {
         let whole = timeout(timeout_ms, usual)?;
         let target = Target::choose(&wanted, settings, &settings.vars)?;
-        Ok(Calls::to(target, whole))
+        let state_dir = settings.config.paths.as_ref().map(|paths| paths.state_dir.clone());
+        Ok(Calls { state_dir, ..Calls::to(target, whole) })
     }
 
     /// A conversation with a gateway that was chosen already; the clock starts now.
     pub fn to(target: Target, whole: Duration) -> Calls {
-        Calls { target, until: Instant::now() + whole, whole }
+        Calls { target, state_dir: None, until: Instant::now() + whole, whole }
     }
 
     /// Connects as `who` with the target's credentials. A gateway that says it is still starting is asked again until
@@ -48,6 +54,7 @@ impl Calls {
     /// Like [`Calls::connect`], with the failure as it came, for commands that report it themselves.
     pub fn try_connect(&self, who: Identity) -> Result<Client, ClientError> {
         let who = who.with_token(self.target.token.clone()).with_password(self.target.password.clone());
+        let who = self.with_device(who)?;
         loop {
             let deadlines = Deadlines::default().within(self.left());
             let failed = match Client::connect(&self.target.address, &who, deadlines) {
@@ -59,6 +66,21 @@ impl Calls {
                 _ => return Err(failed),
             }
         }
+    }
+
+    /// A command that only looks whether somebody is there stays without a name, and leaves no request behind.
+    fn with_device(&self, mut who: Identity) -> Result<Identity, ClientError> {
+        let Some(state_dir) = self.state_dir.as_deref().filter(|_| !self.target.is_here() && who.mode != "probe")
+        else {
+            return Ok(who);
+        };
+        let key = DeviceKey::of(state_dir).map_err(|error| {
+            let told = format!("{}: {error}", DeviceKey::path(state_dir).display());
+            ClientError::Io(std::io::Error::new(error.kind(), told))
+        })?;
+        who.device = Some(Arc::new(key));
+        who.scopes = SCOPES.iter().map(|scope| (*scope).to_owned()).collect();
+        Ok(who)
     }
 
     /// Connects, asks one thing, says goodbye.
@@ -179,6 +201,12 @@ fn advice(failed: &ClientError) -> Option<String> {
         _ => return None,
     };
     let detail = |name: &str| error.details.as_ref().and_then(|all| all.get(name)).and_then(Value::as_str);
+    if error.detail_code() == Some("PAIRING_REQUIRED") {
+        let id = detail("requestId").map(clean).unwrap_or_default();
+        return Some(format!(
+            "On the gateway's host, approve this one and run the command again: openclaw devices approve {id}"
+        ));
+    }
     if let Some(hint) = detail("remediationHint") {
         return Some(clean(hint));
     }
@@ -196,6 +224,10 @@ fn advice(failed: &ClientError) -> Option<String> {
     };
     Some(hint.to_owned())
 }
+
+/// Everything a command may need, as the reference's own command line asks for it.
+const SCOPES: [&str; 5] =
+    ["operator.admin", "operator.read", "operator.write", "operator.approvals", "operator.pairing"];
 
 /// A day: a longer wait on a command line is a mistake, and sums of instants must not overflow.
 const LONGEST: Duration = Duration::from_secs(86_400);

@@ -149,6 +149,13 @@ impl Target {
         })
     }
 
+    /// Whether the gateway is on this host, as far as the address tells.
+    pub fn is_here(&self) -> bool {
+        let uri = self.address.url.parse::<Uri>().ok();
+        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+        is_this_host(host.trim_start_matches('[').trim_end_matches(']'))
+    }
+
     /// The lines that follow a failure to connect.
     pub fn lines(&self) -> String {
         let Target { address, source, config, bind, .. } = self;

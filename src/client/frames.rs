@@ -2,9 +2,12 @@
 //!
 //! Reads defensively: an unknown field is ignored, a missing one has a neutral value. Does no I/O.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::device::DeviceKey;
 use super::error::RpcFailure;
 use crate::sys::secret::Secret;
 use crate::wire::{MINIMUM_PROBE_PROTOCOL, PROTOCOL};
@@ -26,6 +29,8 @@ pub struct Identity {
     pub caps: Vec<String>,
     pub token: Option<Secret>,
     pub password: Option<Secret>,
+    /// Proves which installation this is, where a gateway wants to know.
+    pub device: Option<Arc<DeviceKey>>,
     /// Further top-level fields of the `connect` params (`device`, `locale`, ...), taken as they are.
     pub extra: Map<String, Value>,
 }
@@ -44,6 +49,7 @@ impl Identity {
             caps: Vec::new(),
             token: None,
             password: None,
+            device: None,
             extra: Map::new(),
         }
     }
@@ -73,8 +79,9 @@ impl Identity {
         self
     }
 
-    /// The params of `connect`. This is the one place where the credential leaves its wrapper.
-    pub(super) fn params(&self) -> Value {
+    /// The params of `connect`, as an answer to this challenge. This is the one place where the credential leaves its
+    /// wrapper.
+    pub(super) fn params(&self, challenge: &Value) -> Value {
         let mut client = json!({
             "id": self.id, "version": self.version, "platform": std::env::consts::OS, "mode": self.mode,
         });
@@ -96,6 +103,9 @@ impl Identity {
         }
         for (field, value) in &self.extra {
             params[field.as_str()] = value.clone();
+        }
+        if let Some(device) = &self.device {
+            params["device"] = device.proof(&params, challenge);
         }
         params
     }
@@ -212,10 +222,11 @@ mod tests {
 
     #[test]
     fn connect_params_carry_only_what_is_known() {
-        let probe = Identity::probe().params();
+        let probe = Identity::probe().params(&Value::Null);
         assert_eq!(probe["minProtocol"], 3);
         assert!(probe.get("auth").is_none());
-        let named = Identity::backend("logs.tail", &["operator.read"]).with_token(Some(Secret::new("t"))).params();
+        let named =
+            Identity::backend("logs.tail", &["operator.read"]).with_token(Some(Secret::new("t"))).params(&Value::Null);
         assert_eq!(named["client"]["displayName"], "gateway:logs.tail");
         assert_eq!(named["auth"], json!({"token": "t"}));
     }

@@ -3,12 +3,13 @@
 //! One thread, one connection, straight down: TCP (and TLS), WebSocket, challenge, `connect`, then requests. Every call
 //! has a deadline. Events that arrive while an answer is awaited are queued or shown to a callback.
 //!
-//! Deliberately absent: reconnecting, device keys, retrying with stored tokens, and sending from two threads. A caller
+//! Deliberately absent: reconnecting, retrying with stored tokens, and sending from two threads. A caller
 //! that wants to keep a connection open must call in at least every 20 seconds, because pings are answered by reads.
 //!
 //! Invariants: answers are matched by id, never by order; at most [`EVENTS_KEPT`] bytes of events wait in the queue (the
 //! oldest go first); after an error that ends the connection every further call fails too.
 
+pub mod device;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -146,8 +147,8 @@ impl Client {
     /// The protocol's handshake on an open socket.
     pub fn introduce(&mut self, who: &Identity) -> Result<&Hello, ClientError> {
         let until = self.greeted_by;
-        self.challenge(until)?;
-        let id = self.send("connect", Some(who.params()))?;
+        let challenge = self.challenge(until)?;
+        let id = self.send("connect", Some(who.params(&challenge)))?;
         let answer = self.answer_until(&id, until, "connect", self.deadlines.handshake, &mut keep_none)?;
         match answer.result {
             Ok(hello) => Ok(self.hello.insert(Hello(hello))),
