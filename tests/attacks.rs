@@ -1,5 +1,5 @@
 //! Attacks on the boundary, each named after its number in the list of demands. Others with numbers stand beside what
-//! they attack: t04, t13, t15, t22, t33 in the unit tests, t05 to t10 among the liars, t01, t20, t24 with the protocol, t14,
+//! they attack: t13, t15, t22, t33 in the unit tests, t05 to t10 among the liars, t01, t20, t24 with the protocol, t14,
 //! t17, t21, t23, t26 to t29 with devices, t30 with nodes, t31 in the matrix.
 
 use std::os::unix::fs::PermissionsExt;
@@ -48,6 +48,15 @@ fn t03_pages_of_other_sites_change_nothing_and_read_nothing() {
             let reply = raw::request(open.addr(), "POST", path, &foreign, b"{}");
             assert_eq!(reply.status, 403, "{path} without a secret");
         }
+    }
+    // Even with the secret: what a form can send is not taken for JSON.
+    let secret = bearer();
+    let plain = [("Authorization", secret.as_str()), ("Content-Type", "text/plain;charset=UTF-8")];
+    let chat = br#"{"model":"openclaw","messages":[{"role":"user","content":"hi"}]}"#;
+    for path in ["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/tools/invoke", "/api/v1/admin/rpc"] {
+        let reply = raw::request(gateway.addr(), "POST", path, &plain, chat);
+        assert_eq!(reply.status, 415, "{path}: {}", reply.text());
+        assert!(reply.text().contains("application/json"), "{path}: {}", reply.text());
     }
     let preflight = [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "POST")];
     let reply = raw::request(gateway.addr(), "OPTIONS", "/v1/chat/completions", &preflight, b"");
@@ -216,6 +225,54 @@ fn t35_reserved_sessions_are_nobody_s_to_name() {
         let headers = [("Authorization", auth.as_str()), ("x-openclaw-session-key", key)];
         let reply = raw::post(gateway.addr(), "/v1/chat/completions", &headers, &chat);
         assert_eq!(reply.status, 400, "{key}: {}", reply.text());
+    }
+    // Webhooks: a payload names no session unless that is allowed, no reserved one even then, and no agent but those
+    // that are; a blank agent is no way around.
+    let hook = "hook-token-0123456789abcdef-0123456789";
+    let with = |more: Value| {
+        let mut hooks = json!({ "enabled": true, "token": hook, "allowedAgentIds": ["main"] });
+        gateway::merge(&mut hooks, more);
+        Gateway::start(json!({ "hooks": hooks }))
+    };
+    let call = |gateway: &Gateway, more: Value| {
+        let mut body = json!({ "message": "hi", "name": "suite" });
+        gateway::merge(&mut body, more);
+        let auth = format!("Bearer {hook}");
+        raw::post(gateway.addr(), "/hooks/agent", &[("Authorization", &auth)], &body).status
+    };
+    let strict = with(json!({}));
+    assert_eq!(call(&strict, json!({})), 200);
+    for wrong in [json!({ "sessionKey": "agent:main:main" }), json!({ "agentId": "other" }), json!({ "agentId": "  " })]
+    {
+        assert!(matches!(call(&strict, wrong.clone()), 400 | 403), "{wrong}");
+    }
+    let open = with(json!({ "allowRequestSessionKey": true }));
+    for key in ["subagent:x", "cron:x", "acp:x", "agent:main:subagent:x", "agent:main:cron:x"] {
+        assert!(matches!(call(&open, json!({ "sessionKey": key })), 400 | 403), "{key}");
+    }
+}
+
+#[test]
+fn t04_a_foreign_name_is_never_this_host() {
+    let gateway = Gateway::start(json!({}));
+    let device = Device::new(41);
+    // No silent approval, and none of the scopes a program of this host has.
+    let mut ws = Ws::open_named(gateway.addr(), "evil.example", "/", &[]).expect("upgrade");
+    let refused = device.connect(&mut ws, &["operator.read"], json!({ "token": TOKEN })).expect_err("not approved");
+    assert_eq!(refused["details"]["code"], "PAIRING_REQUIRED");
+    let mut ws = Ws::open_named(gateway.addr(), "evil.example", "/", &[]).expect("upgrade");
+    if let Ok(hello) = ws.try_hello(ws::backend(&["operator.admin"])) {
+        assert_eq!(hello["auth"]["scopes"], json!([]), "{hello}");
+    }
+    // The page is the same for everybody and says nothing; what says something asks for the secret.
+    for path in ["/", "/control-ui-config.json", "/health", "/startupz"] {
+        let mut raw = raw::Raw::open(gateway.addr());
+        raw.send(format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\n\r\n"));
+        let reply = raw.reply();
+        assert!(!reply.text().contains(TOKEN), "{path}");
+        if path == "/control-ui-config.json" {
+            assert_eq!(reply.status, 401);
+        }
     }
 }
 

@@ -214,8 +214,13 @@ impl Visit<'_> {
         if self.allows(scope) { Ok(()) } else { Err(HttpError::missing_scope(scope)) }
     }
 
-    /// The body, within the route's limit.
+    /// The body, within the route's limit. What a page of another site may send without being asked is no JSON (T03).
     pub fn body(&self, exchange: &mut Exchange<'_>) -> Result<Vec<u8>, HttpError> {
+        let kind = exchange.header("content-type").and_then(|kind| kind.split(';').next()).unwrap_or_default();
+        if self.caller.is_some() && kind.trim().eq_ignore_ascii_case("text/plain") {
+            let told = HttpError::own(415, "invalid_request_error", "Content-Type must be application/json");
+            return Err(told.and_close());
+        }
         exchange.read_body(self.limit).map_err(|fault| HttpError::of_fault(&fault))
     }
 }

@@ -48,11 +48,16 @@ impl Ws {
     }
 
     pub fn open_with(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<Ws, Error> {
+        Ws::open_named(addr, &format!("{addr}"), path, headers)
+    }
+
+    /// The same, and the gateway is called by this name.
+    pub fn open_named(addr: SocketAddr, host: &str, path: &str, headers: &[(&str, &str)]) -> Result<Ws, Error> {
         let stream = TcpStream::connect(addr)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(wait::LIMIT))?;
         stream.set_write_timeout(Some(wait::LIMIT))?;
-        let uri = format!("ws://{addr}{path}").parse().expect("an address makes a URI");
+        let uri = format!("ws://{host}{path}").parse().expect("an address makes a URI");
         let request = headers
             .iter()
             .fold(ClientRequestBuilder::new(uri), |request, (name, value)| request.with_header(*name, *value));
