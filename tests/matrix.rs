@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use crate::support::device::Device;
-use crate::support::gateway::{Gateway, TOKEN};
+use crate::support::gateway::{self, Gateway, TOKEN};
 use crate::support::raw;
 use crate::support::ws::{self, Ws};
 
@@ -147,6 +147,52 @@ fn every_set_of_scopes_opens_what_is_in_it_and_nothing_else() {
             ws
         };
         play(open, true, Scopes::parse(names.iter().copied()), &names.join(" "));
+    }
+}
+
+/// What depends on params: the same call with other params needs another scope.
+#[test]
+fn methods_whose_scope_depends_on_params_ask_for_that_scope() {
+    let gateway = gateway();
+    let node = json!({ "nodeId": "n", "params": {}, "idempotencyKey": "k", "timeoutMs": 1000 });
+    let invoke = |command: &str| gateway::merged(&node, json!({ "command": command }));
+    let pairing = json!({ "channel": "telegram", "accountId": "default", "requestId": "ABCD2345" });
+    let cases = [
+        (
+            "agent",
+            json!({ "message": "/status", "sessionKey": "agent:main:m", "idempotencyKey": "k" }),
+            "operator.write",
+        ),
+        ("agent", json!({ "message": "/new", "sessionKey": "agent:main:m", "idempotencyKey": "k" }), "operator.admin"),
+        ("channels.pairing.approve", pairing.clone(), "operator.pairing"),
+        (
+            "channels.pairing.approve",
+            gateway::merged(&pairing, json!({ "bootstrapCommandOwner": true })),
+            "operator.admin",
+        ),
+        ("node.invoke", invoke("system.notify"), "operator.write"),
+        ("node.invoke", invoke("system.execApprovals.set"), "operator.admin"),
+        ("sessions.create", json!({ "agentId": "main" }), "operator.write"),
+        ("sessions.delete", json!({ "key": "agent:main:none", "archivedOnly": true }), "operator.write"),
+        ("sessions.delete", json!({ "key": "agent:main:none" }), "operator.admin"),
+        ("sessions.patch", json!({ "key": "agent:main:none", "label": "x" }), "operator.write"),
+        ("sessions.patch", json!({ "key": "agent:main:none", "verboseLevel": "on" }), "operator.admin"),
+    ];
+    let dynamic = METHODS.iter().filter(|method| method.need == Need::Dynamic).map(|method| method.name);
+    let missing: Vec<&str> = dynamic.filter(|name| cases.iter().all(|(own, ..)| own != name)).collect();
+    assert_eq!(missing, [""; 0], "each has its cases");
+    for (name, scopes) in subsets() {
+        let names: Vec<&str> = scopes.names().collect();
+        let mut ws = Ws::open(gateway.addr());
+        ws.hello(ws::backend(&names));
+        for (method, params, needed) in &cases {
+            let needs = openclaw::wire::scope::Scope::parse(needed).expect("a scope");
+            let promised = match scopes.allows(needs) {
+                true => Said::Through,
+                false => Said::Missing((*needed).to_owned()),
+            };
+            assert_eq!(said(ws.call(method, params.clone())), promised, "{method} {params} as {name}");
+        }
     }
 }
 

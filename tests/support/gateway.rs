@@ -445,6 +445,13 @@ fn clean(command: &mut Command, home: &Path) {
         .stdin(Stdio::null());
 }
 
+/// A copy of `base` with something laid over it.
+pub fn merged(base: &Value, over: Value) -> Value {
+    let mut whole = base.clone();
+    merge(&mut whole, over);
+    whole
+}
+
 /// Lays `over` over `base`: objects are joined, everything else is replaced.
 pub fn merge(base: &mut Value, over: Value) {
     match (base, over) {
