@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Packs what packaging/build.sh made: a tarball for each Linux target, a zip for Windows, a list of checksums.
 #   packaging/archive.sh     results: target/dist/openclaw-VERSION-TARGET.{tar.gz,zip}, target/dist/SHA256SUMS
+# DIST names another folder than target/dist.
 # The completions are printed by a program that runs here: NATIVE, or each target's own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
-dist=$PWD/target/dist
+dist=${DIST:-$PWD/target/dist}
 # The same input gives the same archive, whoever packs it and when.
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 
@@ -17,7 +18,7 @@ for dir in "$dist"/*-*/; do
   cp LICENSE README.md "$stage/$name/"
   case $target in
     *-windows-*)
-      cp "$dir/openclaw.exe" packaging/windows/install.ps1 "$stage/$name/"
+      cp "$dir/openclaw.exe" packaging/windows/{install.ps1,task.xml} "$stage/$name/"
       find "$stage" -exec touch -d "@$epoch" {} +
       (cd "$stage" && rm -f "$dist/$name.zip" && TZ=UTC zip -qrX "$dist/$name.zip" "$name") ;;
     *)

@@ -28,6 +28,7 @@ mod liars;
 mod matrix;
 mod models;
 mod nodes;
+mod packages;
 mod protocol;
 mod queue;
 mod refusals;

@@ -1,6 +1,7 @@
 # Puts openclaw.exe from the unpacked archive into the user's programs and onto the user's PATH. No administrator needed.
 #   .\install.ps1            installs
 #   .\install.ps1 -Remove    removes the service, the program and the PATH entry; configuration and state stay
+# task.xml beside it is what "openclaw gateway install" fills in and gives to the scheduler; nothing here needs it.
 param([switch]$Remove, [string]$Directory = "$env:LOCALAPPDATA\Programs\OpenClaw")
 $ErrorActionPreference = 'Stop'
 $program = Join-Path $Directory 'openclaw.exe'
@@ -10,6 +11,8 @@ $entries = @($path -split ';' | Where-Object { $_ -and $_ -ne $Directory })
 if ($Remove) {
     if (Test-Path $program) {
         & $program gateway uninstall
+        # Without its program the task could not be removed any more.
+        if ($LASTEXITCODE -ne 0) { throw "the service is still there: openclaw gateway uninstall ended with $LASTEXITCODE" }
         Remove-Item $program
     }
     [Environment]::SetEnvironmentVariable('Path', ($entries -join ';'), 'User')
@@ -25,4 +28,5 @@ if (Test-Path $program) { Move-Item -Force $program $old }
 Copy-Item (Join-Path $PSScriptRoot 'openclaw.exe') $program
 [Environment]::SetEnvironmentVariable('Path', (($entries + $Directory) -join ';'), 'User')
 & $program --version
+if ($LASTEXITCODE -ne 0) { throw "$program does not run: it ended with $LASTEXITCODE" }
 Write-Output 'next, in a new window: openclaw gateway install'
