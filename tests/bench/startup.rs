@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::budgets::{Board, median};
-use crate::support::gateway::{Gateway, free_port};
+use crate::support::gateway::{self, Gateway, free_port};
 use crate::support::scratch::Scratch;
 use crate::support::{Ws, raw, ws};
 
@@ -32,6 +32,27 @@ pub fn measure(board: &mut Board) {
     }
     board.figure("exec_to_healthz_ms", median(healthz));
     board.figure("exec_to_hello_ms", median(hello));
+
+    let gateway = Gateway::start(json!({}));
+    let port = gateway.addr().port().to_string();
+    board.figure("version_ms", command(&gateway, &["--version"], "openclaw "));
+    board.figure(
+        "gateway_status_ms",
+        command(&gateway, &["gateway", "status", "--port", &port], "Connectivity probe: ok"),
+    );
+}
+
+/// Milliseconds a command takes from exec to its end, having said `words`.
+fn command(gateway: &Gateway, args: &[&str], words: &str) -> f64 {
+    let times = (0..STARTS).map(|_| {
+        let began = Instant::now();
+        let output = gateway::run(gateway.home(), args, &[]);
+        let took = began.elapsed();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(words), "{args:?}: {said}");
+        took.as_secs_f64() * 1e3
+    });
+    median(times.collect())
 }
 
 /// Milliseconds from exec until `answered`.
