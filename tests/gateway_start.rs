@@ -71,8 +71,10 @@ fn lan_listens_everywhere_and_the_flag_takes_it_back() {
     let lan = json!({ "gateway": { "bind": "lan" } });
     let wide = Gateway::start(lan.clone());
     assert_eq!(listeners(wide.port), vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, wide.port))]);
+    wide.says("listening beyond this host (");
     let narrow = Gateway::with(lan).arg("--bind").arg("loopback").start();
     assert_eq!(listeners(narrow.port), vec![SocketAddr::from((Ipv4Addr::LOCALHOST, narrow.port))]);
+    assert!(!narrow.log().contains("listening beyond this host"), "{}", narrow.log());
 }
 
 #[test]
