@@ -30,6 +30,7 @@ mod models;
 mod nodes;
 mod packages;
 mod protocol;
+mod questions;
 mod queue;
 mod refusals;
 mod secrets;

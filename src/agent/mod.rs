@@ -13,6 +13,7 @@ mod expiry;
 mod failure;
 mod messages;
 mod node_calls;
+mod people;
 mod permission;
 mod records;
 mod replies;

@@ -16,6 +16,7 @@ use crate::config::sections::ToolPolicy;
 use crate::hub::run::{RunEvent, ToolEnded, ToolOutput, ToolStarted};
 use crate::providers::{Message, ToolCall};
 use crate::wire::exec_approvals::ExecSecurity;
+use crate::wire::session;
 
 impl Turning<'_> {
     pub(super) fn policy(&self) -> Policy {
@@ -44,6 +45,10 @@ impl Turning<'_> {
         let policy = match self.engine().has_nodes() {
             true => policy,
             false => policy.and(Layer { origin: "nodes".into(), deny: vec!["nodes".into()], ..Layer::default() }),
+        };
+        let policy = match !session::is_reserved(&self.order().session_key) && self.engine().has_people() {
+            true => policy,
+            false => policy.and(Layer { origin: "people".into(), deny: vec!["ask_user".into()], ..Layer::default() }),
         };
         let here = exec.host.as_deref().is_none_or(|host| matches!(host, "auto" | "gateway"));
         match here && permit::configured(exec).0 != ExecSecurity::Deny {
@@ -124,6 +129,7 @@ impl Turning<'_> {
                 permission: &permission,
                 status: &status,
                 nodes: &|ask| self.engine().ask_nodes(ask, &self.order().abort),
+                people: &|params| self.engine().ask_people(params, &self.order().abort),
                 progress: &mut |progress| {
                     self.report(RunEvent::ToolOutput(Box::new(ToolOutput {
                         call_id: call.id.clone(),

@@ -19,6 +19,7 @@ pub mod nodes;
 pub mod peers;
 pub mod presence;
 pub mod pulse;
+pub mod questions;
 pub mod rows;
 pub mod run;
 mod run_events;
@@ -89,6 +90,7 @@ pub struct State {
     pub devices: Devices,
     pub nodes: nodes::Nodes,
     pub approvals: Approvals,
+    pub questions: questions::Questions,
     pub upgrades: upgrades::Upgrades,
     pub runs: Runs,
     quiet: sessions::Quiet,
@@ -144,6 +146,7 @@ impl State {
             devices: parts.devices,
             nodes: nodes::Nodes::default(),
             approvals: parts.approvals,
+            questions: Default::default(),
             upgrades: upgrades::Upgrades::default(),
             runs: Runs::new(parts.launcher),
             quiet: sessions::Quiet::default(),
@@ -335,6 +338,8 @@ impl State {
             Due::SuspensionOver => self.suspension_over(now),
             Due::Wake(agent_id, key) => self.rouse(&agent_id, &key, now),
             Due::ApprovalDeadline(id) => self.approval_expired(&id, now),
+            Due::QuestionDeadline(id) => self.question_expired(&id),
+            Due::QuestionWait(id, number) => self.question_wait_over(&id, number),
             Due::DrainOver => self.drain_over(now),
         }
     }

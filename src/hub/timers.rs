@@ -40,6 +40,10 @@ pub enum Due {
     SuspensionOver,
     /// Nobody decided on an approval in time.
     ApprovalDeadline(Arc<str>),
+    /// Nobody answered questions in time.
+    QuestionDeadline(Arc<str>),
+    /// Who waits for the answer to questions has waited long enough; the number names the wait.
+    QuestionWait(Arc<str>, u64),
     /// The drain budget of a shutdown is spent.
     DrainOver,
 }

@@ -57,7 +57,6 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("progressCard.*", "Belongs to the larger product of the reference."),
     ("projects.*", "Belongs to the larger product of the reference."),
     ("push.*", "Belongs to the larger product of the reference."),
-    ("question.*", "Questions to the user are not built yet."),
     ("secrets.resolve", "Secrets leave the gateway only towards those they are for."),
     ("session.*", "Sharing, sharing evidence and companions belong to the larger product of the reference."),
     ("sessions.*", "This part of sessions is not built yet."),

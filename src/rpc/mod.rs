@@ -25,6 +25,7 @@ mod health;
 mod logs;
 mod models;
 mod nodes;
+mod questions;
 mod secrets;
 pub mod send;
 mod session_change;

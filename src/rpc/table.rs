@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::{
     agent, agent_change, agent_files, agents, approvals, channels, chat, chat_inject, chat_read, config, config_read,
-    cron, devices, exec_approvals, gateway, health, logs, models, nodes, secrets, send, session_change, session_read,
-    sessions, tasks, usage,
+    cron, devices, exec_approvals, gateway, health, logs, models, nodes, questions, secrets, send, session_change,
+    session_read, sessions, tasks, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -280,6 +280,16 @@ methods! {
     "plugin.approval.resolve": Approvals, "<=2026.7", ticket approvals::plugin_resolve;
     /// Waits for the decision on something other than a command.
     "plugin.approval.waitDecision": Approvals, "<=2026.7", ticket approvals::plugin_wait;
+    /// Questions as they stand, at their end too for a while.
+    "question.get": Questions, "2026.7", state questions::get;
+    /// Questions that wait for an answer.
+    "question.list": Questions, "2026.7", state questions::list;
+    /// Asks the people at the gateway up to three questions.
+    "question.request": Questions, "2026.7", state questions::request;
+    /// Answers questions, or takes them back.
+    "question.resolve": Questions, "2026.7", state questions::resolve;
+    /// Waits for the answer.
+    "question.waitAnswer": Questions, "2026.7", ticket questions::wait_answer;
     /// Reads the secrets again from where they are kept.
     "secrets.reload": Admin, "<=2026.7", task secrets::reload;
     /// Forgets a value of the secret store.

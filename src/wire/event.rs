@@ -78,6 +78,10 @@ events! {
     PLUGIN_APPROVAL_REQUESTED = "plugin.approval.requested": Scope(Approvals), essential, listed;
     /// The approval of something else than a command is at its end.
     PLUGIN_APPROVAL_RESOLVED = "plugin.approval.resolved": Scope(Approvals), essential, listed;
+    /// The people at the gateway are asked something.
+    QUESTION_REQUESTED = "question.requested": Scope(Questions), essential, listed;
+    /// Questions were answered, taken back, or expired.
+    QUESTION_RESOLVED = "question.resolved": Scope(Questions), essential, listed;
     /// Another configuration is in force.
     CONFIG_CHANGED = "config.changed": Scope(Read), droppable, unlisted;
     /// A scheduled job changed, began or ended.

@@ -33,6 +33,7 @@ pub mod models;
 pub mod node;
 pub mod openai;
 pub mod presence;
+pub mod question;
 pub mod responses;
 pub mod scope;
 pub mod session;

@@ -40,7 +40,7 @@ export async function until(what, check, limit = LIMIT) {
   }
 }
 
-/** An OpenAI-compatible model: `TOOL` makes it call a tool, `SLOW` makes it write until it is let go. */
+/** An OpenAI-compatible model: `TOOL` makes it call a tool, `ASK` ask the user, `SLOW` makes it write until it is let go. */
 export class Model {
   static async start() {
     const model = new Model();
@@ -73,6 +73,11 @@ export class Model {
       const command = /TOOL (.*)/.exec(asked)?.[1] || "echo tool-output-42";
       chunk({ content: "Let me look." });
       chunk({ tool_calls: [{ index: 0, id: "call_1", type: "function", function: { name: "exec", arguments: JSON.stringify({ command }) } }] });
+      return end("tool_calls");
+    }
+    if (asked.includes("ASK")) {
+      const questions = [{ id: "color", header: "Color", question: "Which color shall it be?", options: [{ label: "Red" }, { label: "Blue" }] }];
+      chunk({ tool_calls: [{ index: 0, id: "call_2", type: "function", function: { name: "ask_user", arguments: JSON.stringify({ questions }) } }] });
       return end("tool_calls");
     }
     if (asked.includes("SLOW")) {

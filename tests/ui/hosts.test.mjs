@@ -143,3 +143,18 @@ test("what was said long ago is found, although it is not loaded", async () => {
   await page.getByText("Nothing found.").waitFor();
   assert.deepEqual(page.wrong, []);
 });
+
+test("the agent asks, and goes on with the answer", async () => {
+  await page.goto(gateway.url("/chat"));
+  await say(page, "ASK me");
+  await page.locator(".side .pip", { hasText: "1" }).waitFor();
+  await page.locator(".side a", { hasText: "Approvals" }).click();
+  const card = page.locator(".decision", { hasText: "Which color shall it be?" });
+  await card.getByLabel("Blue").check();
+  if (PICTURES) await page.screenshot({ path: join(PICTURES, "question.png") });
+  await card.getByRole("button", { name: "Answer", exact: true }).click();
+  await page.getByText("Nothing waits for you.").waitFor();
+  await page.goto(gateway.url("/chat"));
+  await page.locator(".msg.theirs", { hasText: "answered" }).last().waitFor();
+  assert.deepEqual(page.wrong, []);
+});

@@ -18,6 +18,7 @@ mod glob;
 mod list;
 mod nodes;
 mod paths;
+mod people;
 pub(crate) mod permit;
 pub mod policy;
 mod regex;
@@ -40,6 +41,7 @@ use serde_json::value::RawValue;
 use crate::providers::{Part, ToolSpec};
 use crate::sys::abort::Abort;
 use crate::sys::child::Spec;
+use crate::wire::question::QuestionRequestParams;
 
 pub use exec::{ExecDetails, ExecStatus};
 pub use nodes::NodesAsk;
@@ -82,6 +84,8 @@ pub struct ToolContext<'a> {
     pub status: &'a dyn Fn() -> String,
     /// Asks nodes; waits for their answer.
     pub nodes: &'a dyn Fn(NodesAsk) -> Result<String, String>,
+    /// Asks the people at the gateway; waits for their answer.
+    pub people: &'a dyn Fn(QuestionRequestParams) -> Result<String, String>,
     /// Partial output while a command runs; called on the calling thread, at most ten times a second.
     pub progress: &'a mut dyn FnMut(Progress),
 }
@@ -329,6 +333,24 @@ macro_rules! tools {
 }
 
 tools! {
+    "ask_user" Executes "Ask the user",
+    "Asks the people at the gateway one to three questions and waits for their answers. Only for decisions that are theirs \
+     and stop you; never for a go-ahead, and never for a password or key. Every choice goes into `options`, the \
+     recommended one first and marked (Recommended); people may always answer in their own words. After no_answer go on \
+     as you judge best.",
+    people::ask_user,
+    r#"{"type":"object","properties":{
+        "questions":{"type":"array","minItems":1,"maxItems":3,"items":{"type":"object","properties":{
+            "id":{"type":"string","description":"Name of the answer, in snake_case."},
+            "header":{"type":"string","description":"At most 12 characters."},
+            "question":{"type":"string","description":"One sentence."},
+            "options":{"type":"array","minItems":2,"maxItems":4,"items":{"type":"object","properties":{
+                "label":{"type":"string"},"description":{"type":"string"}},"required":["label"]}},
+            "multiSelect":{"type":"boolean","description":"Several options may be chosen."}},
+            "required":["id","header","question","options"]}},
+        "timeoutSeconds":{"type":"integer","description":"30 to 3600; default 900."}},
+        "required":["questions"]}"#;
+
     "edit" Writes "Change parts of a file",
     "Replaces exact pieces of one text file. Every oldText must occur exactly once in the file as it is now; include \
      enough lines around it. Several changes to one file go into `edits`, which must not overlap.",

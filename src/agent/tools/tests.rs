@@ -66,6 +66,7 @@ impl Place {
             limits: &self.limits,
             permission: &Unasked,
             nodes: &|ask| Err(format!("asked {ask:?}")),
+            people: &|params| Err(format!("asked {params:?}")),
             status: &|| "Model: stub/stub-model".to_owned(),
             progress,
         };
@@ -401,6 +402,7 @@ fn exec_hands_its_runner_exactly_the_job() {
         permission: &Unasked,
         status: &String::new,
         nodes: &|_| Ok(String::new()),
+        people: &|_| Ok(String::new()),
         progress: &mut |_| {},
     };
     let recorder = Recorder(Default::default());
@@ -494,6 +496,6 @@ fn a_policy_chooses_from_the_table() {
     assert_eq!(names("minimal", &[]), ["session_status"]);
     assert_eq!(
         names("full", &["group:runtime", "w*", "edit"]),
-        ["find", "grep", "ls", "nodes", "read", "session_status"]
+        ["ask_user", "find", "grep", "ls", "nodes", "read", "session_status"]
     );
 }

@@ -1,0 +1,58 @@
+//! Asking the people at the gateway on behalf of a run: they answer by any client, the run's thread waits.
+
+use std::time::Instant;
+
+use crossbeam_channel::{bounded, select};
+
+use super::Engine;
+use crate::hub::Ticket;
+use crate::sys::abort::Abort;
+use crate::wire::decode::Text;
+use crate::wire::question::{QuestionRequestParams, QuestionWaitAnswerParams};
+use crate::wire::scope::Scope;
+
+/// What a model is told when nobody answered.
+const NO_ANSWER: &str = r#"{"status":"no_answer"}"#;
+
+impl Engine {
+    /// Whether anybody is connected who could answer. Without one the tool is not offered.
+    pub(super) fn has_people(&self) -> bool {
+        let may = |state: &mut crate::hub::State, _| {
+            state.peers.iter().any(|peer| peer.caller.tracked() && peer.caller.scopes.allows(Scope::Questions))
+        };
+        self.hub.ask("people for a run", may).unwrap_or(false)
+    }
+
+    /// Asks, and waits until somebody answers, the time of the questions is over, or the run is stopped.
+    pub(super) fn ask_people(&self, params: QuestionRequestParams, abort: &Abort) -> Result<String, String> {
+        let gone = |error: crate::hub::Gone| error.to_string();
+        let run_id = params.run_id.as_ref().map(|id| id.0.clone()).unwrap_or_default();
+        let (answer, answered) = bounded(1);
+        let ticket = Ticket::waited_for(answer, "question.waitAnswer", Instant::now());
+        let asked = self.hub.ask("ask the people", move |state, now| {
+            let asked = state.ask_people(params, now).map_err(|error| error.message)?;
+            let wait = QuestionWaitAnswerParams { id: Text(asked.id), timeout_ms: None };
+            state.wait_for_answer(&wait, ticket, now);
+            Ok::<(), String>(())
+        });
+        asked.map_err(gone)??;
+        let (stop, stopped) = bounded(1);
+        let _guard = abort.on_fire(move || {
+            // It holds one already.
+            let _ = stop.try_send(());
+        });
+        select! {
+            recv(answered) -> result => match result {
+                Ok(Ok(payload)) if payload.0.contains(r#""status":"answered""#) => Ok(payload.0),
+                Ok(Ok(_)) => Ok(NO_ANSWER.to_owned()),
+                Ok(Err(error)) => Err(error.message),
+                Err(_) => Err("The gateway is stopping.".into()),
+            },
+            recv(stopped) -> _ => {
+                // The gateway may be stopping: then they are gone anyway.
+                let _ = self.hub.tell("take questions back", move |state, _| state.cancel_questions_of(&run_id));
+                Err("The run was aborted.".into())
+            }
+        }
+    }
+}
