@@ -103,8 +103,8 @@ fn a_command_that_takes_too_long_is_ended() {
 fn an_abort_kills_the_whole_group_at_once() {
     let place = Place::new();
     // The shell and its grandchild both ignore the polite request.
-    let script = "trap '' TERM; (trap '' TERM; echo $$ > pids; sh -c 'echo $$ >> pids; exec sleep 60') & \
-                  while [ $(wc -l < pids 2>/dev/null || echo 0) -lt 2 ]; do :; done; echo ready; wait";
+    let script = "trap '' TERM; : > pids; (trap '' TERM; echo $$ > pids; sh -c 'echo $$ >> pids; exec sleep 60') & \
+                  while [ $(wc -l < pids) -lt 2 ]; do :; done; echo ready; wait";
     let abort = place.abort.clone();
     let mut fired = None;
     let outcome = place.run_text("exec", &json!({"command": script}).to_string(), &mut |_| {
