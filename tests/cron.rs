@@ -407,6 +407,10 @@ fn runs_are_listed_as_tasks_and_can_be_cancelled() {
     golden::has(&open["tasks"][0], &json!({ "id": "run-2", "status": "running", "agentId": "main" }));
     let all = client.ok("tasks.list", json!({ "limit": 1 }));
     assert_eq!(all["nextCursor"], "1");
+    for (moment, first) in [("createdAt", "run-2"), ("startedAt", "run-2"), ("endedAt", "run-1")] {
+        let sorted = client.ok("tasks.list", json!({ "sortBy": moment, "sessionKey": SESSION }));
+        assert_eq!(sorted["tasks"][0]["id"], first, "{moment}: {sorted}");
+    }
     golden::has(&client.ok("tasks.get", json!({ "taskId": "run-1" }))["task"], &json!({ "status": "completed" }));
     client.err("tasks.get", json!({ "taskId": "nobody" }));
     let gone = client.ok("tasks.cancel", json!({ "taskId": "run-2" }));

@@ -2,6 +2,7 @@
 //!
 //! Ended ones come from the ring of finished runs in the store; what is older is forgotten there.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::ask;
@@ -9,6 +10,7 @@ use crate::auth::Caller;
 use crate::hub::sessions::stored;
 use crate::hub::{Now, State, TaskContext};
 use crate::store::runs::{self, RunRow};
+use crate::sys::order;
 use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
 use crate::wire::session;
@@ -46,6 +48,15 @@ pub fn list(context: &TaskContext, _: &Arc<Caller>, params: TasksListParams) -> 
             && agent.as_ref().is_none_or(|agent| *agent == task.agent_id)
             && params.session_key.as_deref().is_none_or(|key| *key == *task.session_key)
     });
+    if let Some(moment) = params.sort_by {
+        order::by_key(&mut all, |task| {
+            Reverse(match moment {
+                TaskMoment::CreatedAt => task.created_at,
+                TaskMoment::StartedAt => task.started_at,
+                TaskMoment::EndedAt => task.ended_at,
+            })
+        });
+    }
     let more = all.len() > offset.saturating_add(limit);
     let tasks = all.into_iter().skip(offset).take(limit).collect();
     Ok(TasksListResult { tasks, next_cursor: more.then(|| (offset + limit).to_string()) })

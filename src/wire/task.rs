@@ -15,6 +15,15 @@ pub enum TaskStatus {
     TimedOut,
 }
 
+/// A moment in the life of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TaskMoment {
+    CreatedAt,
+    StartedAt,
+    EndedAt,
+}
+
 /// One status, or some.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -30,6 +39,8 @@ pub struct TasksListParams {
     pub agent_id: Option<Name>,
     pub session_key: Option<Name>,
     pub limit: Option<Int<1, 500>>,
+    /// Newest first by this moment; the page of the reference sends it, its published schema does not know it yet.
+    pub sort_by: Option<TaskMoment>,
     pub cursor: Option<String>,
 }
 

@@ -275,7 +275,7 @@ pub static KEYS: &[Key] = &[
     key("logging.consoleStyle", Choice(&["pretty", "compact", "json"]), "pretty", Hot, "How console lines look."),
     key("logging.file", Text, "", Restart, "Log file; a dated file in the temporary directory unless set."),
     key("logging.level", LEVELS, "info", Hot, "Least severe line written to the file."),
-    key("logging.maxFileBytes", int(1, MAX), "104857600", Hot, "The file is rotated before it grows over this."),
+    key("logging.maxFileBytes", int(1, MAX), "5242880", Hot, "The file is rotated before it grows over this."),
     key("logging.redactPatterns", Texts, "", Hot, "Further patterns masked in logs."),
     key("logging.redactSensitive", Choice(&["off", "tools"]), "tools", Hot, "Mask secrets in tool output."),
     key("memory.search.model", Text, "", Hot, "Model that makes embeddings."),
