@@ -216,6 +216,37 @@ fn t21_t23_a_trusted_proxy_vouches_for_users_and_their_claims_grant_nothing() {
 }
 
 #[test]
+fn who_is_let_in_unasked_is_for_the_configuration_to_say() {
+    let rules = json!({ "autoApproveLocal": false, "autoApproveCidrs": ["10.9.8.0/24"] });
+    let gateway = behind_a_proxy(json!({ "gateway": { "nodes": { "pairing": rules } } }));
+    let refused = Device::new(21).connect(&mut local(&gateway), &["operator.read"], secret()).expect_err("not unasked");
+    assert_eq!(refused["details"]["code"], "PAIRING_REQUIRED");
+    // From that network nodes are let in, and only nodes.
+    Device::node(22).connect(&mut remote(&gateway), &[], secret()).expect("a node of a network that is trusted");
+    let refused =
+        Device::new(23).connect(&mut remote(&gateway), &["operator.read"], secret()).expect_err("an operator");
+    assert_eq!(refused["details"]["code"], "PAIRING_REQUIRED");
+    let elsewhere = [("X-Forwarded-For", "10.9.9.7")];
+    let mut other = Ws::open_with(gateway.addr(), "/", &elsewhere).expect("upgrade");
+    let refused = Device::node(24).connect(&mut other, &[], secret()).expect_err("another network");
+    assert_eq!(refused["details"]["code"], "PAIRING_REQUIRED");
+}
+
+#[test]
+fn a_client_that_does_not_say_who_it_is_has_the_time_that_is_set() {
+    let started = |ms: &str| Gateway::with(json!({})).env("OPENCLAW_HANDSHAKE_TIMEOUT_MS", ms).start();
+    let gateway = started("200");
+    let mut silent = Ws::open(gateway.addr());
+    silent.event("connect.challenge");
+    let begun = std::time::Instant::now();
+    silent.closed();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "fifteen seconds are the usual time");
+    let gateway = started("soon");
+    gateway.says("OPENCLAW_HANDSHAKE_TIMEOUT_MS=\"soon\" is not used: 1 to 600000 milliseconds");
+    gateway.operator().ok("health", json!({}));
+}
+
+#[test]
 fn the_command_line_lists_approves_and_invites() {
     let gateway = behind_a_proxy(json!({ "gateway": { "publicOrigin": "https://gw.example" } }));
     let openclaw = |args: &[&str]| {

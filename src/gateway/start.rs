@@ -210,7 +210,7 @@ impl Gateway {
         let jobs = store.read("read the automations", cron::load).map_err(|e| of_store(&file, e))?;
         let devices = devices(&store).map_err(|e| of_store(&file, e))?;
         let rules = Approvals::open(&store).map_err(|e| of_store(&file, e))?;
-        let limits = limits();
+        let limits = limits(env);
         let knowledge = Arc::new(Knowledge::default());
         let registry = models::registry(&prepared.config, Vec::new(), knowledge.clone());
         let (paths, listen) = (prepared.paths.clone(), prepared.listen.clone());
@@ -524,8 +524,18 @@ fn spawn_state(parts: Parts, inbox: Receiver<Event>) -> Result<Receiver<()>, Sta
     Ok(ended)
 }
 
-fn limits() -> Limits {
-    let own = Limits::default();
+/// How long a client may take to make itself known (milliseconds); a variable of the reference.
+const HANDSHAKE: &str = "OPENCLAW_HANDSHAKE_TIMEOUT_MS";
+
+fn limits(env: &Env) -> Limits {
+    let mut own = Limits::default();
+    match env.get(HANDSHAKE).map(|text| (text, text.trim().parse::<u64>())) {
+        Some((_, Ok(ms @ 1..=600_000))) => own.handshake_time = Duration::from_millis(ms),
+        Some((text, _)) if !text.trim().is_empty() => {
+            log::warn!("{HANDSHAKE}={text:?} is not used: 1 to 600000 milliseconds");
+        }
+        _ => {}
+    }
     if host::memory_mb() >= SMALL_HOST {
         return own;
     }
