@@ -147,7 +147,7 @@ test("what was said long ago is found, although it is not loaded", async () => {
 test("the agent asks, and goes on with the answer", async () => {
   await page.goto(gateway.url("/chat"));
   await say(page, "ASK me");
-  await page.locator(".side .pip", { hasText: "1" }).waitFor();
+  await page.locator(".side a", { hasText: "Approvals" }).locator(".pip", { hasText: "1" }).waitFor();
   await page.locator(".side a", { hasText: "Approvals" }).click();
   const card = page.locator(".decision", { hasText: "Which color shall it be?" });
   await card.getByLabel("Blue").check();

@@ -274,7 +274,7 @@ test("a command that needs an approval gets it here", async (t) => {
   for (let looks = 1; !(await inForce()).includes("always"); looks += 1) assert.ok(looks < 40, "the change is not in force");
   await page.goto(gateway.url("/chat"));
   await say(page, "TOOL echo approved-7788");
-  await page.locator(".side .pip", { hasText: "1" }).waitFor();
+  await page.locator(".side a", { hasText: "Approvals" }).locator(".pip", { hasText: "1" }).waitFor();
   await page.locator(".side a", { hasText: "Approvals" }).click();
   await page.locator(".decision", { hasText: "echo approved-7788" }).waitFor();
   assert.deepEqual(await findings(page), []);
