@@ -179,6 +179,9 @@ impl Channel for Irc {
         if target.is_empty() || target.contains([' ', ',']) {
             return Err(ChannelError::Refused("the target is no nick and no channel".into()));
         }
+        if out.file.is_some() && out.text.trim().is_empty() {
+            return Err(ChannelError::Refused("IRC carries no files".into()));
+        }
         let word = random::hex::<8>();
         let (wake, taken) = bounded(1);
         let link = {

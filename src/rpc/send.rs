@@ -15,6 +15,8 @@ use crate::wire::frame::cut;
 
 /// Longest text of one message; what a service does not take in one goes out in several.
 const TEXT_MAX: usize = 256 << 10;
+/// Longest text that goes under a file (characters); Telegram takes 1,024 with their marks.
+const CAPTION: usize = 1000;
 
 pub fn send(state: &mut State, _: &Arc<Caller>, params: SendParams, ticket: Ticket, now: Now) {
     let wanted = Wanted {
@@ -108,11 +110,15 @@ pub fn parts(to: Target, text: Option<&str>, file: Option<String>, silent: bool)
     if text.len() > TEXT_MAX {
         return Err(RpcError::invalid(format!("message is larger than {TEXT_MAX} bytes")));
     }
-    if file.is_some() {
-        return Ok(vec![Outbound { to, text: text.to_owned(), file, silent, ..Outbound::default() }]);
+    let one =
+        |text: String, file: Option<String>| Outbound { to: to.clone(), text, file, silent, ..Outbound::default() };
+    if file.is_some() && text.chars().count() <= CAPTION {
+        return Ok(vec![one(text.to_owned(), file)]);
     }
-    let outs = channels::chunks(&to, text);
-    Ok(outs.into_iter().map(|text| Outbound { to: to.clone(), text, silent, ..Outbound::default() }).collect())
+    // What is too long to stand under a file follows it.
+    let mut outs: Vec<Outbound> = file.map(|file| one(String::new(), Some(file))).into_iter().collect();
+    outs.extend(channels::chunks(&to, text).into_iter().map(|text| one(text, None)));
+    Ok(outs)
 }
 
 /// Finds messenger, account and chat. `telegram:123` names the messenger where none is named otherwise.
@@ -168,5 +174,24 @@ fn only(config: &Config) -> Result<&'static channels::ChannelSpec, RpcError> {
             let names: Vec<&str> = several.iter().map(|spec| spec.id).collect();
             Err(RpcError::invalid(format!("Channel is required when several are configured: {}", names.join(", "))))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_too_long_for_a_caption_follows_its_file_and_loses_nothing() {
+        let to = Target { channel: "telegram".into(), ..Target::default() };
+        let short = parts(to.clone(), Some("look"), Some("/p.png".into()), false).unwrap();
+        assert_eq!((short.len(), short[0].text.as_str(), short[0].file.as_deref()), (1, "look", Some("/p.png")));
+        let text = "word ".repeat(2000);
+        let long = parts(to.clone(), Some(&text), Some("/p.png".into()), false).unwrap();
+        assert_eq!((long[0].text.as_str(), long[0].file.as_deref()), ("", Some("/p.png")));
+        assert!(long.len() > 2 && long[1..].iter().all(|out| out.file.is_none()));
+        let words: usize = long.iter().map(|out| out.text.split_whitespace().count()).sum();
+        assert_eq!(words, 2000);
+        assert_eq!(parts(to, None, Some("/p.png".into()), false).unwrap().len(), 1);
     }
 }

@@ -53,6 +53,8 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     open,
 };
 
+/// Largest picture that is sent as one (bytes; Bot API, sendPhoto).
+const PHOTO: usize = 10 << 20;
 /// How long a poll waits for news.
 const POLL: u64 = 25;
 /// Over that the network has this long to bring the answer.
@@ -420,7 +422,9 @@ impl Telegram {
             return Err(ChannelError::Refused(format!("{path} is no file of at most 50 MB")));
         }
         let bytes = std::fs::read(path).map_err(refused)?;
-        let picture = media::sniff(&bytes).is_some_and(|mime| mime == "image/png" || mime == "image/jpeg");
+        // Larger ones are refused as photos.
+        let picture = bytes.len() <= PHOTO
+            && media::sniff(&bytes).is_some_and(|mime| mime == "image/png" || mime == "image/jpeg");
         let (method, field) = if picture { ("sendPhoto", "photo") } else { ("sendDocument", "document") };
         let mut fields: Vec<(&str, String)> = Vec::new();
         let head = self.head(&out.to);
