@@ -14,19 +14,23 @@ export function showSignIn(app) {
   const advice = adviceFor(state);
   if (advice.wait && app.dataset.advice === advice.title) return;
   app.dataset.advice = advice.title;
-  const typed = h("input", { type: "password", autocomplete: "current-password", spellcheck: "false",
-    autocapitalize: "off", "aria-invalid": advice.form && state.refusal && gateway.secret ? "true" : null });
+  const typed = /** @type {HTMLInputElement} */ (h("input", { type: "password", autocomplete: "current-password", spellcheck: "false",
+    autocapitalize: "off", "aria-invalid": advice.form && state.refusal && gateway.secret ? "true" : null }));
+  const submit = /** @type {HTMLButtonElement} */ (h("button", { class: "btn primary wide", type: "submit" }, t.signin.connect));
   const form = h("form", {
     class: "stack",
     onsubmit: (/** @type {Event} */ event) => {
       event.preventDefault();
+      // The answer draws the form anew: what is typed until then would be lost.
+      form.setAttribute("aria-busy", "true");
+      submit.disabled = typed.readOnly = true;
+      fill(submit, t.signin.say.connecting.title);
       gateway.secret = typed.value.trim();
       tabMemory("secret", gateway.secret || null);
       delete app.dataset.advice;
       gateway.connect();
     },
-  }, labelled(t.signin.secret, typed, t.signin.secretHelp),
-  h("button", { class: "btn primary wide", type: "submit" }, t.signin.connect));
+  }, labelled(t.signin.secret, typed, t.signin.secretHelp), submit);
   fill(app, h("main", { class: "signin", id: "main", tabindex: "-1" },
     h("div", { class: "signin-box" },
       h("div", { class: "brand" }, mark(), h("span", {}, t.app.name)),
