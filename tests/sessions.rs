@@ -217,22 +217,3 @@ fn a_note_of_an_operator_stands_in_the_session() {
     golden::has(&grown["payload"]["message"], &json!({ "model": "gateway-injected", "__openclaw": { "seq": 3 } }));
     assert_eq!(roles(&client.ok("chat.history", json!({ "sessionKey": MAIN }))), ["user", "assistant", "assistant"]);
 }
-
-#[test]
-fn what_was_used_is_summed_up_by_day() {
-    let upstream = Upstream::friendly();
-    let gateway = Gateway::on(&upstream);
-    let mut client = gateway.operator();
-    say(&mut client, MAIN, "hello", "run-1");
-    let cost = client.ok("usage.cost", json!({ "days": 7 }));
-    let daily = cost["daily"].as_array().expect("days");
-    assert_eq!(daily.len(), 7);
-    let (input, output) = crate::support::upstream::USAGE;
-    golden::has(&cost["totals"], &json!({ "input": input, "output": output, "totalTokens": input + output }));
-    let spent: u64 = daily.iter().filter_map(|day| day["input"].as_u64()).sum();
-    assert_eq!(spent, input, "the days add up");
-    assert_eq!(client.ok("usage.status", json!({}))["providers"], json!([]));
-    assert!(
-        client.err("usage.cost", json!({ "startDate": "soon" }))["message"].as_str().expect("text").contains("date")
-    );
-}

@@ -194,7 +194,7 @@ impl Closing {
         }
         for (model, spent) in &self.spent {
             let account = usage::Account {
-                day: self.now_ms.div_euclid(86_400_000),
+                slot: usage::slot(self.now_ms),
                 agent_id: &self.agent_id,
                 session_key: self.per_session.then_some(&*self.session_key),
                 provider: &model.provider,

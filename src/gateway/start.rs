@@ -262,13 +262,14 @@ impl Gateway {
             tls,
         });
         let pool = Pool::default();
-        let tail = log.clone();
+        let (tail, asked) = (log.clone(), engine.clone());
         let desk = ConfigDesk { shared: shared.clone(), paths, env: env.clone(), reload: Box::new(reloader.asker()) };
         pool.open(TaskContext {
             hub: hub.clone(),
             store: store.clone(),
             log_file: Box::new(move || tail.current()),
             desk,
+            providers: Box::new(move || asked.registry.get()),
         });
         knowledge.fill(Sources {
             hub: hub.clone(),

@@ -12,6 +12,7 @@ use super::Hub;
 use super::event::Job;
 use super::ticket::Ticket;
 use crate::auth::Caller;
+use crate::providers::registry::Registry;
 use crate::store::Store;
 use crate::sys::Env;
 use crate::sys::paths::Paths;
@@ -32,6 +33,8 @@ pub struct TaskContext {
     /// Today's log file, if logs go to a file.
     pub log_file: Box<dyn Fn() -> Option<std::path::PathBuf> + Send + Sync>,
     pub desk: ConfigDesk,
+    /// The providers as they are now.
+    pub providers: Box<dyn Fn() -> Arc<Registry> + Send + Sync>,
 }
 
 /// What changing the configuration takes.

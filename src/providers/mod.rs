@@ -15,6 +15,7 @@ mod fake;
 pub mod http;
 pub mod known;
 pub mod openai;
+pub mod probe;
 pub mod registry;
 pub mod retry;
 pub mod rotation;

@@ -13,8 +13,8 @@ use super::anthropic::Anthropic;
 use super::builtin::{self, Builtin, Facts};
 use super::known::{KNOWN, Known};
 use super::openai::OpenAi;
-use super::rotation::{Choice, Rotating};
-use super::settings::{Api, Origin, ProviderSettings, RetryPolicy};
+use super::rotation::{self, Rotating};
+use super::settings::{Api, Origin, Profile, ProviderSettings, RetryPolicy};
 use super::{ModelInfo, Provider, ProviderError};
 use crate::sys::order;
 
@@ -34,6 +34,16 @@ pub struct Registry {
 struct Entry {
     settings: ProviderSettings,
     provider: Result<Arc<dyn Provider>, ProviderError>,
+}
+
+/// A provider with one of its credentials.
+#[derive(Clone)]
+pub struct Choice {
+    /// `None` when there are no profiles.
+    pub profile: Option<String>,
+    /// Milliseconds since 1970.
+    pub expires: Option<u64>,
+    pub provider: Result<Arc<dyn Provider>, ProviderError>,
 }
 
 /// A row of the model list.
@@ -96,6 +106,25 @@ impl Registry {
             return Err(self.unknown(&model.to_string()));
         }
         entry.provider.clone()
+    }
+
+    /// A provider once for each of its credentials, none of them rested; empty for an unknown id.
+    pub fn choices(&self, provider: &str) -> Vec<Choice> {
+        let Some(entry) = self.entry(provider) else { return Vec::new() };
+        if entry.settings.profiles.is_empty() {
+            return vec![Choice { profile: None, expires: None, provider: entry.provider.clone() }];
+        }
+        let with = |profile: &Profile| Choice {
+            profile: Some(profile.id.clone()),
+            expires: profile.expires,
+            provider: open(&entry.settings.with(profile)),
+        };
+        entry.settings.profiles.iter().map(with).collect()
+    }
+
+    /// The model a provider is asked for when nobody names one.
+    pub fn first_model(&self, provider: &str) -> Option<&str> {
+        self.entry(provider)?.first_model()
     }
 
     /// Reads `provider/model`, or a bare model id when exactly one provider lists it.
@@ -208,12 +237,8 @@ fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, ProviderError>
     if !settings.profiles.is_empty() {
         let mut choices = Vec::with_capacity(settings.profiles.len());
         for profile in &settings.profiles {
-            let one = ProviderSettings {
-                api_key: Some(profile.credential.clone()),
-                profiles: Vec::new(),
-                ..settings.clone()
-            };
-            choices.push(Choice { profile: profile.id.clone(), provider: open(&one)?, expires: profile.expires });
+            let provider = open(&settings.with(profile))?;
+            choices.push(rotation::Choice { profile: profile.id.clone(), provider, expires: profile.expires });
         }
         return Ok(Arc::new(Rotating::new(&settings.id, choices)));
     }

@@ -92,6 +92,11 @@ pub struct Profile {
 }
 
 impl ProviderSettings {
+    /// These settings with one of their credentials.
+    pub fn with(&self, profile: &Profile) -> ProviderSettings {
+        ProviderSettings { api_key: Some(profile.credential.clone()), profiles: Vec::new(), ..self.clone() }
+    }
+
     /// Settings with every default, for `id` at `base_url`.
     pub fn new(id: impl Into<String>, base_url: impl Into<String>, api: Api) -> ProviderSettings {
         ProviderSettings {

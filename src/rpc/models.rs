@@ -1,11 +1,25 @@
-//! `models.list`.
+//! `models.list` and `models.probe`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::auth::Caller;
-use crate::hub::{Now, State};
+use crate::config::Config;
+use crate::hub::{Now, State, TaskContext};
+use crate::providers::ProviderError;
+use crate::providers::error::FailureKind;
+use crate::providers::probe::{self, Probed};
+use crate::providers::registry::{ModelRef, Registry};
 use crate::wire::error::RpcError;
-use crate::wire::models::{ModelsListParams, ModelsListResult};
+use crate::wire::models::*;
+
+/// How long a provider is waited for, in milliseconds: when the caller says nothing, and within which limits.
+const PATIENCE: u64 = 20_000;
+const PATIENCE_MIN: u64 = 5_000;
+const PATIENCE_MAX: u64 = 60_000;
+/// Providers asked at once: each takes a thread of the pool for as long as it is waited for.
+const PROBES: usize = 2;
 
 pub fn list(
     state: &mut State,
@@ -17,4 +31,99 @@ pub fn list(
         return Err(RpcError::invalid("invalid models.list params: preparedOnly and refresh exclude each other"));
     }
     Ok(ModelsListResult { models: state.shared.catalogue.get().rows.clone() })
+}
+
+pub fn probe(context: &TaskContext, _: &Arc<Caller>, params: ModelsProbeParams) -> Result<ModelsProbeResult, RpcError> {
+    static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+    let provider = params.provider.trim().to_ascii_lowercase();
+    let profile = params.profile_id.as_deref().map(str::trim);
+    if provider.is_empty() || profile == Some("") {
+        return Err(RpcError::invalid("provider and profileId must not be blank"));
+    }
+    let config = context.desk.shared.config.get();
+    let agent = params.agent_id.as_deref().map(|id| id.trim().to_ascii_lowercase());
+    let agent = agent.as_deref().unwrap_or(config.default_agent_id());
+    if !config.agent_ids().contains(&agent) {
+        return Err(RpcError::invalid(format!("unknown agent id {agent:?}")));
+    }
+    let _turn = Turnstile::enter(&UNDER_WAY)?;
+    let registry = (context.providers)();
+    let patience = params.timeout_ms.map_or(PATIENCE, |ms| ms.0).clamp(PATIENCE_MIN, PATIENCE_MAX);
+    let Some(model) = model(&config, &registry, agent, &provider) else {
+        let error = match registry.settings(&provider) {
+            Some(_) => format!("no model of {provider} is known: list one in models.providers.{provider}.models"),
+            None => {
+                let known: Vec<&str> = registry.providers().collect();
+                format!("unknown provider {provider:?}; known are {}", known.join(", "))
+            }
+        };
+        let (status, results) = (ProbeStatus::NoModel, Vec::new());
+        return Ok(ModelsProbeResult { provider, status, latency_ms: None, error: Some(error), results });
+    };
+    let probed = probe::all(&registry, &provider, profile, &model, Duration::from_millis(patience));
+    Ok(summed_up(provider, &model, probed))
+}
+
+/// What the agent would use of this provider, else what the provider has.
+fn model(config: &Config, registry: &Registry, agent: &str, provider: &str) -> Option<String> {
+    let named = config.primary_model(agent).map(|name| config.model_for_alias(name).unwrap_or(name));
+    let own = named.and_then(ModelRef::parse).filter(|model| model.provider == provider);
+    own.map(|model| model.model).or_else(|| registry.first_model(provider).map(str::to_owned))
+}
+
+fn summed_up(provider: String, model: &str, probed: Vec<Probed>) -> ModelsProbeResult {
+    let results: Vec<ModelsProbeTarget> = probed
+        .into_iter()
+        .map(|one| {
+            let label = one.profile.as_ref().map_or("Configured credential".to_owned(), |id| format!("Profile {id}"));
+            ModelsProbeTarget {
+                label: format!("{label} · {model}"),
+                profile_id: one.profile,
+                status: one.outcome.as_ref().map_or_else(status, |()| ProbeStatus::Ok),
+                latency_ms: Some(one.latency_ms),
+                error: one.outcome.err().map(|error| error.to_string()),
+            }
+        })
+        .collect();
+    let best = results.iter().min_by_key(|row| row.status).cloned();
+    ModelsProbeResult {
+        provider,
+        status: best.as_ref().map_or(ProbeStatus::Unknown, |row| row.status),
+        latency_ms: best.as_ref().and_then(|row| row.latency_ms),
+        error: match best {
+            Some(row) => row.error,
+            None => Some("No probe targets are available for this provider.".to_owned()),
+        },
+        results,
+    }
+}
+
+fn status(error: &ProviderError) -> ProbeStatus {
+    match error.kind() {
+        FailureKind::Auth => ProbeStatus::Auth,
+        FailureKind::Billing => ProbeStatus::Billing,
+        FailureKind::RateLimit | FailureKind::Overloaded => ProbeStatus::RateLimit,
+        FailureKind::Timeout => ProbeStatus::Timeout,
+        FailureKind::Format | FailureKind::ModelNotFound | FailureKind::Unsupported => ProbeStatus::Format,
+        _ => ProbeStatus::Unknown,
+    }
+}
+
+/// Lets a few in at once.
+struct Turnstile(&'static AtomicUsize);
+
+impl Turnstile {
+    fn enter(count: &'static AtomicUsize) -> Result<Turnstile, RpcError> {
+        let entered = Turnstile(count);
+        match count.fetch_add(1, Ordering::SeqCst) < PROBES {
+            true => Ok(entered),
+            false => Err(RpcError::unavailable("other providers are being checked; try again in a moment").retryable()),
+        }
+    }
+}
+
+impl Drop for Turnstile {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::chat::{self, PAGE_BYTES, target};
+use super::said::{Said, shortened};
 use crate::auth::Caller;
 use crate::hub::rows::session_row;
 use crate::hub::sessions::stored;
@@ -163,45 +164,14 @@ pub fn preview(
 
 /// A message as one line of text; tool calls are named.
 fn preview_item(entry: &transcript::Entry, chars: usize) -> Option<PreviewItem> {
-    #[derive(serde::Deserialize)]
-    struct Said {
-        content: Content,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(untagged)]
-    enum Content {
-        Text(String),
-        Blocks(Vec<Block>),
-    }
-    #[derive(serde::Deserialize)]
-    struct Block {
-        text: Option<String>,
-        name: Option<String>,
-    }
     let role = match entry.role.as_str() {
         "user" => "user",
         "assistant" => "assistant",
         "toolResult" => "tool",
         _ => "system",
     };
-    let said: Said = serde_json::from_str(&entry.message).ok()?;
-    let text = match said.content {
-        Content::Text(text) => text,
-        Content::Blocks(blocks) => {
-            let parts = blocks.into_iter().filter_map(|b| b.text.or(b.name.map(|name| format!("call {name}"))));
-            parts.filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join("\n")
-        }
-    };
-    let text = text.trim();
-    if text.is_empty() {
-        return None;
-    }
-    let mut short: String = text.chars().take(chars).collect();
-    if short.len() < text.len() {
-        short.pop();
-        short.push('…');
-    }
-    Some(PreviewItem { role, text: short })
+    let text = Said::read(&entry.message)?.text(|name| format!("call {name}"));
+    (!text.is_empty()).then(|| PreviewItem { role, text: shortened(&text, chars) })
 }
 
 pub fn get(context: &TaskContext, _: &Arc<Caller>, params: SessionsGetParams) -> Result<SessionsGetResult, RpcError> {

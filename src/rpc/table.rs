@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{
     agent, agent_change, agent_files, agents, approvals, channels, chat, chat_inject, chat_read, config, config_read,
     cron, devices, exec_approvals, gateway, health, logs, models, nodes, questions, secrets, send, session_change,
-    session_read, sessions, tasks, usage,
+    session_read, session_spent, session_usage, sessions, tasks, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -242,6 +242,8 @@ methods! {
     "models.authStatus": Read, "<=2026.7", state agents::auth_status;
     /// The models that can be chosen.
     "models.list": Read, "<=2026.7", state models::list;
+    /// Asks a provider for a word with each of its credentials, and says how that went.
+    "models.probe": Admin, "<=2026.7", task models::probe;
     /// One node: what it offers, how it is.
     "node.describe": Read, "<=2026.7", state nodes::describe;
     /// A node reports about itself.
@@ -330,6 +332,12 @@ methods! {
     "sessions.steer": Write, "<=2026.7", ticket session_change::steer, unlisted;
     /// Follows the list of sessions.
     "sessions.subscribe": Read, "<=2026.7", state sessions::subscribe;
+    /// Who used how much of which model, and how much was said.
+    "sessions.usage": Read, "<=2026.7", task session_usage::usage, unlisted;
+    /// What one session used, message by message.
+    "sessions.usage.logs": Read, "<=2026.7", task session_spent::logs, unlisted;
+    /// How the tokens of one session grew.
+    "sessions.usage.timeseries": Read, "<=2026.7", task session_spent::timeseries, unlisted;
     /// Switches heartbeats on or off until the gateway ends.
     "set-heartbeats": Admin, "<=2026.7", state cron::set_heartbeats;
     /// The gateway's state for people: sessions, runs, memory, warnings.

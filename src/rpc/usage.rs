@@ -3,58 +3,63 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::civil::Date;
-
+use super::calendar::{self, Days, Wanted};
 use crate::auth::Caller;
+use crate::config::Config;
 use crate::hub::sessions::stored;
 use crate::hub::{Now, State, TaskContext};
-use crate::store::usage::{self, By, Range, Spent};
+use crate::store::usage::{self, Range, Spent};
 use crate::sys::clock;
 use crate::wire::error::RpcError;
 use crate::wire::usage::*;
 
-/// Days of an answer when the caller names none, and at most.
-const DAYS: i64 = 30;
-const DAYS_MAX: i64 = 400;
-const DAY_MS: u64 = 86_400_000;
-
 pub fn cost(context: &TaskContext, _: &Arc<Caller>, params: UsageCostParams) -> Result<UsageCostResult, RpcError> {
     let now = clock::now_ms();
-    let last = match &params.end_date {
-        Some(date) => day_of(date)?,
-        None => (now / DAY_MS) as i64,
+    let wanted = Wanted {
+        mode: params.mode.unwrap_or_default(),
+        time_zone: params.time_zone.as_deref(),
+        utc_offset: params.utc_offset.as_deref(),
+        start_date: params.start_date.as_deref(),
+        end_date: params.end_date.as_deref(),
+        days: Some(params.days.map_or(calendar::DAYS, |days| days.0 as i64)),
     };
-    let days = params.days.map_or(DAYS, |days| days.0 as i64);
-    let first = match &params.start_date {
-        Some(date) => day_of(date)?,
-        None => last - days + 1,
-    };
-    if !(0..DAYS_MAX).contains(&(last - first)) {
-        return Err(RpcError::invalid(format!("a range has 1 to {DAYS_MAX} days")));
+    let days = Days::of(&wanted, now as i64, None)?;
+    let agent = agent(&context.desk.shared.config.get(), params.agent_id.as_deref(), params.agent_scope)?;
+    let range = Range { agent_id: agent.as_deref(), ..days.range() };
+    let lines = context.store.read("sum up usage", |conn| usage::by_slot(conn, &range)).map_err(stored)?;
+    let mut spent: HashMap<i64, Spent> = HashMap::new();
+    let mut total = Spent::default();
+    for (slot, line) in &lines {
+        *spent.entry(days.day(*slot)).or_default() += line;
+        total += line;
     }
-    let agent = params.agent_id.as_ref().map(|id| id.to_ascii_lowercase());
-    let range = Range { from_day: first, to_day: last, agent_id: agent.as_deref(), session_key: None };
-    let read = context
-        .store
-        .read("sum up usage", |conn| Ok((usage::sums(conn, &range, By::Day)?, usage::total(conn, &range)?)));
-    let (lines, total) = read.map_err(stored)?;
-    let spent: HashMap<i64, Spent> = lines.into_iter().map(|line| (line.day, line.spent)).collect();
-    let daily = (first..=last)
-        .map(|day| DayCost { date: date_of(day), cost: spent.get(&day).map_or_else(Cost::default, shown) });
+    let daily = (days.first..=days.last)
+        .map(|day| DayCost { date: calendar::written(day), cost: spent.get(&day).map_or_else(Cost::default, shown) });
     Ok(UsageCostResult {
         updated_at: now,
-        days: (last - first + 1) as u64,
+        days: (days.last - days.first + 1) as u64,
         daily: daily.collect(),
         totals: shown(&total),
-        cache_status: CacheStatus { status: "fresh", cached_files: 0, pending_files: 0, stale_files: 0 },
+        cache_status: CacheStatus::of(0),
     })
+}
+
+/// The agent that is meant; `None` is all of them.
+pub fn agent(config: &Config, id: Option<&str>, scope: Option<AgentScope>) -> Result<Option<String>, RpcError> {
+    match (id, scope) {
+        (Some(_), Some(_)) => Err(RpcError::invalid("agentScope=all cannot be combined with key or agentId")),
+        (None, Some(AgentScope::All)) => Ok(None),
+        (Some(id), None) => Ok(Some(id.trim().to_ascii_lowercase())),
+        (None, None) => Ok(Some(config.default_agent_id().to_owned())),
+    }
 }
 
 pub fn status(_: &mut State, _: &Arc<Caller>, _: UsageStatusParams, now: Now) -> Result<UsageStatusResult, RpcError> {
     Ok(UsageStatusResult { updated_at: now.ms, providers: [] })
 }
 
-fn shown(spent: &Spent) -> Cost {
+/// Counters as clients see them.
+pub fn shown(spent: &Spent) -> Cost {
     Cost {
         input: spent.input,
         output: spent.output,
@@ -67,31 +72,5 @@ fn shown(spent: &Spent) -> Cost {
         cache_read_cost: spent.cost_cache_read,
         cache_write_cost: spent.cost_cache_write,
         missing_cost_entries: spent.missing_cost,
-    }
-}
-
-const EPOCH: Date = Date::constant(1970, 1, 1);
-
-/// `2026-11-22` -> days since 1970-01-01.
-fn day_of(text: &str) -> Result<i64, RpcError> {
-    let date: Date = text.parse().map_err(|_| RpcError::invalid(format!("{text:?} is no date (YYYY-MM-DD)")))?;
-    let since = date.since(EPOCH).map_err(|_| RpcError::invalid(format!("{text:?} is out of range")))?;
-    Ok(i64::from(since.get_days()))
-}
-
-fn date_of(day: i64) -> String {
-    let span = jiff::Span::new().try_days(day).and_then(|days| EPOCH.checked_add(days));
-    span.map_or_else(|_| EPOCH.to_string(), |date| date.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_and_dates_are_the_same_thing() {
-        assert_eq!(day_of("1970-01-02").expect("a date"), 1);
-        assert_eq!(date_of(day_of("2026-11-22").expect("a date")), "2026-11-22");
-        assert!(day_of("yesterday").is_err());
     }
 }

@@ -179,6 +179,30 @@ pub(super) const STEPS: &[&str] = &[
         record TEXT NOT NULL
     );
     ",
+    // Use is counted per quarter of an hour instead of per day, so that a day can be that of any time zone.
+    "
+    CREATE TABLE usage_slots (
+        slot INTEGER NOT NULL,
+        agent_id TEXT NOT NULL,
+        session_key TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        model TEXT NOT NULL,
+        calls INTEGER NOT NULL,
+        input INTEGER NOT NULL,
+        output INTEGER NOT NULL,
+        cache_read INTEGER NOT NULL,
+        cache_write INTEGER NOT NULL,
+        cost_input REAL NOT NULL,
+        cost_output REAL NOT NULL,
+        cost_cache_read REAL NOT NULL,
+        cost_cache_write REAL NOT NULL,
+        missing_cost INTEGER NOT NULL,
+        PRIMARY KEY (slot, agent_id, session_key, provider, model)
+    ) WITHOUT ROWID;
+    INSERT INTO usage_slots SELECT day * 96 + 48, agent_id, session_key, provider, model, calls, input, output, cache_read,
+        cache_write, cost_input, cost_output, cost_cache_read, cost_cache_write, missing_cost FROM usage;
+    DROP TABLE usage;
+    ",
 ];
 
 /// Opens for writing: creates (0600), checks whose file it is, sets durability, migrates.
@@ -296,6 +320,12 @@ pub(super) fn open_memory() -> Result<Connection, StoreError> {
     let mut conn = Connection::open_in_memory()?;
     migrate(&mut conn, STEPS)?;
     Ok(conn)
+}
+
+/// An older schema, or the present one.
+#[cfg(test)]
+pub(super) fn migrate_to(conn: &mut Connection, steps: usize) -> Result<(), StoreError> {
+    migrate(conn, &STEPS[..steps.min(STEPS.len())])
 }
 
 #[cfg(test)]

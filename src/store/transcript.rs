@@ -10,6 +10,8 @@
 //! Invariants: seqs of a transcript are 1, 2, 3, ... without gaps; an idempotency key occurs once per transcript; a
 //! transcript's number is never used again, so an entry's id is unique for ever.
 
+use std::ops::ControlFlow;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
@@ -124,6 +126,41 @@ pub fn since(
     }
     let sql = format!("{SELECT} WHERE id BETWEEN ?1 AND ?2 ORDER BY id");
     gather(conn, &sql, [span.at(after_seq + 1), span.last()], limit, max_bytes)
+}
+
+/// An entry as [`scan`] shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    pub role: &'a str,
+    pub ts_ms: i64,
+    /// Empty for a user's message, unless those were asked for.
+    pub message: &'a str,
+}
+
+/// Looks at every entry of a transcript, newest first, until `each` breaks. Reads what users wrote, pictures included,
+/// only `with_users`.
+pub fn scan(
+    conn: &Connection,
+    session_id: &str,
+    with_users: bool,
+    mut each: impl FnMut(Seen<'_>) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let Some(span) = Span::of(conn, session_id)? else { return Ok(()) };
+    let mut found = statement(
+        conn,
+        "SELECT role, ts_ms, CASE WHEN ?3 OR role <> 'user' THEN message ELSE '' END FROM entries
+         WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC",
+    )?;
+    let mut rows = found.query(params![span.at(1), span.last(), with_users])?;
+    while let Some(row) = rows.next()? {
+        let [role, message] = [row.get_ref(0)?, row.get_ref(2)?];
+        // Both columns hold text; what somebody else put there is passed over.
+        let (role, message) = (role.as_str().unwrap_or_default(), message.as_str().unwrap_or_default());
+        if each(Seen { role, ts_ms: row.get(1)?, message }).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// How many entries a transcript has. Looks at its last row only.

@@ -38,6 +38,7 @@ pub mod responses;
 pub mod scope;
 pub mod session;
 pub mod session_change;
+pub mod session_usage;
 pub mod suspend;
 pub mod task;
 pub mod tools;

@@ -1,8 +1,8 @@
-//! `models.list`.
+//! `models.list` and `models.probe`.
 
 use serde::{Deserialize, Serialize};
 
-use super::decode::Name;
+use super::decode::{Int, Name};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -63,4 +63,55 @@ pub struct ThinkingLevel {
 pub fn thinking_levels(reasoning: bool) -> Vec<ThinkingLevel> {
     let ladder: &[&'static str] = if reasoning { &["off", "minimal", "low", "medium", "high"] } else { &["off"] };
     ladder.iter().map(|id| ThinkingLevel { id, label: id }).collect()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModelsProbeParams {
+    pub provider: Name,
+    /// One entry of `auth.profiles`; all of the provider's otherwise.
+    pub profile_id: Option<Name>,
+    /// 20,000; 5,000 to 60,000.
+    pub timeout_ms: Option<Int<1, { u64::MAX }>>,
+    pub agent_id: Option<String>,
+}
+
+/// How asking went: the best of all credentials, else the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeStatus {
+    Ok,
+    Auth,
+    Billing,
+    RateLimit,
+    Timeout,
+    Format,
+    NoModel,
+    Unknown,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelsProbeResult {
+    pub provider: String,
+    pub status: ProbeStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    pub results: Vec<ModelsProbeTarget>,
+}
+
+/// One credential.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelsProbeTarget {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_id: Option<String>,
+    pub label: String,
+    pub status: ProbeStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }

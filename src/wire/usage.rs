@@ -1,18 +1,43 @@
-//! `usage.cost` and `usage.status`.
+//! `usage.cost`, `usage.status`, and what they share with `sessions.usage`.
 
 use serde::{Deserialize, Serialize};
 
 use super::decode::{Int, Name};
 
-/// Fields beside these (time zones, scopes of larger installations) have no effect: days are counted in UTC.
+/// Whose days are meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DayMode {
+    #[default]
+    Utc,
+    /// Those of the gateway's host.
+    Gateway,
+    /// Those of `timeZone`, else of `utcOffset`.
+    Specific,
+}
+
+/// `all` of the agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentScope {
+    All,
+}
+
+/// Without an agent and a scope it is about the default agent.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageCostParams {
     pub days: Option<Int<1, 400>>,
-    /// `YYYY-MM-DD`, both included.
+    /// `YYYY-MM-DD`, both included; one needs the other.
     pub start_date: Option<Name>,
     pub end_date: Option<Name>,
+    pub mode: Option<DayMode>,
+    /// An IANA name.
+    pub time_zone: Option<Name>,
+    /// `UTC+H`, `UTC-HH:MM`; for clients that know no name.
+    pub utc_offset: Option<Name>,
     pub agent_id: Option<Name>,
+    pub agent_scope: Option<AgentScope>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,14 +75,23 @@ pub struct Cost {
     pub missing_cost_entries: u64,
 }
 
-/// Sums come straight from the database: always fresh.
+/// Tokens and costs come straight from the database; messages are counted in transcripts as far as one call reads.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheStatus {
+    /// `fresh`, or `partial` when something was left out.
     pub status: &'static str,
     pub cached_files: u64,
+    /// Sessions whose messages were not counted.
     pub pending_files: u64,
     pub stale_files: u64,
+}
+
+impl CacheStatus {
+    pub fn of(pending: u64) -> CacheStatus {
+        let status = if pending == 0 { "fresh" } else { "partial" };
+        CacheStatus { status, cached_files: 0, pending_files: pending, stale_files: 0 }
+    }
 }
 
 #[derive(Debug, Deserialize)]

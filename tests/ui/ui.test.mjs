@@ -332,6 +332,23 @@ test("a restart is announced, survived and followed by a fresh look", async () =
   clean();
 });
 
+test("what was used is drawn by day, model and session, and a provider is checked", async () => {
+  await page.goto(gateway.url("/usage"));
+  const bars = page.locator(".bars li");
+  await bars.filter({ hasText: "stub/stub-model" }).waitFor();
+  assert.ok(await bars.count() > 1, "models and sessions");
+  if (PICTURES) await page.screenshot({ path: join(PICTURES, "usage.png"), fullPage: true });
+  const session = page.locator(".bars a").first();
+  const name = await session.textContent();
+  await session.click();
+  await page.waitForSelector(".composer");
+  assert.ok(page.url().includes("/chat?session="), name);
+  await page.goto(gateway.url("/agents"));
+  await page.getByRole("listitem").filter({ hasText: "stub" }).getByRole("button", { name: "Check" }).click();
+  await page.getByRole("status").filter({ hasText: "works" }).waitFor();
+  clean();
+});
+
 test("keys open views, and the way to the content is one step", async () => {
   await page.goto(gateway.url("/overview"));
   await page.waitForSelector(".view-overview");

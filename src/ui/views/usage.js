@@ -17,22 +17,35 @@ export async function show(place) {
   const content = h("div", { class: "stack" });
   body.append(content);
   const draw = () => into(content, async () => {
-    const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    const [cost, detail] = await Promise.all([gateway.request("usage.cost", { days }, 60000), gateway.has("sessions.usage") ? gateway.request("sessions.usage", { range: days + "d", mode: "specific", timeZone: tz, groupBy: "family", limit: 500 }, 60000).catch(() => null) : null]);
+    const zone = { mode: "specific", timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone, utcOffset: offset(), agentScope: "all" };
+    const [cost, detail] = await Promise.all([
+      gateway.request("usage.cost", { days, ...zone }, 60000),
+      gateway.request("sessions.usage", { range: days + "d", groupBy: "family", limit: 500, ...zone }, 60000),
+    ]);
     if (!shared.sessions.length) await readSessions();
     const totals = cost.totals || {};
     const by = (/** @type {any} */ one) => (measure === "cost" ? one.totalCost || 0 : one.totalTokens || 0);
     const write = measure === "cost" ? money : count;
-    const models = (detail?.aggregates?.byModel || []).map((/** @type {any} */ one) => ({ name: [one.provider, one.model].filter(Boolean).join("/"), n: by(one.totals || one) }));
-    const sessions = (detail?.sessions || shared.sessions.map((row) => ({ key: row.key, usage: { totalTokens: row.totalTokens, totalCost: row.estimatedCostUsd } }))).filter((/** @type {any} */ one) => one.usage)
-      .map((/** @type {any} */ one) => ({ name: titleOf(shared.sessions.find((row) => row.key === one.key) || one), href: base + "/chat?session=" + encodeURIComponent(one.key), n: by(one.usage) }));
+    const models = detail.aggregates.byModel.map((/** @type {any} */ one) => ({ name: one.provider + "/" + one.model, n: by(one.totals) }));
+    const sessions = detail.sessions.map((/** @type {any} */ one) => ({
+      name: titleOf(shared.sessions.find((row) => row.key === one.key) || one),
+      href: one.sessionId && base + "/chat?session=" + encodeURIComponent(one.key),
+      n: by(one.usage),
+    }));
     return [h("div", { class: "tiles" }, [[t.usage.total, count(totals.totalTokens)], [t.usage.input, count(totals.input)], [t.usage.output, count(totals.output)], [t.usage.cost, money(totals.totalCost)]].map(([name, value]) =>
       h("div", { class: "tile" }, h("span", { class: "dim" }, name), h("strong", {}, value)))),
     card(measure === "cost" ? t.usage.costByDay : t.usage.byDay, null, chart(cost.daily || [], measure), measure === "tokens" && h("ul", { class: "legend" }, KINDS.map((kind) => h("li", { class: "k-" + kind }, t.usage[kind]))),
       h("details", {}, h("summary", {}, t.usage.asTable), table([t.usage.day, t.usage.input, t.usage.output, t.usage.total, t.usage.cost], (cost.daily || []).filter((/** @type {any} */ day) => day.totalTokens).reverse().map((/** @type {any} */ day) => [day.date, count(day.input), count(day.output), count(day.totalTokens), money(day.totalCost)]), t.usage.asTable))),
-    h("div", { class: "columns" }, card(t.usage.byModel, null, models.length ? bars(models, write) : empty(gateway.has("sessions.usage") ? t.usage.none : t.common.missing("sessions.usage"))), card(t.usage.bySession, null, sessions.length ? bars(sessions, write) : empty(t.usage.none)))];
+    h("div", { class: "columns" }, card(t.usage.byModel, null, bars(models, write)), card(t.usage.bySession, null, bars(sessions, write)))];
   });
   await draw();
+}
+
+/** This browser's offset, for a host that knows no time zones by name. */
+function offset() {
+  const minutes = -new Date().getTimezoneOffset();
+  const [whole, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  return "UTC" + (minutes < 0 ? "-" : "+") + whole + ":" + String(rest).padStart(2, "0");
 }
 
 /** @param {any[]} days @param {string} measure */
