@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 
 use crate::providers::{Message, Part, ToolCall, Usage};
 use crate::store::transcript::Entry;
+use crate::wire::misfit;
+use crate::wire::object::objects;
 
 /// Role of entries that are shown but are no part of the conversation: commands and their answers.
 pub const COMMAND: &str = "command";
@@ -20,18 +22,18 @@ enum Block {
     ToolCall { id: String, name: String, arguments: Box<RawValue> },
 }
 
-/// A block as it is read: serde cannot keep raw JSON inside a tagged enum, and kinds we do not know may be there.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct StoredBlock {
-    #[serde(rename = "type")]
-    kind: String,
-    text: Option<String>,
-    data: Option<String>,
-    mime_type: Option<String>,
-    id: Option<String>,
-    name: Option<String>,
-    arguments: Option<Box<RawValue>>,
+objects! { kept:
+    /// A block as it is read: serde cannot keep raw JSON inside a tagged enum, and kinds we do not know may be there.
+    #[derive(Debug, Default)]
+    struct StoredBlock {
+        kind: String as "type",
+        text: Option<String>,
+        data: Option<String>,
+        mime_type: Option<String>,
+        id: Option<String>,
+        name: Option<String>,
+        arguments: Option<Box<RawValue>>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -228,13 +230,13 @@ fn read(entry: &Entry) -> Option<Message> {
     if entry.role == COMMAND {
         return None;
     }
-    let stored: Stored = serde_json::from_str(&entry.message).ok()?;
+    let stored: Stored = misfit::read(&entry.message).ok()?;
     let blocks: Vec<StoredBlock> = match stored.content.get().starts_with('"') {
         true => {
-            let text = serde_json::from_str(stored.content.get()).ok()?;
+            let text = misfit::read(stored.content.get()).ok()?;
             vec![StoredBlock { kind: "text".into(), text, ..StoredBlock::default() }]
         }
-        false => serde_json::from_str(stored.content.get()).ok()?,
+        false => misfit::read(stored.content.get()).ok()?,
     };
     match entry.role.as_str() {
         "user" | "compaction" => Some(Message::User(parts(blocks))),

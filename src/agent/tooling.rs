@@ -16,6 +16,7 @@ use crate::config::sections::ToolPolicy;
 use crate::hub::run::{RunEvent, ToolEnded, ToolOutput, ToolStarted};
 use crate::providers::{Message, ToolCall};
 use crate::wire::exec_approvals::ExecSecurity;
+use crate::wire::misfit;
 use crate::wire::session;
 
 impl Turning<'_> {
@@ -37,7 +38,7 @@ impl Turning<'_> {
         if let Some(rules) = self.order().input.reply.as_ref().and_then(|to| to.tools.as_deref()) {
             // The rules of a messenger's group or person. A profile nobody knows allows nothing: so does what cannot be read.
             let unreadable = || ToolPolicy { profile: Some("unreadable".into()), ..ToolPolicy::default() };
-            let rules = serde_json::from_str::<ToolPolicy>(rules).unwrap_or_else(|_| unreadable());
+            let rules = misfit::read::<ToolPolicy>(rules).unwrap_or_else(|_| unreadable());
             policy = policy.and(layer("channels".into(), &rules));
         }
         // What runs nowhere else and what may not run at all is not offered.
@@ -153,7 +154,7 @@ fn title(call: &ToolCall) -> String {
         #[serde(borrow)]
         pattern: Option<Cow<'a, str>>,
     }
-    let about = serde_json::from_str::<About>(&call.arguments).ok();
+    let about = misfit::read::<About>(&call.arguments).ok();
     let subject = about.and_then(|a| a.command.or(a.path).or(a.pattern));
     match subject {
         Some(subject) => {

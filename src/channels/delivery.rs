@@ -17,6 +17,7 @@ use super::{Channel, ChannelEvent};
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::{StoreError, kv};
 use crate::sys::clock;
+use crate::wire::misfit;
 
 /// A reply that waits longer is not sent any more (milliseconds).
 pub const TTL_MS: i64 = 10 * 60 * 1000;
@@ -97,7 +98,7 @@ impl Outbox {
     fn deliver(&self, row: &OutboxRow, now: i64, failures: &mut u32) -> Result<(), StoreError> {
         let key = &self.inbound.account.key;
         let store = &self.inbound.host.store;
-        let Ok(mut out) = serde_json::from_str::<Outbound>(&row.body) else {
+        let Ok(mut out) = misfit::read::<Outbound>(&row.body) else {
             return self.drop_row(row, "it cannot be read");
         };
         out.key.clone_from(&row.key);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::wire::object::objects;
+
 /// What kind of conversation a message stands in. What a messenger does not say counts as a group: the stricter rules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -80,27 +82,29 @@ pub enum IncomingFile {
     Left { name: String, why: String },
 }
 
-/// Where an answer goes. Kept with the run in the database.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Target {
-    pub channel: String,
-    pub account: String,
-    pub chat: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thread: Option<String>,
-    /// The message that is answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reply_to: Option<String>,
-    /// `direct`, `group`, `channel`.
-    #[serde(default)]
-    pub kind: ChatKind,
-    /// Bytes of text after which a chunk ends, as configured when the message came; 0: the messenger's own limit.
-    #[serde(default)]
-    pub limit: usize,
-    /// Which group's or person's tool rules apply, as JSON text of a tool policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tools: Option<String>,
+objects! { lenient:
+    /// Where an answer goes. Kept with the run in the database.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct Target {
+        pub channel: String,
+        pub account: String,
+        pub chat: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub thread: Option<String> = default,
+        /// The message that is answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reply_to: Option<String> = default,
+        /// `direct`, `group`, `channel`.
+        #[serde(default)]
+        pub kind: ChatKind = default,
+        /// Bytes of text after which a chunk ends, as configured when the message came; 0: the messenger's own limit.
+        #[serde(default)]
+        pub limit: usize = default,
+        /// Which group's or person's tool rules apply, as JSON text of a tool policy.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub tools: Option<String> = default,
+    }
 }
 
 impl Target {

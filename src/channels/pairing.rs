@@ -4,12 +4,14 @@
 //! without those that look alike, lives an hour, and at most three wait per account.
 
 use rusqlite::Connection;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::account::AccountKey;
 use crate::store::{StoreError, kv};
 use crate::sys::order;
 use crate::sys::random;
+use crate::wire::misfit;
+use crate::wire::object::objects;
 
 /// Requests that may wait per account; more strangers are not answered until one is decided or runs out.
 pub const PENDING: usize = 3;
@@ -19,17 +21,19 @@ pub const TTL_MS: u64 = 3_600_000;
 /// No 0, O, 1, I: a code is read aloud.
 const SIGNS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
-/// A stranger who waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Request {
-    pub code: String,
-    pub sender: String,
-    pub name: String,
-    /// Where he can be answered.
-    pub chat: String,
-    pub created_ms: u64,
-    pub seen_ms: u64,
+objects! { lenient:
+    /// A stranger who waits.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct Request {
+        pub code: String,
+        pub sender: String,
+        pub name: String,
+        /// Where he can be answered.
+        pub chat: String,
+        pub created_ms: u64,
+        pub seen_ms: u64,
+    }
 }
 
 fn pending_scope(key: &AccountKey) -> String {
@@ -54,7 +58,7 @@ pub fn allowed(conn: &Connection, key: &AccountKey) -> Result<Vec<String>, Store
 pub fn pending(conn: &Connection, key: &AccountKey, now_ms: u64) -> Result<Vec<Request>, StoreError> {
     let rows = kv::list(conn, &pending_scope(key))?;
     let mut requests: Vec<Request> =
-        rows.iter().filter_map(|(_, json)| serde_json::from_str(json).ok()).filter(|one| lives(one, now_ms)).collect();
+        rows.iter().filter_map(|(_, json)| misfit::read(json).ok()).filter(|one| lives(one, now_ms)).collect();
     order::by_key(&mut requests, |request| request.created_ms);
     Ok(requests)
 }
@@ -73,7 +77,7 @@ pub fn ask(
     let scope = pending_scope(key);
     let mut waiting = 0;
     for (id, json) in kv::list(conn, &scope)? {
-        match serde_json::from_str::<Request>(&json).ok().filter(|request| lives(request, now_ms)) {
+        match misfit::read::<Request>(&json).ok().filter(|request| lives(request, now_ms)) {
             Some(mut request) if id == sender => {
                 request.seen_ms = now_ms;
                 kv::set(conn, &scope, sender, &json_of(&request))?;

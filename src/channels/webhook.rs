@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::account::Account;
 use super::http::{Call, Web};
@@ -19,6 +19,8 @@ use super::supervisor::Stop;
 use super::{Channel, ChannelSpec, Reply, Request, chunk};
 use crate::sys::secret::Secret;
 use crate::sys::{clock, random};
+use crate::wire::misfit;
+use crate::wire::object::objects;
 
 pub static SPEC: ChannelSpec = ChannelSpec {
     id: "webhook",
@@ -55,33 +57,28 @@ struct Webhook {
     web: Web,
 }
 
-/// What is posted to us.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Said {
-    /// The sender's own id of this message: the same message always has the same one.
-    id: String,
-    #[serde(default)]
-    chat: String,
-    #[serde(default)]
-    kind: ChatKind,
-    #[serde(default)]
-    title: String,
-    thread: Option<String>,
-    sender: SaidBy,
-    text: String,
-    #[serde(default)]
-    mentioned: bool,
-    quoted: Option<String>,
-}
+objects! { lenient:
+    /// What is posted to us.
+    #[derive(Debug)]
+    struct Said {
+        /// The sender's own id of this message: the same message always has the same one.
+        id: String,
+        chat: String = default,
+        kind: ChatKind = default,
+        title: String = default,
+        thread: Option<String>,
+        sender: SaidBy,
+        text: String,
+        mentioned: bool = default,
+        quoted: Option<String>,
+    }
 
-#[derive(Debug, Deserialize)]
-struct SaidBy {
-    id: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    bot: bool,
+    #[derive(Debug)]
+    struct SaidBy {
+        id: String,
+        name: String = default,
+        bot: bool = default,
+    }
 }
 
 /// What we post.
@@ -177,7 +174,7 @@ impl Channel for Webhook {
         if !self.signed(&signature, request.body, clock::now_ms() / 1000) {
             return Some(answer(401, "the signature is missing, wrong or too old"));
         }
-        let Ok(said) = serde_json::from_slice::<Said>(request.body) else {
+        let Ok(said) = misfit::read_bytes::<Said>(request.body) else {
             return Some(answer(400, "the body is no message: id, sender.id and text are needed"));
         };
         if said.id.is_empty() || said.id.len() > 256 || said.sender.id.is_empty() || said.sender.id.len() > 256 {

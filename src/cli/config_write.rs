@@ -20,6 +20,7 @@ use crate::config::write::{self, Clobber, WriteError};
 use crate::config::{Config, diff, json5, load};
 use crate::sys::files;
 use crate::sys::paths::Paths;
+use crate::wire::misfit;
 
 /// A patch from a file (bytes).
 const MAX_PATCH: u64 = 8 << 20;
@@ -281,7 +282,7 @@ fn wanted(args: &ConfigSet) -> Result<Value, Failure> {
     }
     let Some(text) = &args.value else { return Err(Failure::usage("config set needs a value")) };
     if args.strict_json || args.json {
-        return serde_json::from_str(text).map_err(|error| Failure::refused(format!("the value is not JSON: {error}")));
+        return misfit::read(text).map_err(|error| Failure::refused(format!("the value is not JSON: {error}")));
     }
     Ok(json5::parse(text, 0).map_or_else(|_| Value::from(text.as_str()), |parsed| parsed.root.to_value()))
 }
@@ -296,7 +297,7 @@ fn expectation(args: &ConfigSet, current: Option<&Value>) -> Result<(), Failure>
     }
     let met = match &args.expect_current_json {
         Some(text) => {
-            let expected: Value = serde_json::from_str(text)
+            let expected: Value = misfit::read(text)
                 .map_err(|error| Failure::usage(format!("--expect-current-json is not JSON: {error}")))?;
             current == Some(&expected)
         }

@@ -15,6 +15,7 @@ use super::settings::Settings;
 use crate::client::Identity;
 use crate::hub::cron::{interval, schedule};
 use crate::sys::clock;
+use crate::wire::misfit;
 
 /// Shows the jobs.
 pub fn list(shell: &mut Shell, args: &CronList) -> Result<(), Failure> {
@@ -372,8 +373,8 @@ fn payload_in(writing: &Writing) -> Result<Option<Value>, Failure> {
         let argv = match (writing.command, writing.command_argv) {
             (Some(line), _) => Some(json!(["sh", "-lc", line])),
             (_, Some(text)) => {
-                let words: Vec<String> = serde_json::from_str(text)
-                    .map_err(|_| Failure::usage("--command-argv is a JSON array of texts"))?;
+                let words: Vec<String> =
+                    misfit::read(text).map_err(|_| Failure::usage("--command-argv is a JSON array of texts"))?;
                 Some(json!(words))
             }
             _ => None,

@@ -12,6 +12,7 @@ use super::settings::Settings;
 use crate::client::Identity;
 use crate::rpc;
 use crate::rpc::table::Need;
+use crate::wire::misfit;
 use crate::wire::scope::{NAMES, Scope, Scopes};
 
 /// Prints the payload of the answer. Without `--expect-final` the first answer of a two-stage method is the answer.
@@ -35,7 +36,7 @@ pub fn run(shell: &mut Shell, args: &GatewayCall) -> Result<(), Failure> {
 
 fn params(text: Option<&str>) -> Result<Value, Failure> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(json!({})) };
-    let params: Value = serde_json::from_str(text).map_err(|bad| {
+    let params: Value = misfit::read(text).map_err(|bad| {
         Failure::usage(format!("--params is not JSON: {bad}")).hint("Example: --params '{\"limit\": 5}'")
     })?;
     match params {

@@ -20,6 +20,7 @@ use super::output::{Shell, clean, list_at, number_at, text_at};
 use super::settings::Settings;
 use super::target::Source;
 use crate::client::{Client, ClientError, Identity};
+use crate::wire::misfit;
 
 /// Prints the lines; with `--follow` until the reader leaves.
 pub fn run(shell: &mut Shell, args: &Logs) -> Result<(), Failure> {
@@ -183,13 +184,13 @@ struct Record {
 
 impl Record {
     fn read(line: &str) -> Record {
-        let Ok(record @ Value::Object(_)) = serde_json::from_str::<Value>(line) else {
+        let Ok(record @ Value::Object(_)) = misfit::read::<Value>(line) else {
             return Record { time: None, level: None, subsystem: None, message: clean(line), parsed: false };
         };
         let first = |places: &[&str]| places.iter().find_map(|place| text_at(&record, place));
         // The reference writes the subsystem as JSON in a string: {"subsystem":"gateway/ws"}.
         let name = first(&["/subsystem", "/target", "/_meta/name", "/0"]);
-        let inner = name.as_deref().and_then(|name| serde_json::from_str::<Value>(name).ok());
+        let inner = name.as_deref().and_then(|name| misfit::read::<Value>(name).ok());
         let subsystem = inner
             .and_then(|inner| text_at(&inner, "/subsystem"))
             .or_else(|| first(&["/subsystem", "/target"]))

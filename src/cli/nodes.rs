@@ -14,6 +14,7 @@ use super::output::{Shell, age, list_at, number_at, shorten, size, table, text_a
 use super::settings::Settings;
 use crate::client::{Client, Identity};
 use crate::sys::{clock, random};
+use crate::wire::misfit;
 
 /// One table of all nodes.
 pub fn status(shell: &mut Shell, args: &NodesStatus) -> Result<(), Failure> {
@@ -179,7 +180,7 @@ pub fn invoke(shell: &mut Shell, args: &NodesInvoke) -> Result<(), Failure> {
     }
     let params = match &args.params {
         None => json!({}),
-        Some(text) => serde_json::from_str::<Value>(text)
+        Some(text) => misfit::read::<Value>(text)
             .ok()
             .filter(Value::is_object)
             .ok_or_else(|| Failure::usage("--params must be a JSON object"))?,

@@ -24,6 +24,7 @@ use crate::config::secrets::{How, Programs};
 use crate::config::{Config, json5, write};
 use crate::sys::files;
 use crate::sys::paths::Paths;
+use crate::wire::misfit;
 
 /// Fetching from slow vaults takes its time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -243,8 +244,7 @@ fn left_behind(paths: &Paths, report: &mut Report) {
         let dir = agent.path().join("agent");
         suspects.extend(["auth.json", "auth-profiles.json"].map(|name| dir.join(name)));
         let models = dir.join("models.json");
-        let tree: Option<Value> =
-            files::read_capped(&models, LEFTOVER).ok().and_then(|b| serde_json::from_slice(&b).ok());
+        let tree: Option<Value> = files::read_capped(&models, LEFTOVER).ok().and_then(|b| misfit::read_bytes(&b).ok());
         let providers = tree.as_ref().and_then(|tree| tree["providers"].as_object());
         for (id, provider) in providers.into_iter().flatten() {
             if provider["apiKey"].as_str().is_some_and(|key| !key.is_empty()) {

@@ -17,6 +17,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
 use crate::sys::{clock, files, random};
+use crate::wire::misfit;
 
 /// What stands before the 32 bytes of a private key (PKCS #8, RFC 8410), and of a public one.
 const PRIVATE: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
@@ -50,7 +51,7 @@ impl DeviceKey {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return DeviceKey::make(&path),
             Err(error) => return Err(error),
         };
-        let told = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
+        let told = misfit::read_bytes::<Value>(&bytes).unwrap_or_default();
         let seed = told["privateKeyPem"].as_str().and_then(seed_in);
         let broken =
             || io::Error::new(io::ErrorKind::InvalidData, "it holds no Ed25519 key; move it away for a new one");
@@ -75,7 +76,7 @@ impl DeviceKey {
         }
         files::write_atomic(path, format!("{file:#}\n").as_bytes())?;
         // Two commands at once: whoever was last has made it.
-        let kept = serde_json::from_slice::<Value>(&fs::read(path)?).unwrap_or_default();
+        let kept = misfit::read_bytes::<Value>(&fs::read(path)?).unwrap_or_default();
         let kept = kept["privateKeyPem"].as_str().and_then(seed_in).and_then(DeviceKey::from_seed);
         Ok(kept.unwrap_or(key))
     }

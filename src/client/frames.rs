@@ -4,12 +4,14 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::device::DeviceKey;
 use super::error::RpcFailure;
 use crate::sys::secret::Secret;
+use crate::wire::misfit;
+use crate::wire::object::objects;
 use crate::wire::{MINIMUM_PROBE_PROTOCOL, PROTOCOL};
 
 /// Who connects, as what, and with which credential.
@@ -178,7 +180,7 @@ pub(super) enum Incoming {
 
 impl Incoming {
     pub(super) fn read(text: &str) -> Result<Incoming, String> {
-        let frame: AnyFrame = serde_json::from_str(text).map_err(|bad| format!("a frame that is not JSON ({bad})"))?;
+        let frame: AnyFrame = misfit::read(text).map_err(|bad| format!("a frame that is not JSON ({bad})"))?;
         match (frame.kind.as_str(), frame.event, frame.id) {
             ("event", Some(name), _) => {
                 Ok(Incoming::Event(Event { name, payload: frame.payload, seq: frame.seq, bytes: text.len() }))
@@ -202,18 +204,16 @@ pub(super) struct Request<'a, P: Serialize> {
     pub params: Option<P>,
 }
 
-#[derive(Deserialize)]
-struct AnyFrame {
-    #[serde(rename = "type", default)]
-    kind: String,
-    event: Option<String>,
-    id: Option<String>,
-    #[serde(default)]
-    ok: bool,
-    #[serde(default)]
-    payload: Value,
-    error: Option<RpcFailure>,
-    seq: Option<u64>,
+objects! { lenient:
+    struct AnyFrame {
+        kind: String as "type" = default,
+        event: Option<String>,
+        id: Option<String>,
+        ok: bool = default,
+        payload: Value = default,
+        error: Option<RpcFailure>,
+        seq: Option<u64>,
+    }
 }
 
 #[cfg(test)]

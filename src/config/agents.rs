@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::Config;
 use super::sections::{MemoryConfig, ToolPolicy};
 use crate::wire::misfit;
+use crate::wire::object::objects;
 
 /// The id of the agent that exists when the file names none.
 pub const MAIN_AGENT: &str = "main";
@@ -31,45 +32,45 @@ pub struct AgentsConfig {
     pub list: Vec<AgentEntry>,
 }
 
-/// The section as it stands in the file.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Written {
-    defaults: AgentDefaults,
-    entries: Map<String, Value>,
-    list: Vec<AgentEntry>,
-}
+objects! { kept:
+    /// The section as it stands in the file.
+    #[derive(Default)]
+    struct Written {
+        defaults: AgentDefaults,
+        entries: Map<String, Value>,
+        list: Vec<AgentEntry>,
+    }
 
-/// `agents.defaults.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct AgentDefaults {
-    pub workspace: Option<String>,
-    /// Where tools start, when not in the workspace.
-    pub cwd: Option<String>,
-    pub model: ModelChoice,
-    /// Catalogue rows by `provider/model`: aliases and parameters.
-    pub models: BTreeMap<String, ModelRow>,
-    pub model_policy: ModelPolicy,
-    /// Longest run; 0 means no limit.
-    pub timeout_seconds: Option<u64>,
-    /// Runs side by side.
-    pub max_concurrent: Option<u32>,
-    pub thinking_default: Option<String>,
-    pub user_timezone: Option<String>,
-    /// Upper bound of tokens sent to a model.
-    pub context_tokens: Option<u64>,
-    pub heartbeat: HeartbeatConfig,
-    /// Do not write the starter files into a new workspace.
-    pub skip_bootstrap: bool,
-    pub skip_optional_bootstrap_files: Vec<String>,
-    /// Characters one workspace file may add to the prompt.
-    pub bootstrap_max_chars: Option<usize>,
-    /// Characters all workspace files together may add to the prompt.
-    pub bootstrap_total_max_chars: Option<usize>,
-    pub context_injection: Option<String>,
-    /// Provider parameters for every call (`temperature` and the like).
-    pub params: Map<String, Value>,
+    /// `agents.defaults.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct AgentDefaults {
+        pub workspace: Option<String>,
+        /// Where tools start, when not in the workspace.
+        pub cwd: Option<String>,
+        pub model: ModelChoice,
+        /// Catalogue rows by `provider/model`: aliases and parameters.
+        pub models: BTreeMap<String, ModelRow>,
+        pub model_policy: ModelPolicy,
+        /// Longest run; 0 means no limit.
+        pub timeout_seconds: Option<u64>,
+        /// Runs side by side.
+        pub max_concurrent: Option<u32>,
+        pub thinking_default: Option<String>,
+        pub user_timezone: Option<String>,
+        /// Upper bound of tokens sent to a model.
+        pub context_tokens: Option<u64>,
+        pub heartbeat: HeartbeatConfig,
+        /// Do not write the starter files into a new workspace.
+        pub skip_bootstrap: bool,
+        pub skip_optional_bootstrap_files: Vec<String>,
+        /// Characters one workspace file may add to the prompt.
+        pub bootstrap_max_chars: Option<usize>,
+        /// Characters all workspace files together may add to the prompt.
+        pub bootstrap_total_max_chars: Option<usize>,
+        pub context_injection: Option<String>,
+        /// Provider parameters for every call (`temperature` and the like).
+        pub params: Map<String, Value>,
+    }
 }
 
 /// A model, and what to use when it fails. In the file a string or an object.
@@ -88,82 +89,78 @@ enum WrittenChoice {
     Object { primary: Option<String>, fallbacks: Option<Vec<String>> },
 }
 
-/// `agents.defaults.models.<provider/model>`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ModelRow {
-    pub alias: Option<String>,
-    pub params: Map<String, Value>,
-    pub streaming: Option<bool>,
-}
+objects! { kept:
+    /// `agents.defaults.models.<provider/model>`.
+    #[derive(Debug, Clone, Default)]
+    pub struct ModelRow {
+        pub alias: Option<String>,
+        pub params: Map<String, Value>,
+        pub streaming: Option<bool>,
+    }
 
-/// `agents.defaults.modelPolicy`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ModelPolicy {
-    /// Empty: every model.
-    pub allow: Vec<String>,
-}
+    /// `agents.defaults.modelPolicy`.
+    #[derive(Debug, Clone, Default)]
+    pub struct ModelPolicy {
+        /// Empty: every model.
+        pub allow: Vec<String>,
+    }
 
-/// `heartbeat.*`. Off unless `every` is set (a gateway must not spend tokens unasked).
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct HeartbeatConfig {
-    /// A duration like `30m`; `0m` is off.
-    pub every: Option<String>,
-    pub model: Option<String>,
-    pub session: Option<String>,
-    pub prompt: Option<String>,
-    pub target: Option<String>,
-    pub to: Option<String>,
-    pub account_id: Option<String>,
-    pub ack_max_chars: Option<u32>,
-    pub active_hours: Option<ActiveHours>,
-    pub light_context: bool,
-    pub isolated_session: bool,
-}
+    /// `heartbeat.*`. Off unless `every` is set (a gateway must not spend tokens unasked).
+    #[derive(Debug, Clone, Default, PartialEq)]
+    pub struct HeartbeatConfig {
+        /// A duration like `30m`; `0m` is off.
+        pub every: Option<String>,
+        pub model: Option<String>,
+        pub session: Option<String>,
+        pub prompt: Option<String>,
+        pub target: Option<String>,
+        pub to: Option<String>,
+        pub account_id: Option<String>,
+        pub ack_max_chars: Option<u32>,
+        pub active_hours: Option<ActiveHours>,
+        pub light_context: bool,
+        pub isolated_session: bool,
+    }
 
-/// `heartbeat.activeHours`: local wall clock, `HH:MM`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ActiveHours {
-    pub start: Option<String>,
-    pub end: Option<String>,
-    pub timezone: Option<String>,
-}
+    /// `heartbeat.activeHours`: local wall clock, `HH:MM`.
+    #[derive(Debug, Clone, Default, PartialEq)]
+    pub struct ActiveHours {
+        pub start: Option<String>,
+        pub end: Option<String>,
+        pub timezone: Option<String>,
+    }
 
-/// One agent.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct AgentEntry {
-    pub id: String,
-    pub default: bool,
-    pub name: Option<String>,
-    pub description: Option<String>,
-    pub workspace: Option<String>,
-    pub cwd: Option<String>,
-    pub model: ModelChoice,
-    pub models: BTreeMap<String, ModelRow>,
-    pub model_policy: ModelPolicy,
-    pub thinking_default: Option<String>,
-    pub identity: IdentityConfig,
-    pub tools: ToolPolicy,
-    pub heartbeat: Option<HeartbeatConfig>,
-    pub memory: MemoryConfig,
-    pub bootstrap_max_chars: Option<usize>,
-    pub bootstrap_total_max_chars: Option<usize>,
-    pub context_injection: Option<String>,
-    pub params: Map<String, Value>,
-}
+    /// One agent.
+    #[derive(Debug, Clone, Default)]
+    pub struct AgentEntry {
+        pub id: String,
+        pub default: bool,
+        pub name: Option<String>,
+        pub description: Option<String>,
+        pub workspace: Option<String>,
+        pub cwd: Option<String>,
+        pub model: ModelChoice,
+        pub models: BTreeMap<String, ModelRow>,
+        pub model_policy: ModelPolicy,
+        pub thinking_default: Option<String>,
+        pub identity: IdentityConfig,
+        pub tools: ToolPolicy,
+        pub heartbeat: Option<HeartbeatConfig>,
+        pub memory: MemoryConfig,
+        pub bootstrap_max_chars: Option<usize>,
+        pub bootstrap_total_max_chars: Option<usize>,
+        pub context_injection: Option<String>,
+        pub params: Map<String, Value>,
+    }
 
-/// `identity.*`: how the agent presents itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct IdentityConfig {
-    pub name: Option<String>,
-    pub theme: Option<String>,
-    pub emoji: Option<String>,
-    pub avatar: Option<String>,
+    /// `identity.*`: how the agent presents itself.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct IdentityConfig {
+        pub name: Option<String>,
+        pub theme: Option<String>,
+        pub emoji: Option<String>,
+        pub avatar: Option<String>,
+    }
 }
 
 impl Config {

@@ -12,26 +12,27 @@ use super::json5::Place;
 use super::{Config, Unresolved};
 use crate::sys::order;
 use crate::sys::secret::Secret;
+use crate::wire::object::objects;
 
-/// `auth.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ProfilesConfig {
-    pub profiles: BTreeMap<String, AuthProfile>,
-    /// Provider to profiles, first choice first.
-    pub order: BTreeMap<String, Vec<String>>,
-}
+objects! { kept:
+    /// `auth.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct ProfilesConfig {
+        pub profiles: BTreeMap<String, AuthProfile>,
+        /// Provider to profiles, first choice first.
+        pub order: BTreeMap<String, Vec<String>>,
+    }
 
-/// `auth.profiles.<id>.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct AuthProfile {
-    pub provider: String,
-    pub mode: ProfileMode,
-    pub key_ref: Option<Secret>,
-    pub token_ref: Option<Secret>,
-    /// Milliseconds since 1970.
-    pub expires: Option<u64>,
+    /// `auth.profiles.<id>.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct AuthProfile {
+        pub provider: String,
+        pub mode: ProfileMode,
+        pub key_ref: Option<Secret>,
+        pub token_ref: Option<Secret>,
+        /// Milliseconds since 1970.
+        pub expires: Option<u64>,
+    }
 }
 
 /// `auth.profiles.<id>.mode`. The order is the order of preference when none is written.

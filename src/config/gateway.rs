@@ -8,32 +8,34 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::sys::secret::Secret;
+use crate::wire::object::objects;
 
-/// `gateway.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct GatewayConfig {
-    pub mode: Option<Mode>,
-    pub port: Option<u16>,
-    pub bind: Option<BindMode>,
-    /// One IPv4 address, for `bind: "custom"`.
-    pub custom_bind_host: Option<String>,
-    /// The origin under which the gateway is reached from outside.
-    pub public_origin: Option<String>,
-    pub auth: AuthConfig,
-    pub control_ui: ControlUiConfig,
-    pub remote: RemoteConfig,
-    /// Networks that may connect beside this host; empty: all.
-    pub allow_cidrs: Vec<String>,
-    /// Addresses or CIDR ranges whose forwarding headers are believed.
-    pub trusted_proxies: Vec<String>,
-    /// Believe `X-Real-IP` of a trusted proxy when `X-Forwarded-For` is missing.
-    pub allow_real_ip_fallback: bool,
-    pub nodes: NodesConfig,
-    pub tools: HttpToolsConfig,
-    pub http: HttpConfig,
-    pub tls: TlsConfig,
-    pub reload: ReloadConfig,
+objects! { kept:
+    /// `gateway.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct GatewayConfig {
+        pub mode: Option<Mode>,
+        pub port: Option<u16>,
+        pub bind: Option<BindMode>,
+        /// One IPv4 address, for `bind: "custom"`.
+        pub custom_bind_host: Option<String>,
+        /// The origin under which the gateway is reached from outside.
+        pub public_origin: Option<String>,
+        pub auth: AuthConfig,
+        pub control_ui: ControlUiConfig,
+        pub remote: RemoteConfig,
+        /// Networks that may connect beside this host; empty: all.
+        pub allow_cidrs: Vec<String>,
+        /// Addresses or CIDR ranges whose forwarding headers are believed.
+        pub trusted_proxies: Vec<String>,
+        /// Believe `X-Real-IP` of a trusted proxy when `X-Forwarded-For` is missing.
+        pub allow_real_ip_fallback: bool,
+        pub nodes: NodesConfig,
+        pub tools: HttpToolsConfig,
+        pub http: HttpConfig,
+        pub tls: TlsConfig,
+        pub reload: ReloadConfig,
+    }
 }
 
 /// `gateway.mode`: does this machine run the gateway or talk to one elsewhere.
@@ -65,189 +67,176 @@ pub enum AuthMode {
     TrustedProxy,
 }
 
-/// `gateway.auth.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct AuthConfig {
-    pub mode: Option<AuthMode>,
-    pub token: Option<Secret>,
-    pub password: Option<Secret>,
-    pub allow_tailscale: Option<bool>,
-    /// Verified identity to operator scopes.
-    pub identity_scopes: BTreeMap<String, Vec<String>>,
-    pub trusted_proxy: TrustedProxyConfig,
-    pub rate_limit: RateLimitConfig,
-    /// Tokens of limited power beside the shared secret.
-    pub tokens: Vec<AccessTokenConfig>,
-}
+objects! { kept:
+    /// `gateway.auth.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct AuthConfig {
+        pub mode: Option<AuthMode>,
+        pub token: Option<Secret>,
+        pub password: Option<Secret>,
+        pub allow_tailscale: Option<bool>,
+        /// Verified identity to operator scopes.
+        pub identity_scopes: BTreeMap<String, Vec<String>>,
+        pub trusted_proxy: TrustedProxyConfig,
+        pub rate_limit: RateLimitConfig,
+        /// Tokens of limited power beside the shared secret.
+        pub tokens: Vec<AccessTokenConfig>,
+    }
 
-/// One of `gateway.auth.tokens[]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct AccessTokenConfig {
-    pub name: String,
-    /// SHA-256 of the token, in hex.
-    pub hash: String,
-    pub scopes: Vec<String>,
-    /// A moment such as `2026-12-24T18:00:00Z`.
-    pub expires_at: Option<String>,
-    /// Addresses and networks it may be used from; empty: all.
-    pub allow_cidrs: Vec<String>,
-}
+    /// One of `gateway.auth.tokens[]`.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct AccessTokenConfig {
+        pub name: String,
+        /// SHA-256 of the token, in hex.
+        pub hash: String,
+        pub scopes: Vec<String>,
+        /// A moment such as `2026-12-24T18:00:00Z`.
+        pub expires_at: Option<String>,
+        /// Addresses and networks it may be used from; empty: all.
+        pub allow_cidrs: Vec<String>,
+    }
 
-/// `gateway.auth.trustedProxy.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct TrustedProxyConfig {
-    /// The header that names the user.
-    pub user_header: Option<String>,
-    pub required_headers: Vec<String>,
-    /// Empty: everybody the proxy lets through.
-    pub allow_users: Vec<String>,
-    pub allow_loopback: bool,
-    pub device_auto_approve: DeviceAutoApprove,
-}
+    /// `gateway.auth.trustedProxy.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct TrustedProxyConfig {
+        /// The header that names the user.
+        pub user_header: Option<String>,
+        pub required_headers: Vec<String>,
+        /// Empty: everybody the proxy lets through.
+        pub allow_users: Vec<String>,
+        pub allow_loopback: bool,
+        pub device_auto_approve: DeviceAutoApprove,
+    }
 
-/// `gateway.auth.trustedProxy.deviceAutoApprove.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct DeviceAutoApprove {
-    pub enabled: bool,
-    pub scopes: Vec<String>,
-}
+    /// `gateway.auth.trustedProxy.deviceAutoApprove.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct DeviceAutoApprove {
+        pub enabled: bool,
+        pub scopes: Vec<String>,
+    }
 
-/// `gateway.auth.rateLimit.*`: wrong guesses before an address has to wait.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct RateLimitConfig {
-    pub max_attempts: u32,
-    pub window_ms: u64,
-    pub lockout_ms: u64,
-    pub exempt_loopback: bool,
-}
+    /// `gateway.auth.rateLimit.*`: wrong guesses before an address has to wait.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct RateLimitConfig {
+        pub max_attempts: u32,
+        pub window_ms: u64,
+        pub lockout_ms: u64,
+        pub exempt_loopback: bool,
+    }
 
-/// `gateway.controlUi.*`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ControlUiConfig {
-    pub enabled: bool,
-    /// `/x`, without a slash at the end; `None` is the root.
-    pub base_path: Option<String>,
-    /// A directory to serve instead of the built-in page.
-    pub root: Option<String>,
-    /// Browser origins that may open the control socket, beside the seeded local ones.
-    pub allowed_origins: Vec<String>,
-    pub allow_insecure_auth: bool,
-    pub dangerously_disable_device_auth: bool,
-    pub dangerously_allow_host_header_origin_fallback: bool,
-    pub environment: Option<UiEnvironment>,
-}
+    /// `gateway.controlUi.*`.
+    #[derive(Debug, Clone)]
+    pub struct ControlUiConfig {
+        pub enabled: bool,
+        /// `/x`, without a slash at the end; `None` is the root.
+        pub base_path: Option<String>,
+        /// A directory to serve instead of the built-in page.
+        pub root: Option<String>,
+        /// Browser origins that may open the control socket, beside the seeded local ones.
+        pub allowed_origins: Vec<String>,
+        pub allow_insecure_auth: bool,
+        pub dangerously_disable_device_auth: bool,
+        pub dangerously_allow_host_header_origin_fallback: bool,
+        pub environment: Option<UiEnvironment>,
+    }
 
-/// `gateway.controlUi.environment`: tells one gateway's page from another's.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct UiEnvironment {
-    pub label: String,
-    pub color: String,
-}
+    /// `gateway.controlUi.environment`: tells one gateway's page from another's.
+    #[derive(Debug, Clone, Default)]
+    pub struct UiEnvironment {
+        pub label: String,
+        pub color: String,
+    }
 
-/// `gateway.remote.*`: the gateway that clients on this machine talk to when `mode` is `remote`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct RemoteConfig {
-    pub url: Option<String>,
-    pub token: Option<Secret>,
-    pub password: Option<Secret>,
-    /// SHA-256 of the server's certificate, in hex with or without colons.
-    pub tls_fingerprint: Option<String>,
-    pub transport: Option<String>,
-    pub remote_port: Option<u16>,
-    pub ssh_target: Option<String>,
-    pub ssh_identity: Option<String>,
-}
+    /// `gateway.remote.*`: the gateway that clients on this machine talk to when `mode` is `remote`.
+    #[derive(Debug, Clone, Default)]
+    pub struct RemoteConfig {
+        pub url: Option<String>,
+        pub token: Option<Secret>,
+        pub password: Option<Secret>,
+        /// SHA-256 of the server's certificate, in hex with or without colons.
+        pub tls_fingerprint: Option<String>,
+        pub transport: Option<String>,
+        pub remote_port: Option<u16>,
+        pub ssh_target: Option<String>,
+        pub ssh_identity: Option<String>,
+    }
 
-/// `gateway.nodes.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct NodesConfig {
-    pub pairing: PairingConfig,
-    pub commands: AllowDeny,
-}
+    /// `gateway.nodes.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct NodesConfig {
+        pub pairing: PairingConfig,
+        pub commands: AllowDeny,
+    }
 
-/// `gateway.nodes.pairing.*`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct PairingConfig {
-    pub auto_approve_local: bool,
-    pub auto_approve_cidrs: Vec<String>,
-}
+    /// `gateway.nodes.pairing.*`.
+    #[derive(Debug, Clone)]
+    pub struct PairingConfig {
+        pub auto_approve_local: bool,
+        pub auto_approve_cidrs: Vec<String>,
+    }
 
-/// Two lists of names; a name in `deny` loses.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct AllowDeny {
-    pub allow: Vec<String>,
-    pub deny: Vec<String>,
+    /// Two lists of names; a name in `deny` loses.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct AllowDeny {
+        pub allow: Vec<String>,
+        pub deny: Vec<String>,
+    }
 }
 
 /// `gateway.tools`: which tools `POST /tools/invoke` offers beyond its own rule.
 pub type HttpToolsConfig = AllowDeny;
 
-/// `gateway.http.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct HttpConfig {
-    pub endpoints: EndpointsConfig,
-    pub security_headers: SecurityHeaders,
-}
+objects! { kept:
+    /// `gateway.http.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct HttpConfig {
+        pub endpoints: EndpointsConfig,
+        pub security_headers: SecurityHeaders,
+    }
 
-/// `gateway.http.endpoints.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct EndpointsConfig {
-    pub chat_completions: ChatCompletionsConfig,
-    pub responses: ResponsesConfig,
-}
+    /// `gateway.http.endpoints.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct EndpointsConfig {
+        pub chat_completions: ChatCompletionsConfig,
+        pub responses: ResponsesConfig,
+    }
 
-/// `gateway.http.endpoints.chatCompletions.*`. Enabled unless the file says otherwise.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ChatCompletionsConfig {
-    pub enabled: bool,
-    pub images: UrlInput,
-}
+    /// `gateway.http.endpoints.chatCompletions.*`. Enabled unless the file says otherwise.
+    #[derive(Debug, Clone)]
+    pub struct ChatCompletionsConfig {
+        pub enabled: bool,
+        pub images: UrlInput,
+    }
 
-/// `gateway.http.endpoints.responses.*`. Enabled unless the file says otherwise.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ResponsesConfig {
-    pub enabled: bool,
-    /// URL parts one request may carry.
-    pub max_url_parts: u32,
-    pub files: UrlInput,
-    pub images: UrlInput,
-}
+    /// `gateway.http.endpoints.responses.*`. Enabled unless the file says otherwise.
+    #[derive(Debug, Clone)]
+    pub struct ResponsesConfig {
+        pub enabled: bool,
+        /// URL parts one request may carry.
+        pub max_url_parts: u32,
+        pub files: UrlInput,
+        pub images: UrlInput,
+    }
 
-/// What may be fetched on behalf of a request. `None` leaves the limit to the code that fetches.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct UrlInput {
-    pub allow_url: Option<bool>,
-    /// Host names; empty means no restriction by name.
-    pub url_allowlist: Vec<String>,
-    pub allowed_mimes: Vec<String>,
-    pub max_bytes: Option<u64>,
-    /// Characters taken of a file's text; for files only.
-    pub max_chars: Option<usize>,
-    pub max_redirects: Option<u32>,
-    pub timeout_ms: Option<u64>,
-}
+    /// What may be fetched on behalf of a request. `None` leaves the limit to the code that fetches.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct UrlInput {
+        pub allow_url: Option<bool>,
+        /// Host names; empty means no restriction by name.
+        pub url_allowlist: Vec<String>,
+        pub allowed_mimes: Vec<String>,
+        pub max_bytes: Option<u64>,
+        /// Characters taken of a file's text; for files only.
+        pub max_chars: Option<usize>,
+        pub max_redirects: Option<u32>,
+        pub timeout_ms: Option<u64>,
+    }
 
-/// `gateway.http.securityHeaders.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct SecurityHeaders {
-    pub strict_transport_security: Option<Hsts>,
+    /// `gateway.http.securityHeaders.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct SecurityHeaders {
+        pub strict_transport_security: Option<Hsts>,
+    }
 }
 
 /// A header value, or `false` to send none.
@@ -258,25 +247,25 @@ pub enum Hsts {
     Value(String),
 }
 
-/// `gateway.tls.*`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct TlsConfig {
-    pub enabled: bool,
-    /// Make a self-signed pair when both files are missing.
-    pub auto_generate: bool,
-    pub cert_path: Option<String>,
-    pub key_path: Option<String>,
-    pub ca_path: Option<String>,
-}
+objects! { kept:
+    /// `gateway.tls.*`.
+    #[derive(Debug, Clone)]
+    pub struct TlsConfig {
+        pub enabled: bool,
+        /// Make a self-signed pair when both files are missing.
+        pub auto_generate: bool,
+        pub cert_path: Option<String>,
+        pub key_path: Option<String>,
+        pub ca_path: Option<String>,
+    }
 
-/// `gateway.reload.*`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ReloadConfig {
-    pub mode: ReloadMode,
-    /// Quiet time after a change of the file before it is read.
-    pub debounce_ms: Option<u64>,
+    /// `gateway.reload.*`.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct ReloadConfig {
+        pub mode: ReloadMode,
+        /// Quiet time after a change of the file before it is read.
+        pub debounce_ms: Option<u64>,
+    }
 }
 
 /// `gateway.reload.mode`.

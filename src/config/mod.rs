@@ -35,11 +35,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::sys::Env;
 use crate::sys::paths::Paths;
+use crate::wire::object::objects;
 
 pub use agents::{AgentDefaults, AgentEntry, AgentsConfig, ModelChoice};
 pub use auth::{AuthProfile, ProfileMode, ProfilesConfig};
@@ -52,72 +52,60 @@ pub use sections::{
     MetaConfig, PluginsConfig, SecretsConfig, SessionConfig, ToolsConfig, UiConfig,
 };
 
-/// Everything the configuration file says, typed, with defaults filled in.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Config {
-    pub gateway: GatewayConfig,
-    pub agents: AgentsConfig,
-    pub models: ModelsConfig,
-    pub auth: ProfilesConfig,
-    pub tools: ToolsConfig,
-    pub session: SessionConfig,
-    pub logging: LoggingConfig,
-    pub hooks: HooksConfig,
-    pub cron: CronConfig,
-    /// Each messenger reads its own section; the keys belong to the channel.
-    pub channels: BTreeMap<String, Value>,
-    /// Which agent answers whom.
-    pub bindings: Vec<Binding>,
-    pub env: EnvConfig,
-    pub commands: CommandsConfig,
-    pub discovery: DiscoveryConfig,
-    pub messages: MessagesConfig,
-    pub memory: MemoryConfig,
-    pub ui: UiConfig,
-    pub meta: MetaConfig,
-    pub secrets: SecretsConfig,
-    pub plugins: PluginsConfig,
+objects! { kept:
+    /// Everything the configuration file says, typed, with defaults filled in.
+    #[derive(Debug, Clone, Default)]
+    pub struct Config {
+        pub gateway: GatewayConfig,
+        pub agents: AgentsConfig,
+        pub models: ModelsConfig,
+        pub auth: ProfilesConfig,
+        pub tools: ToolsConfig,
+        pub session: SessionConfig,
+        pub logging: LoggingConfig,
+        pub hooks: HooksConfig,
+        pub cron: CronConfig,
+        /// Each messenger reads its own section; the keys belong to the channel.
+        pub channels: BTreeMap<String, Value>,
+        /// Which agent answers whom.
+        pub bindings: Vec<Binding>,
+        pub env: EnvConfig,
+        pub commands: CommandsConfig,
+        pub discovery: DiscoveryConfig,
+        pub messages: MessagesConfig,
+        pub memory: MemoryConfig,
+        pub ui: UiConfig,
+        pub meta: MetaConfig,
+        pub secrets: SecretsConfig,
+        pub plugins: PluginsConfig,
 
-    /// Where the file is, whether it exists or not.
-    #[serde(skip)]
-    pub path: PathBuf,
-    /// Whether there was a file. A missing file is an empty configuration.
-    #[serde(skip)]
-    pub exists: bool,
-    /// SHA-256 of the file's bytes in hex; of nothing when there is no file. Writers compare it before they write.
-    #[serde(skip)]
-    pub hash: String,
-    /// The file as it is on disk, secrets and all.
-    #[serde(skip)]
-    pub raw: Arc<str>,
-    /// The whole tree after includes and substitution, secrets and all; see [`redact`] before showing it.
-    #[serde(skip)]
-    pub tree: Arc<Value>,
-    /// Sentences for the log and for `doctor`, in file order.
-    #[serde(skip)]
-    pub warnings: Vec<String>,
-    /// Keys that are known and have no effect here, topmost first.
-    #[serde(skip)]
-    pub ignored: Vec<String>,
-    /// Every file that was read, the main one first; what a watcher has to look at.
-    #[serde(skip)]
-    pub files: Vec<PathBuf>,
-    /// Secrets that were named but could not be had; their owners behave as unconfigured.
-    #[serde(skip)]
-    pub unresolved: Vec<Unresolved>,
-    /// Secrets that could not be had this time; their values from before are in force.
-    #[serde(skip)]
-    pub stale: Vec<Unresolved>,
-    /// Secrets that were fetched, for the next reload.
-    #[serde(skip)]
-    pub held: Arc<secrets::Holding>,
-    /// Process environment, then the state directory's `.env`, then `env.vars`.
-    #[serde(skip)]
-    pub vars: Env,
-    /// What `~` means inside the file, and the default places.
-    #[serde(skip)]
-    pub paths: Option<Arc<Paths>>,
+        /// Where the file is, whether it exists or not.
+        pub path: PathBuf = skip,
+        /// Whether there was a file. A missing file is an empty configuration.
+        pub exists: bool = skip,
+        /// SHA-256 of the file's bytes in hex; of nothing when there is no file. Writers compare it before they write.
+        pub hash: String = skip,
+        /// The file as it is on disk, secrets and all.
+        pub raw: Arc<str> = skip,
+        /// The whole tree after includes and substitution, secrets and all; see [`redact`] before showing it.
+        pub tree: Arc<Value> = skip,
+        /// Sentences for the log and for `doctor`, in file order.
+        pub warnings: Vec<String> = skip,
+        /// Keys that are known and have no effect here, topmost first.
+        pub ignored: Vec<String> = skip,
+        /// Every file that was read, the main one first; what a watcher has to look at.
+        pub files: Vec<PathBuf> = skip,
+        /// Secrets that were named but could not be had; their owners behave as unconfigured.
+        pub unresolved: Vec<Unresolved> = skip,
+        /// Secrets that could not be had this time; their values from before are in force.
+        pub stale: Vec<Unresolved> = skip,
+        /// Secrets that were fetched, for the next reload.
+        pub held: Arc<secrets::Holding> = skip,
+        /// Process environment, then the state directory's `.env`, then `env.vars`.
+        pub vars: Env = skip,
+        /// What `~` means inside the file, and the default places.
+        pub paths: Option<Arc<Paths>> = skip,
+    }
 }
 
 impl Config {

@@ -8,13 +8,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::sys::secret::Secret;
+use crate::wire::object::objects;
 
-/// `models.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ModelsConfig {
-    pub mode: CatalogMode,
-    pub providers: BTreeMap<String, ProviderConfig>,
+objects! { kept:
+    /// `models.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct ModelsConfig {
+        pub mode: CatalogMode,
+        pub providers: BTreeMap<String, ProviderConfig>,
+    }
 }
 
 /// `models.mode`: do configured providers join the built-in ones or replace them.
@@ -26,24 +28,25 @@ pub enum CatalogMode {
     Replace,
 }
 
-/// `models.providers.<id>.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ProviderConfig {
-    pub base_url: Option<String>,
-    pub api_key: Option<Secret>,
-    /// `api-key`, `token`, `oauth`, `aws-sdk`.
-    pub auth: Option<String>,
-    pub api: Option<ModelApi>,
-    /// Send the key as `Authorization: Bearer` where the protocol would use another header.
-    pub auth_header: Option<bool>,
-    /// Extra request headers; values may be credentials.
-    pub headers: BTreeMap<String, Secret>,
-    /// Longest call.
-    pub timeout_seconds: Option<u64>,
-    pub max_tokens: Option<u64>,
-    pub params: Map<String, Value>,
-    pub models: Vec<ModelConfig>,
+objects! { kept:
+    /// `models.providers.<id>.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct ProviderConfig {
+        pub base_url: Option<String>,
+        pub api_key: Option<Secret>,
+        /// `api-key`, `token`, `oauth`, `aws-sdk`.
+        pub auth: Option<String>,
+        pub api: Option<ModelApi>,
+        /// Send the key as `Authorization: Bearer` where the protocol would use another header.
+        pub auth_header: Option<bool>,
+        /// Extra request headers; values may be credentials.
+        pub headers: BTreeMap<String, Secret>,
+        /// Longest call.
+        pub timeout_seconds: Option<u64>,
+        pub max_tokens: Option<u64>,
+        pub params: Map<String, Value>,
+        pub models: Vec<ModelConfig>,
+    }
 }
 
 /// The wire protocol a provider or one of its models speaks.
@@ -59,49 +62,48 @@ pub enum ModelApi {
     Other,
 }
 
-/// `models.providers.<id>.models[]`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ModelConfig {
-    pub id: String,
-    pub name: Option<String>,
-    pub api: Option<ModelApi>,
-    pub base_url: Option<String>,
-    pub reasoning: bool,
-    /// `text`, `image`, `audio`, `video`; empty means text.
-    pub input: Vec<String>,
-    /// Tokens the model can hold.
-    pub context_window: Option<u64>,
-    /// Tokens this gateway sends at most, when less than the window.
-    pub context_tokens: Option<u64>,
-    /// Tokens the model can answer with.
-    pub max_tokens: Option<u64>,
-    pub cost: ModelCost,
-    pub headers: BTreeMap<String, Secret>,
-    pub params: Map<String, Value>,
-    pub compat: ModelCompat,
-}
+objects! { kept:
+    /// `models.providers.<id>.models[]`.
+    #[derive(Debug, Clone, Default)]
+    pub struct ModelConfig {
+        pub id: String,
+        pub name: Option<String>,
+        pub api: Option<ModelApi>,
+        pub base_url: Option<String>,
+        pub reasoning: bool,
+        /// `text`, `image`, `audio`, `video`; empty means text.
+        pub input: Vec<String>,
+        /// Tokens the model can hold.
+        pub context_window: Option<u64>,
+        /// Tokens this gateway sends at most, when less than the window.
+        pub context_tokens: Option<u64>,
+        /// Tokens the model can answer with.
+        pub max_tokens: Option<u64>,
+        pub cost: ModelCost,
+        pub headers: BTreeMap<String, Secret>,
+        pub params: Map<String, Value>,
+        pub compat: ModelCompat,
+    }
 
-/// US dollars per million tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ModelCost {
-    pub input: f64,
-    pub output: f64,
-    pub cache_read: f64,
-    pub cache_write: f64,
-}
+    /// US dollars per million tokens.
+    #[derive(Debug, Clone, Copy, Default, PartialEq)]
+    pub struct ModelCost {
+        pub input: f64,
+        pub output: f64,
+        pub cache_read: f64,
+        pub cache_write: f64,
+    }
 
-/// Where an endpoint differs from the protocol it claims. `None` is "as the protocol says".
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ModelCompat {
-    pub supports_tools: Option<bool>,
-    pub supports_developer_role: Option<bool>,
-    pub supports_usage_in_streaming: Option<bool>,
-    pub supports_reasoning_effort: Option<bool>,
-    pub supports_temperature: Option<bool>,
-    pub requires_string_content: Option<bool>,
-    /// `max_tokens` or `max_completion_tokens`.
-    pub max_tokens_field: Option<String>,
+    /// Where an endpoint differs from the protocol it claims. `None` is "as the protocol says".
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct ModelCompat {
+        pub supports_tools: Option<bool>,
+        pub supports_developer_role: Option<bool>,
+        pub supports_usage_in_streaming: Option<bool>,
+        pub supports_reasoning_effort: Option<bool>,
+        pub supports_temperature: Option<bool>,
+        pub requires_string_content: Option<bool>,
+        /// `max_tokens` or `max_completion_tokens`.
+        pub max_tokens_field: Option<String>,
+    }
 }

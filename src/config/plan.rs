@@ -7,62 +7,70 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::edit::{self, EditError};
 use super::keys::{self, Segment};
 use super::secrets::places;
 use super::secrets::reference::{Reference, Source, is_provider};
+use crate::wire::misfit;
+use crate::wire::object::objects;
 
 /// A whole plan file (bytes); the reference's limit.
 pub const MAX_PLAN: u64 = 16 << 20;
 
-/// What stands in a plan file.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Plan {
-    pub version: u32,
-    pub protocol_version: u32,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub provider_upserts: BTreeMap<String, Value>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub provider_deletes: Vec<String>,
-    #[serde(default)]
-    pub targets: Vec<Target>,
-    #[serde(default)]
-    pub options: Options,
+objects! { lenient:
+    /// What stands in a plan file.
+    #[derive(Default, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct Plan {
+        pub version: u32,
+        pub protocol_version: u32,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        pub provider_upserts: BTreeMap<String, Value> = default,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub provider_deletes: Vec<String> = default,
+        #[serde(default)]
+        pub targets: Vec<Target> = default,
+        #[serde(default)]
+        pub options: Options = default,
+    }
 }
 
-/// What else is to be cleaned.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Options {
-    /// Take moved values out of `.env` files.
-    pub scrub_env: bool,
-    /// Accepted for plans of the reference; profiles hold no plain values here.
-    pub scrub_auth_profiles_for_provider_targets: bool,
+objects! { kept:
+    /// What else is to be cleaned.
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase", default)]
+    pub struct Options {
+        /// Take moved values out of `.env` files.
+        pub scrub_env: bool,
+        /// Accepted for plans of the reference; profiles hold no plain values here.
+        pub scrub_auth_profiles_for_provider_targets: bool,
+    }
 }
 
-/// One credential and where it is kept from now on.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Target {
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path_segments: Option<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth_profile_provider: Option<String>,
-    #[serde(rename = "ref")]
-    pub reference: Value,
+objects! { lenient:
+    /// One credential and where it is kept from now on.
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct Target {
+        #[serde(rename = "type")]
+        pub kind: String as "type",
+        pub path: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub path_segments: Option<Vec<String>> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub provider_id: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub account_id: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub agent_id: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub auth_profile_provider: Option<String> = default,
+        #[serde(rename = "ref")]
+        pub reference: Value as "ref",
+    }
 }
 
 /// A plan that keeps the rules.
@@ -101,7 +109,7 @@ impl Plan {
     }
 
     pub fn read(text: &[u8]) -> Result<Plan, String> {
-        let plan: Plan = serde_json::from_slice(text).map_err(|error| format!("the plan cannot be read: {error}"))?;
+        let plan: Plan = misfit::read_bytes(text).map_err(|error| format!("the plan cannot be read: {error}"))?;
         if plan.version != 1 || plan.protocol_version != 1 {
             return Err("the plan is of another version (version and protocolVersion must be 1)".to_owned());
         }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::{self, Kind, Names, Reload, Segment};
 use crate::sys::order;
+use crate::wire::misfit;
 
 /// What stands in for a description of an accepted key without effect.
 const WITHOUT_EFFECT: &str = "Accepted; without effect in this gateway.";
@@ -209,7 +210,7 @@ fn reference() -> Value {
 
 fn default(key: &keys::Key) -> Value {
     match key.kind {
-        Kind::Bool | Kind::Int(..) | Kind::Number(_) => serde_json::from_str(key.default).unwrap_or(Value::Null),
+        Kind::Bool | Kind::Int(..) | Kind::Number(_) => misfit::read(key.default).unwrap_or(Value::Null),
         _ => key.default.into(),
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::sys::secret::Secret;
+use crate::wire::object::objects;
 
 /// `tools.*`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -19,15 +20,16 @@ pub struct ToolsConfig {
     pub fs: FsConfig,
 }
 
-/// Which tools an agent has: `profile` gives the base, `allow` replaces it, `alsoAllow` adds, `deny` wins.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ToolPolicy {
-    /// `minimal`, `coding`, `messaging` or `full`.
-    pub profile: Option<String>,
-    pub allow: Option<Vec<String>>,
-    pub also_allow: Vec<String>,
-    pub deny: Vec<String>,
+objects! { kept:
+    /// Which tools an agent has: `profile` gives the base, `allow` replaces it, `alsoAllow` adds, `deny` wins.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct ToolPolicy {
+        /// `minimal`, `coding`, `messaging` or `full`.
+        pub profile: Option<String>,
+        pub allow: Option<Vec<String>>,
+        pub also_allow: Vec<String>,
+        pub deny: Vec<String>,
+    }
 }
 
 /// `tools.exec.*`.
@@ -53,29 +55,29 @@ pub struct ExecConfig {
     pub background_ms: Option<u64>,
 }
 
-/// `tools.fs.*`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct FsConfig {
-    /// File tools stay inside the workspace.
-    pub workspace_only: bool,
-}
+objects! { kept:
+    /// `tools.fs.*`.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct FsConfig {
+        /// File tools stay inside the workspace.
+        pub workspace_only: bool,
+    }
 
-/// `session.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct SessionConfig {
-    pub scope: SessionScope,
-    pub dm_scope: DmScope,
-    /// `per-group`, or `main`: groups share the main conversation.
-    pub group_scope: Option<String>,
-    /// Name of the main conversation; the reference always uses `main`.
-    pub main_key: Option<String>,
-    pub reset: ResetConfig,
-    pub reset_triggers: Option<Vec<String>>,
-    /// Canonical person to channel identities.
-    pub identity_links: BTreeMap<String, Vec<String>>,
-    pub maintenance: MaintenanceConfig,
+    /// `session.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct SessionConfig {
+        pub scope: SessionScope,
+        pub dm_scope: DmScope,
+        /// `per-group`, or `main`: groups share the main conversation.
+        pub group_scope: Option<String>,
+        /// Name of the main conversation; the reference always uses `main`.
+        pub main_key: Option<String>,
+        pub reset: ResetConfig,
+        pub reset_triggers: Option<Vec<String>>,
+        /// Canonical person to channel identities.
+        pub identity_links: BTreeMap<String, Vec<String>>,
+        pub maintenance: MaintenanceConfig,
+    }
 }
 
 /// `session.scope`.
@@ -98,14 +100,15 @@ pub enum DmScope {
     PerAccountChannelPeer,
 }
 
-/// `session.reset.*`: when a conversation starts over by itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ResetConfig {
-    pub mode: Option<ResetMode>,
-    /// Local hour of day, 0 to 23.
-    pub at_hour: Option<u8>,
-    pub idle_minutes: Option<u64>,
+objects! { kept:
+    /// `session.reset.*`: when a conversation starts over by itself.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct ResetConfig {
+        pub mode: Option<ResetMode>,
+        /// Local hour of day, 0 to 23.
+        pub at_hour: Option<u8>,
+        pub idle_minutes: Option<u64>,
+    }
 }
 
 /// `session.reset.mode`.
@@ -117,29 +120,29 @@ pub enum ResetMode {
     Idle,
 }
 
-/// `session.maintenance.*`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct MaintenanceConfig {
-    pub max_entries: Option<u64>,
-}
+objects! { kept:
+    /// `session.maintenance.*`.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct MaintenanceConfig {
+        pub max_entries: Option<u64>,
+    }
 
-/// `logging.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct LoggingConfig {
-    /// Of the file.
-    pub level: Option<LogLevel>,
-    pub file: Option<String>,
-    pub console_level: Option<LogLevel>,
-    /// `pretty`, `compact` or `json`.
-    pub console_style: Option<String>,
-    /// The file is rotated before it grows over this.
-    pub max_file_bytes: Option<u64>,
-    /// `off` or `tools`.
-    pub redact_sensitive: Option<String>,
-    /// Additional patterns whose matches are masked.
-    pub redact_patterns: Vec<String>,
+    /// `logging.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct LoggingConfig {
+        /// Of the file.
+        pub level: Option<LogLevel>,
+        pub file: Option<String>,
+        pub console_level: Option<LogLevel>,
+        /// `pretty`, `compact` or `json`.
+        pub console_style: Option<String>,
+        /// The file is rotated before it grows over this.
+        pub max_file_bytes: Option<u64>,
+        /// `off` or `tools`.
+        pub redact_sensitive: Option<String>,
+        /// Additional patterns whose matches are masked.
+        pub redact_patterns: Vec<String>,
+    }
 }
 
 /// Levels the way the reference names them.
@@ -155,76 +158,71 @@ pub enum LogLevel {
     Trace,
 }
 
-/// `hooks.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct HooksConfig {
-    pub enabled: bool,
-    /// URL path under which hooks are received; `/hooks` unless set.
-    pub path: Option<String>,
-    pub token: Option<Secret>,
-    pub default_session_key: Option<String>,
-    pub allow_request_session_key: bool,
-    pub allowed_session_key_prefixes: Vec<String>,
-    /// `None`: every agent.
-    pub allowed_agent_ids: Option<Vec<String>>,
-    pub presets: Vec<String>,
-    pub mappings: Vec<Value>,
-}
+objects! { kept:
+    /// `hooks.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct HooksConfig {
+        pub enabled: bool,
+        /// URL path under which hooks are received; `/hooks` unless set.
+        pub path: Option<String>,
+        pub token: Option<Secret>,
+        pub default_session_key: Option<String>,
+        pub allow_request_session_key: bool,
+        pub allowed_session_key_prefixes: Vec<String>,
+        /// `None`: every agent.
+        pub allowed_agent_ids: Option<Vec<String>>,
+        pub presets: Vec<String>,
+        pub mappings: Vec<Value>,
+    }
 
-/// `cron.*`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct CronConfig {
-    pub enabled: bool,
-    pub skip_missed_jobs: bool,
-    pub max_concurrent_runs: Option<u32>,
-    /// Tokens runs nobody asked for may use in a day (UTC).
-    pub max_tokens_per_day: Option<u64>,
-    pub webhook_token: Option<Secret>,
-    pub webhook_ssrf_policy: WebhookPolicy,
-}
+    /// `cron.*`.
+    #[derive(Debug, Clone)]
+    pub struct CronConfig {
+        pub enabled: bool,
+        pub skip_missed_jobs: bool,
+        pub max_concurrent_runs: Option<u32>,
+        /// Tokens runs nobody asked for may use in a day (UTC).
+        pub max_tokens_per_day: Option<u64>,
+        pub webhook_token: Option<Secret>,
+        pub webhook_ssrf_policy: WebhookPolicy,
+    }
 
-/// `cron.webhookSsrfPolicy`: which private hosts results may be sent to.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct WebhookPolicy {
-    pub allowed_hostnames: Vec<String>,
-    pub dangerously_allow_private_network: bool,
-}
+    /// `cron.webhookSsrfPolicy`: which private hosts results may be sent to.
+    #[derive(Debug, Clone, Default)]
+    pub struct WebhookPolicy {
+        pub allowed_hostnames: Vec<String>,
+        pub dangerously_allow_private_network: bool,
+    }
 
-/// `env.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct EnvConfig {
-    /// Used where the process environment has no such variable.
-    pub vars: BTreeMap<String, Secret>,
-}
+    /// `env.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct EnvConfig {
+        /// Used where the process environment has no such variable.
+        pub vars: BTreeMap<String, Secret>,
+    }
 
-/// `commands.*`: slash commands in chats.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct CommandsConfig {
-    pub text: bool,
-    pub bash: bool,
-    pub config: bool,
-    pub debug: bool,
-    pub restart: bool,
-    pub owner_allow_from: Vec<Value>,
-}
+    /// `commands.*`: slash commands in chats.
+    #[derive(Debug, Clone)]
+    pub struct CommandsConfig {
+        pub text: bool,
+        pub bash: bool,
+        pub config: bool,
+        pub debug: bool,
+        pub restart: bool,
+        pub owner_allow_from: Vec<Value>,
+    }
 
-/// `discovery.*`: being found on the local network.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct DiscoveryConfig {
-    pub mdns: MdnsConfig,
-}
+    /// `discovery.*`: being found on the local network.
+    #[derive(Debug, Clone, Default)]
+    pub struct DiscoveryConfig {
+        pub mdns: MdnsConfig,
+    }
 
-/// `discovery.mdns.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct MdnsConfig {
-    pub mode: MdnsMode,
+    /// `discovery.mdns.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct MdnsConfig {
+        pub mode: MdnsMode,
+    }
 }
 
 /// `discovery.mdns.mode`.
@@ -239,100 +237,91 @@ pub enum MdnsMode {
     Full,
 }
 
-/// `messages.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct MessagesConfig {
-    pub response_prefix: Option<String>,
-    pub inbound: InboundConfig,
-}
+objects! { kept:
+    /// `messages.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct MessagesConfig {
+        pub response_prefix: Option<String>,
+        pub inbound: InboundConfig,
+    }
 
-/// `messages.inbound.*`: text that comes in pieces.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct InboundConfig {
-    /// Pieces this close together are one message; 0 = never.
-    pub debounce_ms: Option<u64>,
-    pub by_channel: BTreeMap<String, u64>,
-}
+    /// `messages.inbound.*`: text that comes in pieces.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct InboundConfig {
+        /// Pieces this close together are one message; 0 = never.
+        pub debounce_ms: Option<u64>,
+        pub by_channel: BTreeMap<String, u64>,
+    }
 
-/// `memory.*`: of the reference's memory only what `POST /v1/embeddings` needs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct MemoryConfig {
-    pub search: MemorySearch,
-}
+    /// `memory.*`: of the reference's memory only what `POST /v1/embeddings` needs.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct MemoryConfig {
+        pub search: MemorySearch,
+    }
 
-/// `memory.search.*`: who makes embeddings.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct MemorySearch {
-    /// A provider's id; the embedded one unless set.
-    pub provider: Option<String>,
-    pub model: Option<String>,
-    /// Entries of a vector.
-    pub output_dimensionality: Option<u32>,
-}
+    /// `memory.search.*`: who makes embeddings.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct MemorySearch {
+        /// A provider's id; the embedded one unless set.
+        pub provider: Option<String>,
+        pub model: Option<String>,
+        /// Entries of a vector.
+        pub output_dimensionality: Option<u32>,
+    }
 
-/// `ui.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct UiConfig {
-    pub seam_color: Option<String>,
-    pub assistant: UiAssistant,
-}
+    /// `ui.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct UiConfig {
+        pub seam_color: Option<String>,
+        pub assistant: UiAssistant,
+    }
 
-/// `ui.assistant.*`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct UiAssistant {
-    pub name: Option<String>,
-    pub avatar: Option<String>,
-}
+    /// `ui.assistant.*`.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct UiAssistant {
+        pub name: Option<String>,
+        pub avatar: Option<String>,
+    }
 
-/// `meta.*`: stamps of whoever wrote the file last. Never needed, never a reason to restart.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct MetaConfig {
-    pub last_touched_version: Option<String>,
-    pub last_touched_at: Option<String>,
-}
+    /// `meta.*`: stamps of whoever wrote the file last. Never needed, never a reason to restart.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct MetaConfig {
+        pub last_touched_version: Option<String>,
+        pub last_touched_at: Option<String>,
+    }
 
-/// `secrets.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct SecretsConfig {
-    pub providers: BTreeMap<String, SecretProvider>,
-}
+    /// `secrets.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct SecretsConfig {
+        pub providers: BTreeMap<String, SecretProvider>,
+    }
 
-/// `secrets.providers.<id>.*`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct SecretProvider {
-    /// `env`, `file`, `exec` or `store`.
-    pub source: String,
-    pub path: Option<String>,
-    /// `json` or `singleValue`.
-    pub mode: Option<String>,
-    pub allowlist: Vec<String>,
-}
+    /// `secrets.providers.<id>.*`.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct SecretProvider {
+        /// `env`, `file`, `exec` or `store`.
+        pub source: String,
+        pub path: Option<String>,
+        /// `json` or `singleValue`.
+        pub mode: Option<String>,
+        pub allowlist: Vec<String>,
+    }
 
-/// `plugins.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct PluginsConfig {
-    pub enabled: Option<bool>,
-    pub allow: Vec<String>,
-    pub deny: Vec<String>,
-    pub entries: BTreeMap<String, PluginEntry>,
-}
+    /// `plugins.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct PluginsConfig {
+        pub enabled: Option<bool>,
+        pub allow: Vec<String>,
+        pub deny: Vec<String>,
+        pub entries: BTreeMap<String, PluginEntry>,
+    }
 
-/// `plugins.entries.<id>.*`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct PluginEntry {
-    pub enabled: Option<bool>,
-    pub config: Value,
+    /// `plugins.entries.<id>.*`.
+    #[derive(Debug, Clone, Default)]
+    pub struct PluginEntry {
+        pub enabled: Option<bool>,
+        pub config: Value,
+    }
 }
 
 impl PluginsConfig {

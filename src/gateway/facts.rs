@@ -11,6 +11,7 @@ use crate::providers::builtin::{FactSheet, Facts, Topic};
 use crate::store::Store;
 use crate::store::sessions::{self, ListFilter};
 use crate::sys::{clock, host};
+use crate::wire::misfit;
 
 /// Bytes looked at from the end of the log.
 const LOG_BYTES: u64 = 64 << 10;
@@ -162,7 +163,7 @@ fn problems(file: &Path) -> std::io::Result<Vec<String>> {
     let mut found: Vec<String> = text
         .lines()
         .rev()
-        .filter_map(|line| serde_json::from_str::<Line>(line).ok())
+        .filter_map(|line| misfit::read::<Line>(line).ok())
         .filter(|line| matches!(line.level.as_str(), "warn" | "error"))
         .take(LOG_LINES)
         .map(|line| format!("{} {}: {}", line.time, line.level, crate::wire::frame::cut(&line.message, 200)))

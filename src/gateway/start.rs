@@ -38,6 +38,7 @@ use crate::sys::notify::Notifier;
 use crate::sys::signals::{self, Signal};
 use crate::sys::swap::Swap;
 use crate::sys::{Env, clock, files, handed, host, ports, random};
+use crate::wire::misfit;
 use crate::wire::presence::PresenceEntry;
 
 /// A state thread keeps its maps on the heap; its stack holds one handler at a time.
@@ -388,7 +389,7 @@ impl Gateway {
         let now = i64::try_from(clock::now_ms()).unwrap_or(i64::MAX);
         for row in rows {
             let run_id = row.run_id.clone();
-            let waiting = serde_json::from_str::<Waiting>(&row.payload).ok();
+            let waiting = misfit::read::<Waiting>(&row.payload).ok();
             // Messages of messengers stay until they are answered and count when they begin.
             let kept = waiting.as_ref().is_some_and(Waiting::is_kept);
             let most = if kept { INBOX_ATTEMPTS_KEPT } else { INBOX_ATTEMPTS };

@@ -26,6 +26,7 @@ use crate::wire::connect::ClientId;
 use crate::wire::error::RpcError;
 use crate::wire::event as kinds;
 use crate::wire::exec_approvals::{AllowlistEntry, ExecApprovalsFile, ExecSecurity};
+use crate::wire::misfit::{self, Misfit};
 use crate::wire::scope::Scope;
 
 /// Scope and name of the document among the store's named facts.
@@ -56,8 +57,8 @@ pub struct Rules {
 
 impl Rules {
     /// Reads the stored text. `None` is a document nobody has written yet.
-    fn read(text: Option<&str>) -> Result<Rules, serde_json::Error> {
-        let file = text.map(serde_json::from_str).transpose()?;
+    fn read(text: Option<&str>) -> Result<Rules, Misfit> {
+        let file = text.map(misfit::read).transpose()?;
         let exists = file.is_some();
         let file: ExecApprovalsFile = file.unwrap_or_default();
         Ok(Rules { hash: hash(&text_of(&file)), file, exists })
@@ -535,7 +536,7 @@ impl State {
 fn close_abandoned(conn: &rusqlite::Connection, now_ms: u64) -> Result<usize, StoreError> {
     let records = table::pending(conn)?;
     for record in &records {
-        let Ok(mut snapshot) = serde_json::from_str::<ApprovalSnapshot>(record) else { continue };
+        let Ok(mut snapshot) = misfit::read::<ApprovalSnapshot>(record) else { continue };
         snapshot.status = ApprovalStatus::Cancelled;
         snapshot.reason = Some(ApprovalReason::GatewayRestart);
         snapshot.resolved_at_ms = Some(now_ms);

@@ -21,6 +21,7 @@ use crate::store::{inbox, outbox};
 use crate::sys::order;
 use crate::wire::channels::SendResult;
 use crate::wire::error::RpcError;
+use crate::wire::misfit;
 
 /// Between two looks at a run whose answer is shown while it is made.
 const PREVIEW: Duration = Duration::from_millis(1200);
@@ -353,7 +354,7 @@ impl State {
             self.messengers.backlog.extend(messages);
             return;
         }
-        let input = |message: &Admitted| serde_json::from_str::<Waiting>(&message.payload).map(Waiting::into_input);
+        let input = |message: &Admitted| misfit::read::<Waiting>(&message.payload).map(Waiting::into_input);
         let Ok(mut own) = input(&last) else {
             log::error!("a stored message cannot be read and is left in the inbox");
             return;

@@ -28,6 +28,7 @@ use crate::sys::random;
 use crate::wire::error::RpcError;
 use crate::wire::event as kinds;
 use crate::wire::frame::{self, cut};
+use crate::wire::misfit;
 use crate::wire::node::*;
 
 /// Calls that wait for an answer, in all; each is a few hundred bytes.
@@ -199,7 +200,7 @@ impl State {
         match event.as_str() {
             "node.host.stats" if !own => NodeEventResult { handled: false, ..result(event, "stale_connection") },
             "node.host.stats" => {
-                let told = text.and_then(|text| serde_json::from_str::<HostStats>(text).ok());
+                let told = text.and_then(|text| misfit::read::<HostStats>(text).ok());
                 let Some(mut stats) = told.filter(HostStats::plausible) else {
                     return NodeEventResult { handled: false, ..result(event, "invalid_payload") };
                 };
@@ -213,7 +214,7 @@ impl State {
                 result(event, "updated")
             }
             "node.presence.alive" => {
-                let told = text.and_then(|text| serde_json::from_str::<NodePresenceAlivePayload>(text).ok());
+                let told = text.and_then(|text| misfit::read::<NodePresenceAlivePayload>(text).ok());
                 let Some(told) = told else {
                     return NodeEventResult { handled: false, ..result(event, "invalid_payload") };
                 };
@@ -291,7 +292,7 @@ impl State {
 pub fn to_operator(ticket: Ticket, node_id: String, command: String) -> Reply {
     Box::new(move |answered| {
         ticket.answer(answered.and_then(|answer| {
-            let parsed = answer.payload_json.as_deref().and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
+            let parsed = answer.payload_json.as_deref().and_then(|text| misfit::read::<&RawValue>(text).ok());
             frame::Payload::of(&NodeInvokeResult {
                 ok: true,
                 node_id: &node_id,

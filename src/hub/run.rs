@@ -14,6 +14,7 @@ use crate::store::sessions::SessionRow;
 use crate::sys::abort::Abort;
 use crate::wire::agent::RunUsage;
 use crate::wire::chat::QueueMode;
+use crate::wire::object::objects;
 
 /// The caller's idempotency key.
 pub type RunId = Arc<str>;
@@ -361,29 +362,31 @@ impl RunEvent {
     }
 }
 
-/// What lies in the inbox of an input that must wait. Only what `chat.send` and `agent` can carry.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Waiting {
-    text: String,
-    #[serde(default)]
-    images: Vec<WaitingImage>,
-    extra_system: Option<String>,
-    model: Option<String>,
-    thinking: Option<String>,
-    commands: bool,
-    admin: bool,
-    /// Of a message that came through a messenger.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reply: Option<Box<Target>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    via: Option<String>,
-}
+objects! { lenient:
+    /// What lies in the inbox of an input that must wait. Only what `chat.send` and `agent` can carry.
+    #[derive(Debug, serde::Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct Waiting {
+        text: String,
+        #[serde(default)]
+        images: Vec<WaitingImage> = default,
+        extra_system: Option<String>,
+        model: Option<String>,
+        thinking: Option<String>,
+        commands: bool,
+        admin: bool,
+        /// Of a message that came through a messenger.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply: Option<Box<Target>> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via: Option<String> = default,
+    }
 
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-struct WaitingImage {
-    mime: String,
-    data: String,
+    #[derive(Debug, serde::Serialize)]
+    struct WaitingImage {
+        mime: String,
+        data: String,
+    }
 }
 
 impl Waiting {

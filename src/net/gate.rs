@@ -147,6 +147,11 @@ impl Gate {
         self.books().live.len()
     }
 
+    #[cfg(test)]
+    pub(super) fn all_unadmitted(&self) -> usize {
+        self.books().addresses.values().map(|count| count.unadmitted).sum()
+    }
+
     /// Ends every connection that is in `phase`, or every one.
     pub(super) fn kick(&self, phase: Option<Phase>) {
         let meant = |live: &&Live| phase.is_none_or(|phase| live.phase.load(Ordering::Relaxed) == phase as u8);

@@ -156,6 +156,12 @@ impl Server {
         self.shared.gate.connections()
     }
 
+    /// WebSockets nobody has vouched for yet.
+    #[cfg(test)]
+    pub fn unadmitted(&self) -> usize {
+        self.shared.gate.all_unadmitted()
+    }
+
     /// Ends connections that wait for a request, and lets the others end with the request they are at.
     pub fn close_idle_http(&self) {
         self.shared.draining.store(true, Ordering::Relaxed);

@@ -24,10 +24,11 @@ pub mod sse_decoder;
 
 use std::ops::ControlFlow;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::sys::abort::Abort;
+use crate::wire::object::objects;
 
 /// Everything a model needs for one call.
 #[derive(Debug, Clone, Default)]
@@ -79,12 +80,14 @@ pub enum Part {
     },
 }
 
-/// A call the model asks for. `arguments` is JSON text as the model wrote it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ToolCall {
-    pub id: String,
-    pub name: String,
-    pub arguments: String,
+objects! { lenient:
+    /// A call the model asks for. `arguments` is JSON text as the model wrote it.
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    pub struct ToolCall {
+        pub id: String,
+        pub name: String,
+        pub arguments: String,
+    }
 }
 
 /// A tool offered to the model.
@@ -140,16 +143,18 @@ pub enum StopReason {
     ContentFilter,
 }
 
-/// Tokens. All zero when the provider reported nothing. `input` counts fresh tokens only: what came from a cache is in
-/// `cache_read`, so a prompt's size is `input + cache_read + cache_write`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Usage {
-    pub input: u64,
-    pub output: u64,
-    pub cache_read: u64,
-    pub cache_write: u64,
-    pub total_tokens: u64,
+objects! { lenient:
+    /// Tokens. All zero when the provider reported nothing. `input` counts fresh tokens only: what came from a cache is in
+    /// `cache_read`, so a prompt's size is `input + cache_read + cache_write`.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct Usage {
+        pub input: u64,
+        pub output: u64,
+        pub cache_read: u64,
+        pub cache_write: u64,
+        pub total_tokens: u64,
+    }
 }
 
 /// A model as a catalogue row.
@@ -167,14 +172,16 @@ pub struct ModelInfo {
     pub cost: Cost,
 }
 
-/// US dollars per million tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Cost {
-    pub input: f64,
-    pub output: f64,
-    pub cache_read: f64,
-    pub cache_write: f64,
+objects! { kept:
+    /// US dollars per million tokens.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase", default)]
+    pub struct Cost {
+        pub input: f64,
+        pub output: f64,
+        pub cache_read: f64,
+        pub cache_write: f64,
+    }
 }
 
 /// Vectors for inputs, in their order.

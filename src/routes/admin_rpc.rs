@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{HttpError, Visit, json, json_of};
@@ -13,6 +13,8 @@ use crate::rpc::admin::{ALLOWED, LIST, available};
 use crate::sys::random;
 use crate::wire::error::{Code, RpcError};
 use crate::wire::frame::cut;
+use crate::wire::misfit;
+use crate::wire::object::objects;
 
 /// The plugin's name in `plugins.entries`.
 const PLUGIN: &str = "admin-http-rpc";
@@ -21,14 +23,12 @@ pub fn enabled(config: &Config) -> bool {
     config.plugins.enables(PLUGIN)
 }
 
-#[derive(Deserialize)]
-struct Request {
-    #[serde(default)]
-    id: Option<Box<RawValue>>,
-    #[serde(default)]
-    method: Option<Box<RawValue>>,
-    #[serde(default)]
-    params: Option<Box<RawValue>>,
+objects! { lenient:
+    struct Request {
+        id: Option<Box<RawValue>> = default,
+        method: Option<Box<RawValue>> = default,
+        params: Option<Box<RawValue>> = default,
+    }
 }
 
 #[derive(Serialize)]
@@ -56,15 +56,15 @@ pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, H
     if body.trim_ascii().is_empty() {
         return Err(invalid("request body must be JSON"));
     }
-    if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+    if misfit::read_bytes::<serde::de::IgnoredAny>(&body).is_err() {
         return Err(invalid("request body must be valid JSON"));
     }
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(invalid("request body must be an object"));
     }
-    let request: Request = serde_json::from_slice(&body).map_err(|_| invalid("request body must be an object"))?;
+    let request: Request = misfit::read_bytes(&body).map_err(|_| invalid("request body must be an object"))?;
     let text = |raw: Option<Box<RawValue>>| {
-        let text = raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+        let text = raw.and_then(|raw| misfit::read::<String>(raw.get()).ok());
         text.map(|text| text.trim().to_string()).filter(|text| !text.is_empty())
     };
     let method = text(request.method).ok_or_else(|| invalid("method must be a non-empty string"))?;

@@ -276,7 +276,7 @@ fn response_format(raw: Option<&RawValue>) -> Result<Option<Box<RawValue>>, Http
     if !raw.get().starts_with('{') {
         return Err(bad("response_format must be an object"));
     }
-    match serde_json::from_str::<Format>(raw.get()).map(|format| format.kind).as_deref() {
+    match misfit::read::<Format>(raw.get()).map(|format| format.kind).as_deref() {
         Ok("text") => Ok(None),
         Ok("json_object" | "json_schema") => Ok(Some(raw.to_owned())),
         _ => Err(bad("response_format.type must be text, json_object, or json_schema")),

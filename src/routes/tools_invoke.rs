@@ -15,6 +15,7 @@ use crate::rpc::target;
 use crate::sys::abort::Abort;
 use crate::sys::random;
 use crate::wire::frame::cut;
+use crate::wire::misfit;
 use crate::wire::scope::Scope;
 use crate::wire::tools::*;
 
@@ -104,14 +105,14 @@ fn arguments(tool: &Tool, args: Option<Box<RawValue>>, action: Option<String>) -
     let args = args.filter(|raw| raw.get().starts_with('{'));
     let text = args.as_ref().map_or("{}", |raw| raw.get());
     let Some(action) = action.filter(|action| !action.trim().is_empty()) else { return Ok(text.to_string()) };
-    let known = serde_json::from_str::<Schema>(tool.parameters).is_ok_and(|s| s.properties.contains_key("action"));
-    let bad = |_| HttpError::own(400, "invalid_request", "args is not an object");
-    let mut args: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).map_err(bad)?;
+    let known = misfit::read::<Schema>(tool.parameters).is_ok_and(|s| s.properties.contains_key("action"));
+    let bad = || HttpError::own(400, "invalid_request", "args is not an object");
+    let mut args: BTreeMap<String, Box<RawValue>> = misfit::read(text).map_err(|_| bad())?;
     if !known || args.contains_key("action") {
         return Ok(text.to_string());
     }
-    args.insert("action".into(), serde_json::value::to_raw_value(action.trim()).map_err(bad)?);
-    serde_json::to_string(&args).map_err(bad)
+    args.insert("action".into(), serde_json::value::to_raw_value(action.trim()).map_err(|_| bad())?);
+    serde_json::to_string(&args).map_err(|_| bad())
 }
 
 fn reply(outcome: &ToolOutcome) -> Result<Reply, HttpError> {

@@ -13,6 +13,7 @@ use crate::hub::{Now, State, TaskContext, Ticket};
 use crate::store::approvals as table;
 use crate::wire::approval::*;
 use crate::wire::error::RpcError;
+use crate::wire::misfit;
 
 /// A request of something other than a command waits so long when it does not say.
 const PLUGIN_TIME: Duration = Duration::from_secs(120);
@@ -222,7 +223,7 @@ pub fn get(context: &TaskContext, _: &Arc<Caller>, params: ApprovalGetParams) ->
         return Ok(ApprovalGetResult { approval });
     }
     let record = context.store.read("read an approval", |conn| table::get(conn, &params.id)).map_err(stored)?;
-    let approval = record.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(not_found)?;
+    let approval = record.and_then(|text| misfit::read(&text).ok()).ok_or_else(not_found)?;
     Ok(ApprovalGetResult { approval })
 }
 

@@ -20,6 +20,7 @@ use crate::store::{inbox, sessions};
 use crate::wire::chat::*;
 use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
+use crate::wire::misfit;
 use crate::wire::scope::Scope;
 use crate::wire::session;
 
@@ -300,7 +301,7 @@ fn waiting_text(payload: &str) -> String {
     struct Text {
         text: String,
     }
-    serde_json::from_str::<Text>(payload).map_or_else(|_| String::new(), |t| t.text)
+    misfit::read::<Text>(payload).map_or_else(|_| String::new(), |t| t.text)
 }
 
 /// A stored message with what the gateway knows of it under `__openclaw`. Messages over `max_chars` become a notice.

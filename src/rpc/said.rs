@@ -3,16 +3,18 @@
 use serde::Deserialize;
 
 use crate::wire::misfit;
+use crate::wire::object::objects;
 
-/// Fields of any role; what a role does not have is absent.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Said {
-    content: Content,
-    pub usage: Option<Used>,
-    pub stop_reason: Option<String>,
-    pub tool_name: Option<String>,
-    pub is_error: bool,
+objects! { kept:
+    /// Fields of any role; what a role does not have is absent.
+    #[derive(Debug, Default)]
+    pub struct Said {
+        content: Content,
+        pub usage: Option<Used>,
+        pub stop_reason: Option<String>,
+        pub tool_name: Option<String>,
+        pub is_error: bool,
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -28,29 +30,31 @@ impl Default for Content {
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Block {
-    text: Option<String>,
-    name: Option<String>,
+objects! { lenient:
+    #[derive(Debug)]
+    struct Block {
+        text: Option<String>,
+        name: Option<String>,
+    }
 }
 
-/// What an answer of a model took.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Used {
-    pub input: u64,
-    pub output: u64,
-    pub cache_read: u64,
-    pub cache_write: u64,
-    pub total_tokens: u64,
-    pub cost: Price,
-}
+objects! { kept:
+    /// What an answer of a model took.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct Used {
+        pub input: u64,
+        pub output: u64,
+        pub cache_read: u64,
+        pub cache_write: u64,
+        pub total_tokens: u64,
+        pub cost: Price,
+    }
 
-/// US dollars.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(default)]
-pub struct Price {
-    pub total: f64,
+    /// US dollars.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct Price {
+        pub total: f64,
+    }
 }
 
 impl Said {

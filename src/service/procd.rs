@@ -6,6 +6,7 @@ use super::drift::{Recorded, words};
 use super::fill::{fill, shell_word};
 use super::runner::must;
 use super::{Manager, Mode, Runner, Runtime, ServiceError, ServiceSpec, ServiceStatus, Stop, erase, write};
+use crate::wire::misfit;
 
 pub struct Procd;
 
@@ -108,7 +109,7 @@ impl Manager for Procd {
 
 /// The answer of `ubus call service list`.
 fn status(text: &str, unit: &str) -> ServiceStatus {
-    let all: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let all: serde_json::Value = misfit::read(text).unwrap_or_default();
     let instance = all.get(unit).and_then(|service| service.get("instances")?.as_object()?.values().next());
     let Some(instance) = instance else {
         return ServiceStatus { runtime: Runtime::Stopped, ..ServiceStatus::default() };

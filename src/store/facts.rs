@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::sessions::SessionRow;
+use crate::wire::misfit;
 
 /// Facts of one session.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -39,7 +40,7 @@ pub struct Facts {
 impl SessionRow {
     /// Reads `extra`. What is not a JSON object of this kind counts as nothing.
     pub fn facts(&self) -> Facts {
-        serde_json::from_str(&self.extra).unwrap_or_default()
+        misfit::read(&self.extra).unwrap_or_default()
     }
 
     /// Writes `extra`; its cap is judged when the row is written.

@@ -1,55 +1,56 @@
 //! `agent`, `agent.wait` and the `agent` event.
 
+use serde::Serialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::chat::Attachment;
 use super::decode::{Name, Whole};
+use super::object::objects;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentParams {
-    pub message: Name,
-    pub agent_id: Option<Name>,
-    /// With `model`: overrides the agent's model for this run.
-    pub provider: Option<String>,
-    pub model: Option<String>,
-    pub session_id: Option<String>,
-    pub session_key: Option<String>,
-    pub thinking: Option<String>,
-    pub deliver: Option<bool>,
-    #[serde(default)]
-    pub attachments: Vec<Attachment>,
-    /// Seconds; 0 = no limit of its own.
-    pub timeout: Option<Whole>,
-    pub extra_system_prompt: Option<String>,
-    pub idempotency_key: Name,
-    pub label: Option<String>,
-    // Fields of the reference's larger product: accepted, without effect on this gateway's runs.
-    pub to: Option<IgnoredAny>,
-    pub reply_to: Option<IgnoredAny>,
-    pub expected_existing_session_id: Option<IgnoredAny>,
-    pub channel: Option<IgnoredAny>,
-    pub reply_channel: Option<IgnoredAny>,
-    pub account_id: Option<IgnoredAny>,
-    pub reply_account_id: Option<IgnoredAny>,
-    pub thread_id: Option<IgnoredAny>,
-    pub group_id: Option<IgnoredAny>,
-    pub group_channel: Option<IgnoredAny>,
-    pub group_space: Option<IgnoredAny>,
-    pub best_effort_deliver: Option<IgnoredAny>,
-    pub lane: Option<IgnoredAny>,
-    pub cwd: Option<IgnoredAny>,
-    pub cleanup_bundle_mcp_on_run_end: Option<IgnoredAny>,
-    pub model_run: Option<IgnoredAny>,
-    pub prompt_mode: Option<IgnoredAny>,
-    pub bootstrap_context_mode: Option<IgnoredAny>,
-    pub bootstrap_context_run_kind: Option<IgnoredAny>,
-    pub input_provenance: Option<IgnoredAny>,
-    pub voice_wake_trigger: Option<IgnoredAny>,
-    pub disable_message_tool: Option<IgnoredAny>,
-    pub source_reply_delivery_mode: Option<IgnoredAny>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct AgentParams {
+        pub message: Name,
+        pub agent_id: Option<Name>,
+        /// With `model`: overrides the agent's model for this run.
+        pub provider: Option<String>,
+        pub model: Option<String>,
+        pub session_id: Option<String>,
+        pub session_key: Option<String>,
+        pub thinking: Option<String>,
+        pub deliver: Option<bool>,
+        pub attachments: Vec<Attachment> = default,
+        /// Seconds; 0 = no limit of its own.
+        pub timeout: Option<Whole>,
+        pub extra_system_prompt: Option<String>,
+        pub idempotency_key: Name,
+        pub label: Option<String>,
+        // Fields of the reference's larger product: accepted, without effect on this gateway's runs.
+        pub to: Option<IgnoredAny>,
+        pub reply_to: Option<IgnoredAny>,
+        pub expected_existing_session_id: Option<IgnoredAny>,
+        pub channel: Option<IgnoredAny>,
+        pub reply_channel: Option<IgnoredAny>,
+        pub account_id: Option<IgnoredAny>,
+        pub reply_account_id: Option<IgnoredAny>,
+        pub thread_id: Option<IgnoredAny>,
+        pub group_id: Option<IgnoredAny>,
+        pub group_channel: Option<IgnoredAny>,
+        pub group_space: Option<IgnoredAny>,
+        pub best_effort_deliver: Option<IgnoredAny>,
+        pub lane: Option<IgnoredAny>,
+        pub cwd: Option<IgnoredAny>,
+        pub cleanup_bundle_mcp_on_run_end: Option<IgnoredAny>,
+        pub model_run: Option<IgnoredAny>,
+        pub prompt_mode: Option<IgnoredAny>,
+        pub bootstrap_context_mode: Option<IgnoredAny>,
+        pub bootstrap_context_run_kind: Option<IgnoredAny>,
+        pub input_provenance: Option<IgnoredAny>,
+        pub voice_wake_trigger: Option<IgnoredAny>,
+        pub disable_message_tool: Option<IgnoredAny>,
+        pub source_reply_delivery_mode: Option<IgnoredAny>,
+    }
 }
 
 /// First answer of `agent`.
@@ -104,23 +105,26 @@ pub struct AgentMeta<'a> {
     pub usage: crate::wire::agent::RunUsage,
 }
 
-/// Tokens of a whole run, over all its model calls.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunUsage {
-    pub input: u64,
-    pub output: u64,
-    pub cache_read: u64,
-    pub cache_write: u64,
-    pub total_tokens: u64,
+objects! { lenient:
+    /// Tokens of a whole run, over all its model calls.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct RunUsage {
+        pub input: u64,
+        pub output: u64,
+        pub cache_read: u64,
+        pub cache_write: u64,
+        pub total_tokens: u64,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentWaitParams {
-    pub run_id: Name,
-    /// Milliseconds; default 30 000.
-    pub timeout_ms: Option<Whole>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct AgentWaitParams {
+        pub run_id: Name,
+        /// Milliseconds; default 30 000.
+        pub timeout_ms: Option<Whole>,
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -3,15 +3,17 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::decode::{Int, Name, Whole};
+use super::object::objects;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AgentsCreateParams {
-    pub name: Name,
-    pub workspace: Option<Name>,
-    pub model: Option<Name>,
-    pub emoji: Option<String>,
-    pub avatar: Option<String>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct AgentsCreateParams {
+        pub name: Name,
+        pub workspace: Option<Name>,
+        pub model: Option<Name>,
+        pub emoji: Option<String>,
+        pub avatar: Option<String>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -50,11 +52,12 @@ pub struct AgentsUpdateResult {
     pub agent_id: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentsDeleteParams {
-    pub agent_id: Name,
-    pub delete_files: Option<bool>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct AgentsDeleteParams {
+        pub agent_id: Name,
+        pub delete_files: Option<bool>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -80,25 +83,24 @@ pub struct FailedPath {
     pub reason: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentsFilesListParams {
-    pub agent_id: Name,
-}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct AgentsFilesListParams {
+        pub agent_id: Name,
+    }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentsFilesGetParams {
-    pub agent_id: Name,
-    pub name: Name,
-}
+    #[derive(Debug)]
+    pub struct AgentsFilesGetParams {
+        pub agent_id: Name,
+        pub name: Name,
+    }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentsFilesSetParams {
-    pub agent_id: Name,
-    pub name: Name,
-    pub content: String,
+    #[derive(Debug)]
+    pub struct AgentsFilesSetParams {
+        pub agent_id: Name,
+        pub name: Name,
+        pub content: String,
+    }
 }
 
 /// One file that goes into prompts.
@@ -136,13 +138,14 @@ pub struct AgentsFilesGetResult {
     pub file: AgentsFileEntry,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentsWorkspaceListParams {
-    pub agent_id: Name,
-    pub path: Option<String>,
-    pub offset: Option<Whole>,
-    pub limit: Option<Int<1, { u64::MAX }>>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct AgentsWorkspaceListParams {
+        pub agent_id: Name,
+        pub path: Option<String>,
+        pub offset: Option<Whole>,
+        pub limit: Option<Int<1, { u64::MAX }>>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -170,11 +173,12 @@ pub struct AgentsWorkspaceEntry {
     pub updated_at_ms: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentsWorkspaceGetParams {
-    pub agent_id: Name,
-    pub path: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct AgentsWorkspaceGetParams {
+        pub agent_id: Name,
+        pub path: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -1,13 +1,15 @@
 //! Agents and their models as clients see them: `agents.list`, `agent.identity.get`, `models.authStatus`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::decode::Name;
 use super::models::ThinkingLevel;
+use super::object::objects;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AgentsListParams {}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct AgentsListParams {}
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,11 +55,12 @@ pub struct AgentModel {
     pub fallbacks: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentIdentityParams {
-    pub agent_id: Option<Name>,
-    pub session_key: Option<String>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct AgentIdentityParams {
+        pub agent_id: Option<Name>,
+        pub session_key: Option<String>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -73,11 +76,12 @@ pub struct AgentIdentityResult {
     pub emoji: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ModelsAuthStatusParams {
-    pub refresh: Option<bool>,
-    pub agent_id: Option<String>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ModelsAuthStatusParams {
+        pub refresh: Option<bool>,
+        pub agent_id: Option<String>,
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::decode::{Int, Name, Text};
+use super::object::objects;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,45 +114,47 @@ impl ApprovalPresentation {
     }
 }
 
-/// Where an approval came from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ApprovalSource {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub session_key: Option<String>,
-}
+objects! { lenient:
+    /// Where an approval came from.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct ApprovalSource {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub agent_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub session_key: Option<String>,
+    }
 
-/// Who decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApprovalResolver {
-    /// `runtime` or `system`.
-    pub kind: String,
-    pub id: String,
-}
+    /// Who decided.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    pub struct ApprovalResolver {
+        /// `runtime` or `system`.
+        pub kind: String,
+        pub id: String,
+    }
 
-/// One approval, waiting or at its end (`ApprovalSnapshot`). Also what the store keeps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ApprovalSnapshot {
-    pub id: String,
-    pub status: ApprovalStatus,
-    pub presentation: ApprovalPresentation,
-    pub url_path: String,
-    pub created_at_ms: u64,
-    pub expires_at_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resolved_at_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<ApprovalReason>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decision: Option<Decision>,
-    /// Not told in events.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<ApprovalSource>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resolver: Option<ApprovalResolver>,
+    /// One approval, waiting or at its end (`ApprovalSnapshot`). Also what the store keeps.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct ApprovalSnapshot {
+        pub id: String,
+        pub status: ApprovalStatus,
+        pub presentation: ApprovalPresentation,
+        pub url_path: String,
+        pub created_at_ms: u64,
+        pub expires_at_ms: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub resolved_at_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub reason: Option<ApprovalReason>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub decision: Option<Decision>,
+        /// Not told in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub source: Option<ApprovalSource>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub resolver: Option<ApprovalResolver>,
+    }
 }
 
 impl ApprovalSnapshot {
@@ -166,40 +169,40 @@ impl ApprovalSnapshot {
 /// Some text or JSON that is kept and shown as it came.
 type Kept = Option<Box<RawValue>>;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExecApprovalRequestParams {
-    pub id: Option<Name>,
-    pub command: Option<Name>,
-    pub command_argv: Option<Vec<String>>,
-    pub system_run_plan: Kept,
-    pub env: Option<std::collections::BTreeMap<String, String>>,
-    pub cwd: Option<String>,
-    pub node_id: Option<String>,
-    pub host: Option<String>,
-    pub security: Option<String>,
-    pub ask: Option<String>,
-    pub warning_text: Option<String>,
-    pub scope: Kept,
-    pub unavailable_decisions: Option<Vec<Decision>>,
-    pub command_spans: Option<IgnoredAny>,
-    pub agent_id: Option<String>,
-    pub resolved_path: Option<String>,
-    pub session_key: Option<String>,
-    pub session_id: Option<String>,
-    pub run_id: Option<String>,
-    pub tool_call_id: Option<String>,
-    pub turn_source_channel: Option<String>,
-    pub turn_source_to: Option<String>,
-    pub turn_source_account_id: Option<String>,
-    pub turn_source_thread_id: Kept,
-    pub approval_reviewer_device_ids: Option<IgnoredAny>,
-    pub require_delivery_route: Option<bool>,
-    pub suppress_delivery: Option<bool>,
-    pub deliver_to_approval_clients_only: Option<bool>,
-    pub timeout_ms: Option<Int<1, 86_400_000>>,
-    #[serde(default)]
-    pub two_phase: bool,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ExecApprovalRequestParams {
+        pub id: Option<Name>,
+        pub command: Option<Name>,
+        pub command_argv: Option<Vec<String>>,
+        pub system_run_plan: Kept,
+        pub env: Option<std::collections::BTreeMap<String, String>>,
+        pub cwd: Option<String>,
+        pub node_id: Option<String>,
+        pub host: Option<String>,
+        pub security: Option<String>,
+        pub ask: Option<String>,
+        pub warning_text: Option<String>,
+        pub scope: Kept,
+        pub unavailable_decisions: Option<Vec<Decision>>,
+        pub command_spans: Option<IgnoredAny>,
+        pub agent_id: Option<String>,
+        pub resolved_path: Option<String>,
+        pub session_key: Option<String>,
+        pub session_id: Option<String>,
+        pub run_id: Option<String>,
+        pub tool_call_id: Option<String>,
+        pub turn_source_channel: Option<String>,
+        pub turn_source_to: Option<String>,
+        pub turn_source_account_id: Option<String>,
+        pub turn_source_thread_id: Kept,
+        pub approval_reviewer_device_ids: Option<IgnoredAny>,
+        pub require_delivery_route: Option<bool>,
+        pub suppress_delivery: Option<bool>,
+        pub deliver_to_approval_clients_only: Option<bool>,
+        pub timeout_ms: Option<Int<1, 86_400_000>>,
+        pub two_phase: bool = default,
+    }
 }
 
 /// `request` of an exec approval, as clients get it.
@@ -251,29 +254,29 @@ pub struct CommandAnalysis {
     pub warning_lines: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PluginApprovalRequestParams {
-    pub plugin_id: Option<String>,
-    pub title: Text<80>,
-    pub description: Text<512>,
-    pub detail: Option<Text<16384>>,
-    pub severity: Option<Severity>,
-    pub scope: Kept,
-    pub tool_name: Option<String>,
-    pub tool_call_id: Option<String>,
-    pub mcp_tool: Option<IgnoredAny>,
-    pub allowed_decisions: Option<Vec<Decision>>,
-    pub agent_id: Option<String>,
-    pub session_key: Option<String>,
-    pub approval_reviewer_device_ids: Option<IgnoredAny>,
-    pub turn_source_channel: Option<String>,
-    pub turn_source_to: Option<String>,
-    pub turn_source_account_id: Option<String>,
-    pub turn_source_thread_id: Kept,
-    pub timeout_ms: Option<Int<1, 600_000>>,
-    #[serde(default)]
-    pub two_phase: bool,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct PluginApprovalRequestParams {
+        pub plugin_id: Option<String>,
+        pub title: Text<80>,
+        pub description: Text<512>,
+        pub detail: Option<Text<16384>>,
+        pub severity: Option<Severity>,
+        pub scope: Kept,
+        pub tool_name: Option<String>,
+        pub tool_call_id: Option<String>,
+        pub mcp_tool: Option<IgnoredAny>,
+        pub allowed_decisions: Option<Vec<Decision>>,
+        pub agent_id: Option<String>,
+        pub session_key: Option<String>,
+        pub approval_reviewer_device_ids: Option<IgnoredAny>,
+        pub turn_source_channel: Option<String>,
+        pub turn_source_to: Option<String>,
+        pub turn_source_account_id: Option<String>,
+        pub turn_source_thread_id: Kept,
+        pub timeout_ms: Option<Int<1, 600_000>>,
+        pub two_phase: bool = default,
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -425,15 +428,15 @@ pub struct ApprovalDecided<'a> {
     pub terminal_reason: Option<ApprovalReason>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApprovalListParams {}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ApprovalListParams {}
 
-/// `approval.get`, `exec.approval.get` and `*.approval.waitDecision`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApprovalGetParams {
-    pub id: Name,
+    /// `approval.get`, `exec.approval.get` and `*.approval.waitDecision`.
+    #[derive(Debug)]
+    pub struct ApprovalGetParams {
+        pub id: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -441,24 +444,24 @@ pub struct ApprovalGetResult {
     pub approval: ApprovalSnapshot,
 }
 
-/// Who decided in a messenger; taken for granted from those that may decide at all.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Reviewer {
-    pub channel: Name,
-    pub account_id: Name,
-    pub sender_id: Name,
-}
+objects! { strict:
+    /// Who decided in a messenger; taken for granted from those that may decide at all.
+    #[derive(Debug, Clone)]
+    pub struct Reviewer {
+        pub channel: Name,
+        pub account_id: Name,
+        pub sender_id: Name,
+    }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ApprovalResolveParams {
-    pub id: Name,
-    pub kind: ApprovalKind,
-    pub decision: Decision,
-    pub reviewer: Option<Reviewer>,
-    /// Of a standing grant; there are none here, so it changes nothing.
-    pub grant_expires_in_days: Option<Int<1, 3650>>,
+    #[derive(Debug)]
+    pub struct ApprovalResolveParams {
+        pub id: Name,
+        pub kind: ApprovalKind,
+        pub decision: Decision,
+        pub reviewer: Option<Reviewer>,
+        /// Of a standing grant; there are none here, so it changes nothing.
+        pub grant_expires_in_days: Option<Int<1, 3650>>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -468,14 +471,15 @@ pub struct ApprovalResolveResult {
     pub approval: ApprovalSnapshot,
 }
 
-/// `exec.approval.resolve` and `plugin.approval.resolve`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExecApprovalResolveParams {
-    pub id: Name,
-    pub decision: Name,
-    pub reviewer: Option<Reviewer>,
-    pub grant_expires_in_days: Option<Int<1, 3650>>,
+objects! { strict:
+    /// `exec.approval.resolve` and `plugin.approval.resolve`.
+    #[derive(Debug)]
+    pub struct ExecApprovalResolveParams {
+        pub id: Name,
+        pub decision: Name,
+        pub reviewer: Option<Reviewer>,
+        pub grant_expires_in_days: Option<Int<1, 3650>>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -483,12 +487,13 @@ pub struct Done {
     pub ok: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApprovalHistoryParams {
-    pub cursor: Option<Text<512>>,
-    pub limit: Option<Int<1, 100>>,
-    pub kind: Option<ApprovalKind>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ApprovalHistoryParams {
+        pub cursor: Option<Text<512>>,
+        pub limit: Option<Int<1, 100>>,
+        pub kind: Option<ApprovalKind>,
+    }
 }
 
 #[derive(Debug, Serialize)]

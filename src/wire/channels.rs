@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::decode::{Name, Whole};
 use super::health::EventLoop;
+use super::object::objects;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChannelsStatusParams {
-    /// Ask the messengers themselves instead of reporting what is known.
-    pub probe: Option<bool>,
-    pub timeout_ms: Option<Whole>,
-    pub channel: Option<Name>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ChannelsStatusParams {
+        /// Ask the messengers themselves instead of reporting what is known.
+        pub probe: Option<bool>,
+        pub timeout_ms: Option<Whole>,
+        pub channel: Option<Name>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -99,12 +101,13 @@ pub struct ChannelProbe {
     pub elapsed_ms: u64,
 }
 
-/// `channels.start`, `channels.stop`, `channels.logout`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChannelsStartParams {
-    pub channel: Name,
-    pub account_id: Option<String>,
+objects! { strict:
+    /// `channels.start`, `channels.stop`, `channels.logout`.
+    #[derive(Debug)]
+    pub struct ChannelsStartParams {
+        pub channel: Name,
+        pub account_id: Option<String>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -131,11 +134,12 @@ pub struct ChannelsLogoutResult {
     pub cleared: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChannelsPairingListParams {
-    pub channel: Option<Name>,
-    pub account_id: Option<Name>,
+objects! { strict:
+    #[derive(Debug, Default)]
+    pub struct ChannelsPairingListParams {
+        pub channel: Option<Name>,
+        pub account_id: Option<Name>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -179,14 +183,15 @@ pub struct PairingLimits {
     pub ttl_ms: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChannelsPairingApproveParams {
-    pub channel: Name,
-    pub account_id: Name,
-    pub request_id: Name,
-    pub notify: Option<bool>,
-    pub bootstrap_command_owner: Option<bool>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ChannelsPairingApproveParams {
+        pub channel: Name,
+        pub account_id: Name,
+        pub request_id: Name,
+        pub notify: Option<bool>,
+        pub bootstrap_command_owner: Option<bool>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -198,12 +203,13 @@ pub struct ChannelsPairingApproveResult {
     pub command_owner_bootstrap: &'static str,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChannelsPairingDismissParams {
-    pub channel: Name,
-    pub account_id: Name,
-    pub request_id: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ChannelsPairingDismissParams {
+        pub channel: Name,
+        pub account_id: Name,
+        pub request_id: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -213,30 +219,30 @@ pub struct ChannelsPairingDismissResult {
     pub sender_id: String,
 }
 
-/// `send`: a message of the gateway's own into a messenger.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SendParams {
-    pub to: Name,
-    pub message: Option<String>,
-    pub media_url: Option<String>,
-    #[serde(default)]
-    pub media_urls: Vec<String>,
-    pub buffer: Option<String>,
-    pub filename: Option<String>,
-    pub content_type: Option<String>,
-    pub as_voice: Option<bool>,
-    pub gif_playback: Option<bool>,
-    pub channel: Option<String>,
-    pub account_id: Option<String>,
-    pub agent_id: Option<String>,
-    pub reply_to_id: Option<String>,
-    pub thread_id: Option<String>,
-    pub force_document: Option<bool>,
-    pub silent: Option<bool>,
-    pub parse_mode: Option<String>,
-    pub session_key: Option<String>,
-    pub idempotency_key: Name,
+objects! { strict:
+    /// `send`: a message of the gateway's own into a messenger.
+    #[derive(Debug)]
+    pub struct SendParams {
+        pub to: Name,
+        pub message: Option<String>,
+        pub media_url: Option<String>,
+        pub media_urls: Vec<String> = default,
+        pub buffer: Option<String>,
+        pub filename: Option<String>,
+        pub content_type: Option<String>,
+        pub as_voice: Option<bool>,
+        pub gif_playback: Option<bool>,
+        pub channel: Option<String>,
+        pub account_id: Option<String>,
+        pub agent_id: Option<String>,
+        pub reply_to_id: Option<String>,
+        pub thread_id: Option<String>,
+        pub force_document: Option<bool>,
+        pub silent: Option<bool>,
+        pub parse_mode: Option<String>,
+        pub session_key: Option<String>,
+        pub idempotency_key: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -254,23 +260,24 @@ impl SendResult {
     }
 }
 
-/// `message.action`: what the reference's CLI calls to send.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct MessageActionParams {
-    pub channel: Name,
-    pub action: Name,
-    pub params: serde_json::Map<String, serde_json::Value>,
-    pub reply: Option<serde_json::Value>,
-    pub account_id: Option<String>,
-    pub requester_account_id: Option<String>,
-    pub requester_sender_id: Option<String>,
-    pub sender_is_owner: Option<bool>,
-    pub session_key: Option<String>,
-    pub session_id: Option<String>,
-    pub inbound_turn_kind: Option<String>,
-    pub agent_id: Option<String>,
-    pub tool_context: Option<serde_json::Value>,
-    pub conversation_read_origin: Option<String>,
-    pub idempotency_key: Name,
+objects! { strict:
+    /// `message.action`: what the reference's CLI calls to send.
+    #[derive(Debug)]
+    pub struct MessageActionParams {
+        pub channel: Name,
+        pub action: Name,
+        pub params: serde_json::Map<String, serde_json::Value>,
+        pub reply: Option<serde_json::Value>,
+        pub account_id: Option<String>,
+        pub requester_account_id: Option<String>,
+        pub requester_sender_id: Option<String>,
+        pub sender_is_owner: Option<bool>,
+        pub session_key: Option<String>,
+        pub session_id: Option<String>,
+        pub inbound_turn_kind: Option<String>,
+        pub agent_id: Option<String>,
+        pub tool_context: Option<serde_json::Value>,
+        pub conversation_read_origin: Option<String>,
+        pub idempotency_key: Name,
+    }
 }

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::command::CommandEntry;
 use super::decode::{Int, Name, Text, Whole};
 use super::models::ModelChoice;
+use super::object::objects;
 use super::session::SessionRow;
 use super::session_change::SessionsResolveResult;
 
@@ -36,41 +37,41 @@ impl<'de> Deserialize<'de> for ChatSendParams {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChatSend {
-    pub session_key: Text<SESSION_KEY_LIMIT>,
-    pub agent_id: Option<Name>,
-    pub session_id: Option<Name>,
-    pub message: String,
-    pub thinking: Option<String>,
-    pub queue_mode: Option<QueueMode>,
-    pub deliver: Option<bool>,
-    #[serde(default)]
-    pub attachments: Vec<Attachment>,
-    /// Milliseconds; 0 = no limit of its own.
-    pub timeout_ms: Option<Whole>,
-    pub suppress_command_interpretation: Option<bool>,
-    /// Becomes the run's id.
-    pub idempotency_key: Name,
-    // Fields of the reference's larger product: accepted, without effect on this gateway's runs.
-    pub intent: Option<IgnoredAny>,
-    pub fast_mode: Option<IgnoredAny>,
-    pub fast_auto_on_seconds: Option<IgnoredAny>,
-    pub originating_channel: Option<IgnoredAny>,
-    pub originating_to: Option<IgnoredAny>,
-    pub originating_account_id: Option<IgnoredAny>,
-    pub originating_thread_id: Option<IgnoredAny>,
-    pub reply_to_id: Option<IgnoredAny>,
-    pub tool_bindings: Option<IgnoredAny>,
-    pub system_input_provenance: Option<IgnoredAny>,
-    pub system_provenance_receipt: Option<IgnoredAny>,
-    pub expected_leaf_entry_id: Option<IgnoredAny>,
-    pub expected_session_routing_contract: Option<IgnoredAny>,
-    pub expected_permission_mode: Option<IgnoredAny>,
-    pub expected_tool_overrides: Option<IgnoredAny>,
-    pub expected_session_settings: Option<IgnoredAny>,
-    pub client_context: Option<IgnoredAny>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ChatSend {
+        pub session_key: Text<SESSION_KEY_LIMIT>,
+        pub agent_id: Option<Name>,
+        pub session_id: Option<Name>,
+        pub message: String,
+        pub thinking: Option<String>,
+        pub queue_mode: Option<QueueMode>,
+        pub deliver: Option<bool>,
+        pub attachments: Vec<Attachment> = default,
+        /// Milliseconds; 0 = no limit of its own.
+        pub timeout_ms: Option<Whole>,
+        pub suppress_command_interpretation: Option<bool>,
+        /// Becomes the run's id.
+        pub idempotency_key: Name,
+        // Fields of the reference's larger product: accepted, without effect on this gateway's runs.
+        pub intent: Option<IgnoredAny>,
+        pub fast_mode: Option<IgnoredAny>,
+        pub fast_auto_on_seconds: Option<IgnoredAny>,
+        pub originating_channel: Option<IgnoredAny>,
+        pub originating_to: Option<IgnoredAny>,
+        pub originating_account_id: Option<IgnoredAny>,
+        pub originating_thread_id: Option<IgnoredAny>,
+        pub reply_to_id: Option<IgnoredAny>,
+        pub tool_bindings: Option<IgnoredAny>,
+        pub system_input_provenance: Option<IgnoredAny>,
+        pub system_provenance_receipt: Option<IgnoredAny>,
+        pub expected_leaf_entry_id: Option<IgnoredAny>,
+        pub expected_session_routing_contract: Option<IgnoredAny>,
+        pub expected_permission_mode: Option<IgnoredAny>,
+        pub expected_tool_overrides: Option<IgnoredAny>,
+        pub expected_session_settings: Option<IgnoredAny>,
+        pub client_context: Option<IgnoredAny>,
+    }
 }
 
 /// What happens to a message that arrives while its session is busy.
@@ -95,15 +96,15 @@ impl QueueMode {
     }
 }
 
-/// A file that comes with a message; `content` is base64 or a data URL.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Attachment {
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    pub mime_type: Option<String>,
-    pub file_name: Option<String>,
-    pub content: Option<String>,
+objects! { lenient:
+    /// A file that comes with a message; `content` is base64 or a data URL.
+    #[derive(Debug)]
+    pub struct Attachment {
+        pub kind: Option<String> as "type",
+        pub mime_type: Option<String>,
+        pub file_name: Option<String>,
+        pub content: Option<String>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -122,21 +123,22 @@ pub struct ServerTiming {
     pub received_to_ack_ms: f64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChatHistoryParams {
-    pub session_key: Text<SESSION_KEY_LIMIT>,
-    pub agent_id: Option<Name>,
-    pub cursor: Option<String>,
-    pub limit: Option<Int<1, 1000>>,
-    pub offset: Option<Whole>,
-    pub pending_before: Option<Int<1, { u64::MAX }>>,
-    pub input_run_ids: Option<Vec<Text<256>>>,
-    pub message_id: Option<Name>,
-    pub session_id: Option<Name>,
-    pub max_chars: Option<Int<1, 500_000>>,
-    /// Most bytes of the page's messages; the reference's page sends it.
-    pub max_bytes: Option<Int<1, { u64::MAX }>>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ChatHistoryParams {
+        pub session_key: Text<SESSION_KEY_LIMIT>,
+        pub agent_id: Option<Name>,
+        pub cursor: Option<String>,
+        pub limit: Option<Int<1, 1000>>,
+        pub offset: Option<Whole>,
+        pub pending_before: Option<Int<1, { u64::MAX }>>,
+        pub input_run_ids: Option<Vec<Text<256>>>,
+        pub message_id: Option<Name>,
+        pub session_id: Option<Name>,
+        pub max_chars: Option<Int<1, 500_000>>,
+        /// Most bytes of the page's messages; the reference's page sends it.
+        pub max_bytes: Option<Int<1, { u64::MAX }>>,
+    }
 }
 
 /// Rows are the stored messages with `__openclaw` added, oldest first.
@@ -207,17 +209,18 @@ pub struct InFlightRun {
     pub text: String,
 }
 
-/// A page of history and what a client needs to draw the rest of a chat.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChatStartupParams {
-    pub session_key: Option<Text<SESSION_KEY_LIMIT>>,
-    /// Instead of the key: the beginning of the id in it. The caller then also follows the list of sessions.
-    pub short_id: Option<Name>,
-    pub slug_hint: Option<Name>,
-    pub agent_id: Option<Name>,
-    pub limit: Option<Int<1, 1000>>,
-    pub max_bytes: Option<Int<1, { u64::MAX }>>,
+objects! { strict:
+    /// A page of history and what a client needs to draw the rest of a chat.
+    #[derive(Debug)]
+    pub struct ChatStartupParams {
+        pub session_key: Option<Text<SESSION_KEY_LIMIT>>,
+        /// Instead of the key: the beginning of the id in it. The caller then also follows the list of sessions.
+        pub short_id: Option<Name>,
+        pub slug_hint: Option<Name>,
+        pub agent_id: Option<Name>,
+        pub limit: Option<Int<1, 1000>>,
+        pub max_bytes: Option<Int<1, { u64::MAX }>>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -234,11 +237,12 @@ pub enum ChatStartupResult {
     Unresolved { resolution: SessionsResolveResult },
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChatMetadataParams {
-    pub agent_id: Option<Name>,
-    pub session_key: Option<Name>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ChatMetadataParams {
+        pub agent_id: Option<Name>,
+        pub session_key: Option<Name>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -247,13 +251,14 @@ pub struct ChatMetadataResult {
     pub commands: Vec<CommandEntry>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChatInjectParams {
-    pub session_key: Text<SESSION_KEY_LIMIT>,
-    pub agent_id: Option<Name>,
-    pub message: Name,
-    pub label: Option<String>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ChatInjectParams {
+        pub session_key: Text<SESSION_KEY_LIMIT>,
+        pub agent_id: Option<Name>,
+        pub message: Name,
+        pub label: Option<String>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -263,13 +268,14 @@ pub struct ChatInjectResult {
     pub message_id: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChatMessageGetParams {
-    pub session_key: Text<SESSION_KEY_LIMIT>,
-    pub agent_id: Option<Name>,
-    pub message_id: Name,
-    pub max_chars: Option<Int<1, 2_000_000>>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ChatMessageGetParams {
+        pub session_key: Text<SESSION_KEY_LIMIT>,
+        pub agent_id: Option<Name>,
+        pub message_id: Name,
+        pub max_chars: Option<Int<1, 2_000_000>>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -283,13 +289,14 @@ pub struct ChatMessageGetResult {
     pub unavailable_reason: Option<&'static str>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ChatAbortParams {
-    pub session_key: Text<SESSION_KEY_LIMIT>,
-    pub agent_id: Option<Name>,
-    pub run_id: Option<Name>,
-    pub preserve_side_runs: Option<bool>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ChatAbortParams {
+        pub session_key: Text<SESSION_KEY_LIMIT>,
+        pub agent_id: Option<Name>,
+        pub run_id: Option<Name>,
+        pub preserve_side_runs: Option<bool>,
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decode::Name;
+use super::object::objects;
 
 /// One command of a conversation. What it does is the agent's matter.
 #[derive(Debug)]
@@ -110,15 +111,16 @@ pub static COMMANDS: &[CommandSpec] = &[
     },
 ];
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CommandsListParams {
-    pub session_key: Option<Name>,
-    pub agent_id: Option<Name>,
-    pub provider: Option<Name>,
-    pub scope: Option<CommandScope>,
-    /// False leaves the arguments out.
-    pub include_args: Option<bool>,
+objects! { strict:
+    #[derive(Debug, Default)]
+    pub struct CommandsListParams {
+        pub session_key: Option<Name>,
+        pub agent_id: Option<Name>,
+        pub provider: Option<Name>,
+        pub scope: Option<CommandScope>,
+        /// False leaves the arguments out.
+        pub include_args: Option<bool>,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

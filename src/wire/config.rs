@@ -1,6 +1,8 @@
 //! `config.*` and `secrets.reload`: the configuration over the protocol.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use super::object::objects;
 use serde_json::Value;
 
 /// Another configuration is in force.
@@ -12,47 +14,43 @@ pub struct ConfigChangedEvent {
     pub ts: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ConfigSetParams {
-    /// The whole file, as JSON5.
-    pub raw: String,
-    pub base_hash: Option<String>,
-}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ConfigSetParams {
+        /// The whole file, as JSON5.
+        pub raw: String,
+        pub base_hash: Option<String>,
+    }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ConfigApplyParams {
-    /// The whole file, as JSON5.
-    pub raw: String,
-    pub base_hash: Option<String>,
-    pub session_key: Option<String>,
-    pub note: Option<String>,
-    pub restart_delay_ms: Option<u64>,
-}
+    #[derive(Debug)]
+    pub struct ConfigApplyParams {
+        /// The whole file, as JSON5.
+        pub raw: String,
+        pub base_hash: Option<String>,
+        pub session_key: Option<String>,
+        pub note: Option<String>,
+        pub restart_delay_ms: Option<u64>,
+    }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ConfigPatchParams {
-    /// An object to merge in, as JSON5; null removes a key.
-    pub raw: String,
-    pub base_hash: Option<String>,
-    pub session_key: Option<String>,
-    pub note: Option<String>,
-    pub restart_delay_ms: Option<u64>,
-    /// Lists that may lose entries.
-    #[serde(default)]
-    pub replace_paths: Vec<String>,
-}
+    #[derive(Debug)]
+    pub struct ConfigPatchParams {
+        /// An object to merge in, as JSON5; null removes a key.
+        pub raw: String,
+        pub base_hash: Option<String>,
+        pub session_key: Option<String>,
+        pub note: Option<String>,
+        pub restart_delay_ms: Option<u64>,
+        /// Lists that may lose entries.
+        pub replace_paths: Vec<String> = default,
+    }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConfigSchemaParams {}
+    #[derive(Debug)]
+    pub struct ConfigSchemaParams {}
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConfigSchemaLookupParams {
-    pub path: String,
+    #[derive(Debug)]
+    pub struct ConfigSchemaLookupParams {
+        pub path: String,
+    }
 }
 
 /// Answer of `config.set`, `config.patch` and `config.apply`.
@@ -79,13 +77,13 @@ pub struct ConfigSchemaResult {
     pub generated_at: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SecretsReloadParams {}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SecretsReloadParams {}
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SecretsStoreListParams {}
+    #[derive(Debug)]
+    pub struct SecretsStoreListParams {}
+}
 
 /// An entry of the store; a secret has no value here.
 #[derive(Debug, Serialize)]
@@ -106,20 +104,19 @@ pub struct SecretsStoreListResult {
     pub entries: Vec<SecretStoreEntry>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SecretsStoreSetParams {
-    pub name: String,
-    pub value: String,
-    pub kind: String,
-    /// Accepted and not used: secrets are not handed to commands here.
-    pub allowed_hosts: Option<Vec<String>>,
-}
+objects! { strict:
+    pub struct SecretsStoreSetParams {
+        pub name: String,
+        pub value: String,
+        pub kind: String,
+        /// Accepted and not used: secrets are not handed to commands here.
+        pub allowed_hosts: Option<Vec<String>>,
+    }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SecretsStoreDeleteParams {
-    pub name: String,
+    #[derive(Debug)]
+    pub struct SecretsStoreDeleteParams {
+        pub name: String,
+    }
 }
 
 #[derive(Debug, Serialize)]

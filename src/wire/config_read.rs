@@ -1,11 +1,14 @@
 //! `config.get`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use super::object::objects;
 use serde_json::Value;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConfigGetParams {}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ConfigGetParams {}
+}
 
 /// The configuration without its secrets.
 #[derive(Debug, Serialize)]

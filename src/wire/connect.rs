@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::decode::{Int, Name, Text, Whole};
 use super::frame::StateVersion;
 use super::health::HealthSnapshot;
+use super::object::objects;
 use super::presence::PresenceEntry;
 use super::scope::Scopes;
 
@@ -50,42 +51,41 @@ closed_enum! {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ConnectClient {
-    pub id: ClientId,
-    pub display_name: Option<Name>,
-    pub version: Name,
-    pub build_id: Option<Text<96>>,
-    pub platform: Name,
-    pub device_family: Option<Name>,
-    pub model_identifier: Option<Name>,
-    pub time_zone: Option<Text<64>>,
-    pub mode: ClientMode,
-    pub instance_id: Option<Name>,
-}
+objects! { strict:
+    #[derive(Debug, Clone)]
+    pub struct ConnectClient {
+        pub id: ClientId,
+        pub display_name: Option<Name>,
+        pub version: Name,
+        pub build_id: Option<Text<96>>,
+        pub platform: Name,
+        pub device_family: Option<Name>,
+        pub model_identifier: Option<Name>,
+        pub time_zone: Option<Text<64>>,
+        pub mode: ClientMode,
+        pub instance_id: Option<Name>,
+    }
 
-/// Proof that the caller holds a device key.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ConnectDevice {
-    pub id: Name,
-    pub public_key: Name,
-    pub signature: Name,
-    pub signed_at: Whole,
-    pub nonce: Name,
-}
+    /// Proof that the caller holds a device key.
+    #[derive(Debug, Clone)]
+    pub struct ConnectDevice {
+        pub id: Name,
+        pub public_key: Name,
+        pub signature: Name,
+        pub signed_at: Whole,
+        pub nonce: Name,
+    }
 
-/// Credentials. Debug never shows them.
-#[derive(Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ConnectAuth {
-    pub token: Option<String>,
-    pub bootstrap_token: Option<String>,
-    pub device_token: Option<String>,
-    pub password: Option<String>,
-    pub approval_runtime_token: Option<String>,
-    pub agent_runtime_identity_token: Option<String>,
+    /// Credentials. Debug never shows them.
+    #[derive(Clone, Default)]
+    pub struct ConnectAuth {
+        pub token: Option<String>,
+        pub bootstrap_token: Option<String>,
+        pub device_token: Option<String>,
+        pub password: Option<String>,
+        pub approval_runtime_token: Option<String>,
+        pub agent_runtime_identity_token: Option<String>,
+    }
 }
 
 impl std::fmt::Debug for ConnectAuth {
@@ -94,26 +94,26 @@ impl std::fmt::Debug for ConnectAuth {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ConnectParams {
-    pub min_protocol: Int<1, 1_000_000>,
-    pub max_protocol: Int<1, 1_000_000>,
-    pub client: ConnectClient,
-    #[serde(default)]
-    pub caps: Vec<Name>,
-    pub commands: Option<Vec<Name>>,
-    pub computer_use: Option<IgnoredAny>,
-    pub worker_runs: Option<IgnoredAny>,
-    pub permissions: Option<std::collections::BTreeMap<String, bool>>,
-    pub path_env: Option<String>,
-    pub role: Option<Name>,
-    pub scopes: Option<Vec<Name>>,
-    pub device: Option<ConnectDevice>,
-    pub auth: Option<ConnectAuth>,
-    pub locale: Option<String>,
-    pub user_agent: Option<String>,
-    pub model_catalog: Option<IgnoredAny>,
+objects! { strict:
+    #[derive(Debug, Clone)]
+    pub struct ConnectParams {
+        pub min_protocol: Int<1, 1_000_000>,
+        pub max_protocol: Int<1, 1_000_000>,
+        pub client: ConnectClient,
+        pub caps: Vec<Name> = default,
+        pub commands: Option<Vec<Name>>,
+        pub computer_use: Option<IgnoredAny>,
+        pub worker_runs: Option<IgnoredAny>,
+        pub permissions: Option<std::collections::BTreeMap<String, bool>>,
+        pub path_env: Option<String>,
+        pub role: Option<Name>,
+        pub scopes: Option<Vec<Name>>,
+        pub device: Option<ConnectDevice>,
+        pub auth: Option<ConnectAuth>,
+        pub locale: Option<String>,
+        pub user_agent: Option<String>,
+        pub model_catalog: Option<IgnoredAny>,
+    }
 }
 
 /// Details of `PROTOCOL_MISMATCH`.

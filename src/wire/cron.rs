@@ -4,27 +4,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::decode::{Int, Name, Text, Whole};
+use super::object::objects;
 
 pub use super::cron_job::*;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CronListParams {
-    #[serde(default)]
-    pub include_disabled: bool,
-    pub limit: Option<Int<1, 200>>,
-    pub offset: Option<Whole>,
-    pub query: Option<String>,
-    pub enabled: Option<EnabledFilter>,
-    pub schedule_kind: Option<KindFilter>,
-    pub last_run_status: Option<StatusFilter>,
-    pub trigger: Option<TriggerFilter>,
-    pub sort_by: Option<CronSort>,
-    pub sort_dir: Option<SortDir>,
-    pub agent_id: Option<Name>,
-    #[serde(default)]
-    pub compact: bool,
-    pub include_delivery_previews: Option<bool>,
+objects! { strict:
+    #[derive(Debug, Default)]
+    pub struct CronListParams {
+        pub include_disabled: bool = default,
+        pub limit: Option<Int<1, 200>>,
+        pub offset: Option<Whole>,
+        pub query: Option<String>,
+        pub enabled: Option<EnabledFilter>,
+        pub schedule_kind: Option<KindFilter>,
+        pub last_run_status: Option<StatusFilter>,
+        pub trigger: Option<TriggerFilter>,
+        pub sort_by: Option<CronSort>,
+        pub sort_dir: Option<SortDir>,
+        pub agent_id: Option<Name>,
+        pub compact: bool = default,
+        pub include_delivery_previews: Option<bool>,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -79,9 +79,10 @@ pub enum SortDir {
     Desc,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CronStatusParams {}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct CronStatusParams {}
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -269,23 +270,23 @@ pub struct CronEvent<'a> {
     pub duration_ms: Option<u64>,
 }
 
-/// `wake`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WakeParams {
-    pub mode: WakeMode,
-    pub text: Name,
-    pub session_key: Option<Name>,
-    pub agent_id: Option<Name>,
-}
+objects! { lenient:
+    /// `wake`.
+    #[derive(Debug)]
+    pub struct WakeParams {
+        pub mode: WakeMode,
+        pub text: Name,
+        pub session_key: Option<Name>,
+        pub agent_id: Option<Name>,
+    }
 
-/// `system-event`: what nodes and helpers of an operator report.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SystemEventParams {
-    pub text: Name,
-    pub session_key: Option<Name>,
-    pub agent_id: Option<Name>,
+    /// `system-event`: what nodes and helpers of an operator report.
+    #[derive(Debug)]
+    pub struct SystemEventParams {
+        pub text: Name,
+        pub session_key: Option<Name>,
+        pub agent_id: Option<Name>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -293,12 +294,14 @@ pub struct Done {
     pub ok: bool,
 }
 
-#[derive(Debug, Deserialize)]
-pub struct LastHeartbeatParams {}
+objects! { lenient:
+    #[derive(Debug)]
+    pub struct LastHeartbeatParams {}
 
-#[derive(Debug, Deserialize)]
-pub struct SetHeartbeatsParams {
-    pub enabled: bool,
+    #[derive(Debug)]
+    pub struct SetHeartbeatsParams {
+        pub enabled: bool,
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::wire::object::objects;
+
 /// The part of a job its owner writes. Also what is stored of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -46,15 +48,17 @@ fn yes() -> bool {
     true
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CronOwner {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session_key: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account_id: Option<String>,
+objects! { strict:
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct CronOwner {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub agent_id: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub session_key: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub account_id: Option<String> = default,
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -161,45 +165,47 @@ pub enum DeliveryMode {
     Webhook,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CronDelivery {
-    pub mode: DeliveryMode,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<String>,
-    /// Text or a number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thread_id: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub best_effort: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure_destination: Option<FailureDestination>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completion_destination: Option<CompletionDestination>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-}
+objects! { strict:
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct CronDelivery {
+        pub mode: DeliveryMode,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub channel: Option<String> = default,
+        /// Text or a number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub thread_id: Option<Value> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub account_id: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub best_effort: Option<bool> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub failure_destination: Option<FailureDestination> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub completion_destination: Option<CompletionDestination> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub to: Option<String> = default,
+    }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FailureDestination {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<DeliveryMode>,
-}
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct FailureDestination {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub channel: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub to: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub account_id: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub mode: Option<DeliveryMode> = default,
+    }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CompletionDestination {
-    pub mode: DeliveryMode,
-    pub to: String,
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct CompletionDestination {
+        pub mode: DeliveryMode,
+        pub to: String,
+    }
 }
 
 /// `false`, or when and where to complain.
@@ -210,23 +216,25 @@ pub enum FailureAlert {
     On(Box<FailureAlertRule>),
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FailureAlertRule {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cooldown_ms: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub include_skipped: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<DeliveryMode>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account_id: Option<String>,
+objects! { strict:
+    #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct FailureAlertRule {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub after: Option<u32> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub channel: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub to: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub cooldown_ms: Option<u64> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub include_skipped: Option<bool> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub mode: Option<DeliveryMode> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub account_id: Option<String> = default,
+    }
 }
 
 /// How a run came out.
@@ -268,52 +276,56 @@ impl DeliveryStatus {
     }
 }
 
-/// What the scheduler remembers of a job.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct CronState {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_run_at_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub schedule_activated_at_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub running_at_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_run_at_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_run_status: Option<RunStatus>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_status: Option<RunStatus>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_error_reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_duration_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub consecutive_errors: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub auto_disabled: Option<AutoDisabled>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub consecutive_skipped: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_delivered: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_delivery_status: Option<DeliveryStatus>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_delivery_error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delivery_suppression_reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_failure_alert_at_ms: Option<u64>,
+objects! { kept:
+    /// What the scheduler remembers of a job.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+    #[serde(default, rename_all = "camelCase")]
+    pub struct CronState {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub next_run_at_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub schedule_activated_at_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub running_at_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_run_at_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_run_status: Option<RunStatus>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_status: Option<RunStatus>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_error: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_error_reason: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_duration_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub consecutive_errors: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub auto_disabled: Option<AutoDisabled>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub consecutive_skipped: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_delivered: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_delivery_status: Option<DeliveryStatus>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_delivery_error: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub delivery_suppression_reason: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_failure_alert_at_ms: Option<u64>,
+    }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AutoDisabled {
-    pub reason: String,
-    pub at_ms: u64,
-    pub consecutive_errors: u32,
+objects! { lenient:
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct AutoDisabled {
+        pub reason: String,
+        pub at_ms: u64,
+        pub consecutive_errors: u32,
+    }
 }
 
 /// A job in answers and events.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decode::{Name, Text};
+use super::object::objects;
 use super::scope::Scopes;
 
 /// Why a device that proved its key may not come in yet.
@@ -145,9 +146,10 @@ pub struct DeviceTokenRow {
     pub revoked_at_ms: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DevicePairListParams {}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct DevicePairListParams {}
+}
 
 #[derive(Debug, Serialize)]
 pub struct DevicePairListResult {
@@ -155,10 +157,11 @@ pub struct DevicePairListResult {
     pub paired: Vec<PairedDevice>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DevicePairApproveParams {
-    pub request_id: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct DevicePairApproveParams {
+        pub request_id: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -168,10 +171,11 @@ pub struct DevicePairApproveResult {
     pub device: PairedDevice,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DevicePairRejectParams {
-    pub request_id: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct DevicePairRejectParams {
+        pub request_id: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -181,10 +185,11 @@ pub struct DevicePairRejectResult {
     pub device_id: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DevicePairRemoveParams {
-    pub device_id: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct DevicePairRemoveParams {
+        pub device_id: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -193,11 +198,12 @@ pub struct DevicePairRemoveResult {
     pub device_id: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DevicePairRenameParams {
-    pub device_id: Name,
-    pub label: Text<64>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct DevicePairRenameParams {
+        pub device_id: Name,
+        pub label: Text<64>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -207,13 +213,14 @@ pub struct DevicePairRenameResult {
     pub label: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DeviceTokenRotateParams {
-    pub device_id: Name,
-    pub role: Name,
-    /// Fewer scopes than before; absent keeps them.
-    pub scopes: Option<Vec<Name>>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct DeviceTokenRotateParams {
+        pub device_id: Name,
+        pub role: Name,
+        /// Fewer scopes than before; absent keeps them.
+        pub scopes: Option<Vec<Name>>,
+    }
 }
 
 /// The new token goes to nobody but the device itself.
@@ -236,11 +243,12 @@ impl std::fmt::Debug for DeviceTokenRotateResult {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DeviceTokenRevokeParams {
-    pub device_id: Name,
-    pub role: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct DeviceTokenRevokeParams {
+        pub device_id: Name,
+        pub role: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -260,18 +268,16 @@ pub enum BootstrapProfile {
     Full,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DevicePairSetupCodeParams {
-    #[serde(default)]
-    pub bootstrap_profile: BootstrapProfile,
-    /// Accepted for clients that ask; the picture is drawn by whoever shows it.
-    #[serde(default, rename = "includeQr")]
-    pub _include_qr: bool,
-    #[serde(default)]
-    pub join_url: bool,
-    /// The address under which the device reaches this gateway, if it is not the configured one.
-    pub public_url: Option<Name>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct DevicePairSetupCodeParams {
+        pub bootstrap_profile: BootstrapProfile = default,
+        /// Accepted for clients that ask; the picture is drawn by whoever shows it.
+        pub _include_qr: bool as "includeQr" = default,
+        pub join_url: bool = default,
+        /// The address under which the device reaches this gateway, if it is not the configured one.
+        pub public_url: Option<Name>,
+    }
 }
 
 /// The code is a secret: whoever shows it first is let in.
@@ -298,10 +304,11 @@ pub struct SetupPayload<'a> {
     pub expires_at_ms: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DevicePairSetupStatusParams {
-    pub setup_id: Text<128>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct DevicePairSetupStatusParams {
+        pub setup_id: Text<128>,
+    }
 }
 
 /// Neither field: nothing is known of that invitation.
@@ -326,10 +333,11 @@ pub struct SetupOutcome {
     pub ts: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScopeUpgradeRequestParams {
-    pub scopes: Vec<Name>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ScopeUpgradeRequestParams {
+        pub scopes: Vec<Name>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -338,10 +346,11 @@ pub struct ScopeUpgradeRegistration {
     pub request_id: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ScopeUpgradeWaitParams {
-    pub request_id: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ScopeUpgradeWaitParams {
+        pub request_id: Name,
+    }
 }
 
 /// How a wish for more ended; with the new token when it was granted.

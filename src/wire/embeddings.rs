@@ -3,12 +3,16 @@
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
-pub struct EmbeddingsRequest {
-    pub model: Option<String>,
-    pub input: Option<EmbeddingInput>,
-    pub encoding_format: Option<EncodingFormat>,
-    pub dimensions: Option<f64>,
+use crate::wire::object::objects;
+
+objects! { plain:
+    #[derive(Debug)]
+    pub struct EmbeddingsRequest {
+        pub model: Option<String>,
+        pub input: Option<EmbeddingInput>,
+        pub encoding_format: Option<EncodingFormat>,
+        pub dimensions: Option<f64>,
+    }
 }
 
 #[derive(Debug, Deserialize)]

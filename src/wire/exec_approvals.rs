@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::decode::Name;
+use super::object::objects;
 
 /// Which commands run at all; the first is the strictest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,40 +45,42 @@ impl ExecAsk {
     }
 }
 
-/// What a scope says; what it leaves out, a wider one decides.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExecRules {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub security: Option<ExecSecurity>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ask: Option<ExecAsk>,
-    /// What happens when a person had to be asked and none could be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ask_fallback: Option<ExecSecurity>,
-    /// Kept for clients; programs named by skills are not trusted here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub auto_allow_skills: Option<bool>,
-}
+objects! { strict:
+    /// What a scope says; what it leaves out, a wider one decides.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct ExecRules {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub security: Option<ExecSecurity>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub ask: Option<ExecAsk>,
+        /// What happens when a person had to be asked and none could be.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub ask_fallback: Option<ExecSecurity>,
+        /// Kept for clients; programs named by skills are not trusted here.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub auto_allow_skills: Option<bool>,
+    }
 
-/// The rules of one agent, or of all of them (`*`).
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AgentExecRules {
-    // serde cannot flatten into a closed object.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub security: Option<ExecSecurity>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ask: Option<ExecAsk>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ask_fallback: Option<ExecSecurity>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub auto_allow_skills: Option<bool>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allowlist: Vec<AllowlistEntry>,
-    /// Grants of the reference's other harness: kept as they are, without effect here.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mcp_tools: Vec<McpToolGrant>,
+    /// The rules of one agent, or of all of them (`*`).
+    #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct AgentExecRules {
+        // serde cannot flatten into a closed object.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub security: Option<ExecSecurity>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub ask: Option<ExecAsk>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub ask_fallback: Option<ExecSecurity>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub auto_allow_skills: Option<bool>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub allowlist: Vec<AllowlistEntry> = default,
+        /// Grants of the reference's other harness: kept as they are, without effect here.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub mcp_tools: Vec<McpToolGrant> = default,
+    }
 }
 
 /// One command that runs without being asked about.
@@ -105,15 +108,17 @@ pub struct AllowlistEntry {
     pub last_resolved_path: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct McpToolGrant {
-    pub server: String,
-    pub tool: String,
-    pub source: String,
-    pub added_at: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_used_at: Option<u64>,
+objects! { strict:
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct McpToolGrant {
+        pub server: String,
+        pub tool: String,
+        pub source: String,
+        pub added_at: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_used_at: Option<u64>,
+    }
 }
 
 /// Where the reference's desktop app listens; kept without its token.
@@ -126,18 +131,20 @@ pub struct ApprovalSocket {
     pub token: Option<serde::de::IgnoredAny>,
 }
 
-/// The whole document.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExecApprovalsFile {
-    /// Always 1.
-    pub version: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub socket: Option<ApprovalSocket>,
-    #[serde(default)]
-    pub defaults: ExecRules,
-    #[serde(default)]
-    pub agents: BTreeMap<String, AgentExecRules>,
+objects! { strict:
+    /// The whole document.
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct ExecApprovalsFile {
+        /// Always 1.
+        pub version: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub socket: Option<ApprovalSocket>,
+        #[serde(default)]
+        pub defaults: ExecRules = default,
+        #[serde(default)]
+        pub agents: BTreeMap<String, AgentExecRules> = default,
+    }
 }
 
 impl Default for ExecApprovalsFile {
@@ -146,15 +153,15 @@ impl Default for ExecApprovalsFile {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExecApprovalsGetParams {}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ExecApprovalsGetParams {}
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExecApprovalsSetParams {
-    pub file: ExecApprovalsFile,
-    pub base_hash: Option<Name>,
+    #[derive(Debug)]
+    pub struct ExecApprovalsSetParams {
+        pub file: ExecApprovalsFile,
+        pub base_hash: Option<Name>,
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HealthParams {
-    /// Look again instead of reporting what is known.
-    pub probe: Option<bool>,
-    pub include_sensitive: Option<bool>,
-}
+use super::object::objects;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct StatusParams {
-    pub include_channel_summary: Option<bool>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct HealthParams {
+        /// Look again instead of reporting what is known.
+        pub probe: Option<bool>,
+        pub include_sensitive: Option<bool>,
+    }
+
+    #[derive(Debug)]
+    pub struct StatusParams {
+        pub include_channel_summary: Option<bool>,
+    }
 }
 
 /// Payload of the event `health` and of the snapshot in hello-ok.

@@ -3,35 +3,36 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// One row of `hooks.mappings`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct HookMapping {
-    pub id: Option<String>,
-    #[serde(rename = "match")]
-    pub matches: HookMatch,
-    pub action: HookAction,
-    pub wake_mode: WakeMode,
-    pub name: Option<String>,
-    pub agent_id: Option<String>,
-    pub session_key: Option<String>,
-    pub session_mode: SessionMode,
-    pub message_template: Option<String>,
-    pub text_template: Option<String>,
-    pub for_each: Option<String>,
-    pub model: Option<String>,
-    pub thinking: Option<String>,
-    pub timeout_seconds: Option<u64>,
-    pub allow_unsafe_external_content: bool,
-    /// A script of the reference's; this gateway runs none.
-    pub transform: Option<Value>,
-}
+use crate::wire::object::objects;
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct HookMatch {
-    pub path: Option<String>,
-    pub source: Option<String>,
+objects! { kept:
+    /// One row of `hooks.mappings`.
+    #[derive(Debug, Clone, Default)]
+    pub struct HookMapping {
+        pub id: Option<String>,
+        pub matches: HookMatch as "match",
+        pub action: HookAction,
+        pub wake_mode: WakeMode,
+        pub name: Option<String>,
+        pub agent_id: Option<String>,
+        pub session_key: Option<String>,
+        pub session_mode: SessionMode,
+        pub message_template: Option<String>,
+        pub text_template: Option<String>,
+        pub for_each: Option<String>,
+        pub model: Option<String>,
+        pub thinking: Option<String>,
+        pub timeout_seconds: Option<u64>,
+        pub allow_unsafe_external_content: bool,
+        /// A script of the reference's; this gateway runs none.
+        pub transform: Option<Value>,
+    }
+
+    #[derive(Debug, Clone, Default)]
+    pub struct HookMatch {
+        pub path: Option<String>,
+        pub source: Option<String>,
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

@@ -1,16 +1,18 @@
 //! `logs.tail`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::decode::{Int, Whole};
+use super::object::objects;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LogsTailParams {
-    /// Byte offset to go on from; absent: the end of the file.
-    pub cursor: Option<Whole>,
-    pub limit: Option<Int<1, 5000>>,
-    pub max_bytes: Option<Int<1, 1_000_000>>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct LogsTailParams {
+        /// Byte offset to go on from; absent: the end of the file.
+        pub cursor: Option<Whole>,
+        pub limit: Option<Int<1, 5000>>,
+        pub max_bytes: Option<Int<1, 1_000_000>>,
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -2,6 +2,8 @@
 //!
 //! Every type is compiled against one reader (see `json`). Wording is the callers' part.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::json::Reader;
@@ -48,6 +50,16 @@ impl Misfit {
         match self.syntax {
             Some((line, column)) => format!("{} at line {line} column {column}", self.reason),
             None => self.reason.clone(),
+        }
+    }
+}
+
+/// Where it is wrong and why, as programs write it.
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.is_empty() {
+            true => f.write_str(&self.sentence()),
+            false => write!(f, "{}: {}", self.indexed(), self.sentence()),
         }
     }
 }

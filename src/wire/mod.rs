@@ -31,6 +31,7 @@ pub mod logs;
 pub mod misfit;
 pub mod models;
 pub mod node;
+pub(crate) mod object;
 pub mod openai;
 pub mod presence;
 pub mod question;

@@ -3,18 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::decode::{Int, Name};
+use super::object::objects;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ModelsListParams {
-    pub agent_id: Option<Name>,
-    /// Older clients send it; rows are always detailed.
-    pub include_details: Option<bool>,
-    pub include_provider_capabilities: Option<bool>,
-    pub prepared_only: Option<bool>,
-    pub refresh: Option<bool>,
-    pub view: Option<ModelsView>,
-    pub session_key: Option<Name>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ModelsListParams {
+        pub agent_id: Option<Name>,
+        /// Older clients send it; rows are always detailed.
+        pub include_details: Option<bool>,
+        pub include_provider_capabilities: Option<bool>,
+        pub prepared_only: Option<bool>,
+        pub refresh: Option<bool>,
+        pub view: Option<ModelsView>,
+        pub session_key: Option<Name>,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -65,15 +67,16 @@ pub fn thinking_levels(reasoning: bool) -> Vec<ThinkingLevel> {
     ladder.iter().map(|id| ThinkingLevel { id, label: id }).collect()
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ModelsProbeParams {
-    pub provider: Name,
-    /// One entry of `auth.profiles`; all of the provider's otherwise.
-    pub profile_id: Option<Name>,
-    /// 20,000; 5,000 to 60,000.
-    pub timeout_ms: Option<Int<1, { u64::MAX }>>,
-    pub agent_id: Option<String>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ModelsProbeParams {
+        pub provider: Name,
+        /// One entry of `auth.profiles`; all of the provider's otherwise.
+        pub profile_id: Option<Name>,
+        /// 20,000; 5,000 to 60,000.
+        pub timeout_ms: Option<Int<1, { u64::MAX }>>,
+        pub agent_id: Option<String>,
+    }
 }
 
 /// How asking went: the best of all credentials, else the worst.

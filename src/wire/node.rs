@@ -7,35 +7,38 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::decode::{Int, Name, Text, Whole};
+use super::object::objects;
 
-/// What a node says it can do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Surface {
-    pub caps: Vec<String>,
-    pub commands: Vec<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub permissions: BTreeMap<String, bool>,
-}
+objects! { lenient:
+    /// What a node says it can do.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct Surface {
+        pub caps: Vec<String>,
+        pub commands: Vec<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        pub permissions: BTreeMap<String, bool> = default,
+    }
 
-/// How a node's host is doing, as it last said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HostStats {
-    pub cpu_count: u32,
-    /// Averages over 1, 5 and 15 minutes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub load_average: Option<[f64; 3]>,
-    /// Bytes.
-    pub memory_total_bytes: u64,
-    pub memory_free_bytes: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk_total_bytes: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk_available_bytes: Option<u64>,
-    /// Milliseconds, by the gateway's clock.
-    #[serde(default)]
-    pub updated_at_ms: u64,
+    /// How a node's host is doing, as it last said.
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct HostStats {
+        pub cpu_count: u32,
+        /// Averages over 1, 5 and 15 minutes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub load_average: Option<[f64; 3]> = default,
+        /// Bytes.
+        pub memory_total_bytes: u64,
+        pub memory_free_bytes: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub disk_total_bytes: Option<u64> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub disk_available_bytes: Option<u64> = default,
+        /// Milliseconds, by the gateway's clock.
+        #[serde(default)]
+        pub updated_at_ms: u64 = default,
+    }
 }
 
 impl HostStats {
@@ -158,31 +161,34 @@ pub struct NodeRow {
     pub connected: bool,
 }
 
-/// A tool a node would lend to agents. Shown to operators; agents reach it through `node.invoke`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodePluginToolDescriptor {
-    pub plugin_id: String,
-    pub name: String,
-    pub description: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parameters: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mcp: Option<NodeMcpTool>,
+objects! { strict:
+    /// A tool a node would lend to agents. Shown to operators; agents reach it through `node.invoke`.
+    #[derive(Debug, Clone, Serialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct NodePluginToolDescriptor {
+        pub plugin_id: String,
+        pub name: String,
+        pub description: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub parameters: Option<Box<RawValue>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub command: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub mcp: Option<NodeMcpTool>,
+    }
+
+    #[derive(Debug, Clone, Serialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct NodeMcpTool {
+        pub server: String,
+        pub tool: String,
+    }
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NodeMcpTool {
-    pub server: String,
-    pub tool: String,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodePairListParams {}
 }
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NodePairListParams {}
 
 #[derive(Debug, Serialize)]
 pub struct NodePairListResult {
@@ -190,10 +196,11 @@ pub struct NodePairListResult {
     pub paired: Vec<PairedNode>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodePairApproveParams {
-    pub request_id: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodePairApproveParams {
+        pub request_id: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -203,10 +210,11 @@ pub struct NodePairApproveResult {
     pub node: PairedNode,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodePairRejectParams {
-    pub request_id: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodePairRejectParams {
+        pub request_id: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -216,10 +224,11 @@ pub struct NodePairRejectResult {
     pub node_id: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodePairRemoveParams {
-    pub node_id: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodePairRemoveParams {
+        pub node_id: Name,
+    }
 }
 
 /// Answers that only name the node.
@@ -229,11 +238,12 @@ pub struct NodeNamed {
     pub node_id: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodeRenameParams {
-    pub node_id: Name,
-    pub display_name: Text<64>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodeRenameParams {
+        pub node_id: Name,
+        pub display_name: Text<64>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -243,9 +253,10 @@ pub struct NodeRenameResult {
     pub display_name: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NodeListParams {}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodeListParams {}
+}
 
 #[derive(Debug, Serialize)]
 pub struct NodeListResult {
@@ -253,10 +264,11 @@ pub struct NodeListResult {
     pub nodes: Vec<NodeRow>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodeDescribeParams {
-    pub node_id: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodeDescribeParams {
+        pub node_id: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -266,25 +278,21 @@ pub struct NodeDescribeResult {
     pub node: NodeRow,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodeInvokeParams {
-    pub node_id: Name,
-    pub command: Name,
-    pub params: Option<Box<RawValue>>,
-    /// Milliseconds; the usual time when absent or 0.
-    pub timeout_ms: Option<Whole>,
-    pub idempotency_key: Name,
-    #[serde(rename = "sessionKey")]
-    pub _session_key: Option<Name>,
-    #[serde(rename = "turnSourceChannel")]
-    pub _turn_source_channel: Option<String>,
-    #[serde(rename = "turnSourceTo")]
-    pub _turn_source_to: Option<String>,
-    #[serde(rename = "turnSourceAccountId")]
-    pub _turn_source_account_id: Option<String>,
-    #[serde(rename = "turnSourceThreadId")]
-    pub _turn_source_thread_id: Option<Box<RawValue>>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodeInvokeParams {
+        pub node_id: Name,
+        pub command: Name,
+        pub params: Option<Box<RawValue>>,
+        /// Milliseconds; the usual time when absent or 0.
+        pub timeout_ms: Option<Whole>,
+        pub idempotency_key: Name,
+        pub _session_key: Option<Name> as "sessionKey",
+        pub _turn_source_channel: Option<String> as "turnSourceChannel",
+        pub _turn_source_to: Option<String> as "turnSourceTo",
+        pub _turn_source_account_id: Option<String> as "turnSourceAccountId",
+        pub _turn_source_thread_id: Option<Box<RawValue>> as "turnSourceThreadId",
+    }
 }
 
 /// What a node answered.
@@ -300,26 +308,26 @@ pub struct NodeInvokeResult<'a> {
     pub payload_json: Option<&'a str>,
 }
 
-/// A node's answer to one call.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodeInvokeResultParams {
-    pub id: Name,
-    pub node_id: Name,
-    pub ok: bool,
-    pub payload: Option<Box<RawValue>>,
-    #[serde(rename = "payloadJSON")]
-    pub payload_json: Option<String>,
-    pub error: Option<NodeError>,
-}
+objects! { strict:
+    /// A node's answer to one call.
+    #[derive(Debug)]
+    pub struct NodeInvokeResultParams {
+        pub id: Name,
+        pub node_id: Name,
+        pub ok: bool,
+        pub payload: Option<Box<RawValue>>,
+        pub payload_json: Option<String> as "payloadJSON",
+        pub error: Option<NodeError>,
+    }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NodeError {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
+    #[derive(Debug, Clone, Default, Serialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct NodeError {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub code: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub message: Option<String>,
+    }
 }
 
 /// `{"ok":true}`.
@@ -348,11 +356,12 @@ pub struct NodeEventResult {
     pub reason: &'static str,
 }
 
-/// Payload of `node.presence.alive`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NodePresenceAlivePayload {
-    pub trigger: String,
+objects! { lenient:
+    /// Payload of `node.presence.alive`.
+    #[derive(Debug)]
+    pub struct NodePresenceAlivePayload {
+        pub trigger: String,
+    }
 }
 
 /// What can be left for a node until it looks.
@@ -372,30 +381,30 @@ pub enum WorkPriority {
     High,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodePendingEnqueueParams {
-    pub node_id: Name,
-    #[serde(rename = "type")]
-    pub kind: WorkKind,
-    #[serde(default)]
-    pub priority: WorkPriority,
-    pub expires_in_ms: Option<Int<1000, 86_400_000>>,
-    /// There is no way to wake a device from here; a connected one is told nothing.
-    #[serde(rename = "wake")]
-    pub _wake: Option<bool>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodePendingEnqueueParams {
+        pub node_id: Name,
+        pub kind: WorkKind as "type",
+        pub priority: WorkPriority = default,
+        pub expires_in_ms: Option<Int<1000, 86_400_000>>,
+        /// There is no way to wake a device from here; a connected one is told nothing.
+        pub _wake: Option<bool> as "wake",
+    }
 }
 
-/// One piece of work that waits for a node.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NodeWork {
-    pub id: String,
-    #[serde(rename = "type")]
-    pub kind: WorkKind,
-    pub priority: WorkPriority,
-    pub created_at_ms: u64,
-    pub expires_at_ms: u64,
+objects! { lenient:
+    /// One piece of work that waits for a node.
+    #[derive(Debug, Clone, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct NodeWork {
+        pub id: String,
+        #[serde(rename = "type")]
+        pub kind: WorkKind as "type",
+        pub priority: WorkPriority,
+        pub created_at_ms: u64,
+        pub expires_at_ms: u64,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -407,10 +416,11 @@ pub struct NodePendingEnqueueResult {
     pub wake_triggered: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodePendingDrainParams {
-    pub max_items: Option<Int<1, 10>>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodePendingDrainParams {
+        pub max_items: Option<Int<1, 10>>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -422,10 +432,11 @@ pub struct NodePendingDrainResult {
     pub has_more: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NodePluginToolsUpdateParams {
-    pub tools: Vec<NodePluginToolDescriptor>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodePluginToolsUpdateParams {
+        pub tools: Vec<NodePluginToolDescriptor>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -435,10 +446,11 @@ pub struct NodePluginToolsUpdateResult {
     pub tools: Vec<NodePluginToolDescriptor>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NodeSkillsUpdateParams {
-    pub skills: Vec<IgnoredAny>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct NodeSkillsUpdateParams {
+        pub skills: Vec<IgnoredAny>,
+    }
 }
 
 #[derive(Debug, Serialize)]

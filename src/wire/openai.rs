@@ -3,6 +3,8 @@
 //! Requests are open objects, as OpenAI's are: unknown fields are left alone, known ones are checked.
 
 use serde::de::IgnoredAny;
+
+use super::object::objects;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -27,32 +29,33 @@ impl<'a> Model<'a> {
     }
 }
 
-#[derive(Debug, Deserialize)]
-pub struct ChatRequest {
-    pub model: Option<String>,
-    #[serde(default)]
-    pub messages: Vec<RequestMessage>,
-    pub stream: Option<bool>,
-    pub stream_options: Option<StreamOptions>,
-    pub temperature: Option<f64>,
-    pub top_p: Option<f64>,
-    pub max_tokens: Option<f64>,
-    pub max_completion_tokens: Option<f64>,
-    pub stop: Option<Stop>,
-    pub seed: Option<f64>,
-    pub frequency_penalty: Option<f64>,
-    pub presence_penalty: Option<f64>,
-    pub reasoning_effort: Option<String>,
-    pub response_format: Option<Box<RawValue>>,
-    pub tools: Option<Vec<RequestTool>>,
-    pub tool_choice: Option<RequestToolChoice>,
-    pub user: Option<String>,
-    pub n: Option<i64>,
-}
+objects! { plain:
+    #[derive(Debug)]
+    pub struct ChatRequest {
+        pub model: Option<String>,
+        pub messages: Vec<RequestMessage> = default,
+        pub stream: Option<bool>,
+        pub stream_options: Option<StreamOptions>,
+        pub temperature: Option<f64>,
+        pub top_p: Option<f64>,
+        pub max_tokens: Option<f64>,
+        pub max_completion_tokens: Option<f64>,
+        pub stop: Option<Stop>,
+        pub seed: Option<f64>,
+        pub frequency_penalty: Option<f64>,
+        pub presence_penalty: Option<f64>,
+        pub reasoning_effort: Option<String>,
+        pub response_format: Option<Box<RawValue>>,
+        pub tools: Option<Vec<RequestTool>>,
+        pub tool_choice: Option<RequestToolChoice>,
+        pub user: Option<String>,
+        pub n: Option<i64>,
+    }
 
-#[derive(Debug, Deserialize)]
-pub struct StreamOptions {
-    pub include_usage: Option<bool>,
+    #[derive(Debug)]
+    pub struct StreamOptions {
+        pub include_usage: Option<bool>,
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,13 +66,15 @@ pub enum Stop {
     Other(IgnoredAny),
 }
 
-#[derive(Debug, Deserialize)]
-pub struct RequestMessage {
-    pub role: String,
-    pub content: Option<Content>,
-    pub name: Option<String>,
-    pub tool_calls: Option<Vec<RequestToolCall>>,
-    pub tool_call_id: Option<String>,
+objects! { plain:
+    #[derive(Debug)]
+    pub struct RequestMessage {
+        pub role: String,
+        pub content: Option<Content>,
+        pub name: Option<String>,
+        pub tool_calls: Option<Vec<RequestToolCall>>,
+        pub tool_call_id: Option<String>,
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,14 +84,15 @@ pub enum Content {
     Parts(Vec<ContentPart>),
 }
 
-#[derive(Debug, Deserialize)]
-pub struct ContentPart {
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub text: Option<String>,
-    /// What an assistant said instead of an answer.
-    pub refusal: Option<String>,
-    pub image_url: Option<ImageUrl>,
+objects! { plain:
+    #[derive(Debug)]
+    pub struct ContentPart {
+        pub kind: String as "type",
+        pub text: Option<String>,
+        /// What an assistant said instead of an answer.
+        pub refusal: Option<String>,
+        pub image_url: Option<ImageUrl>,
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,11 +118,13 @@ pub struct RequestTool {
     pub flat: FunctionSpec,
 }
 
-#[derive(Debug, Default, Deserialize)]
-pub struct FunctionSpec {
-    pub name: Option<String>,
-    pub description: Option<String>,
-    pub parameters: Option<Box<RawValue>>,
+objects! { lenient:
+    #[derive(Debug, Default)]
+    pub struct FunctionSpec {
+        pub name: Option<String>,
+        pub description: Option<String>,
+        pub parameters: Option<Box<RawValue>>,
+    }
 }
 
 impl<'de> Deserialize<'de> for RequestTool {
@@ -144,30 +152,32 @@ pub enum RequestToolChoice {
     Other(IgnoredAny),
 }
 
-#[derive(Debug, Deserialize)]
-pub struct NamedChoice {
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    pub function: Option<NamedFunction>,
-    pub name: Option<String>,
+objects! { lenient:
+    #[derive(Debug)]
+    pub struct NamedChoice {
+        pub kind: Option<String> as "type",
+        pub function: Option<NamedFunction>,
+        pub name: Option<String>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-pub struct NamedFunction {
-    pub name: Option<String>,
-}
+objects! { lenient:
+    #[derive(Debug)]
+    pub struct NamedFunction {
+        pub name: Option<String>,
+    }
 
-#[derive(Debug, Deserialize)]
-pub struct RequestToolCall {
-    pub id: Option<String>,
-    pub function: RequestFunctionCall,
-}
+    #[derive(Debug)]
+    pub struct RequestToolCall {
+        pub id: Option<String>,
+        pub function: RequestFunctionCall,
+    }
 
-#[derive(Debug, Deserialize)]
-pub struct RequestFunctionCall {
-    pub name: String,
-    #[serde(default)]
-    pub arguments: String,
+    #[derive(Debug)]
+    pub struct RequestFunctionCall {
+        pub name: String,
+        pub arguments: String = default,
+    }
 }
 
 #[derive(Debug, Serialize)]

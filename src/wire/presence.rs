@@ -1,13 +1,15 @@
 //! `system-presence` and the `presence` event.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::object::objects;
 use super::scope::Scopes;
 
-/// `system-presence` takes nothing.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SystemPresenceParams {}
+objects! { strict:
+    /// `system-presence` takes nothing.
+    #[derive(Debug)]
+    pub struct SystemPresenceParams {}
+}
 
 /// One program that is, or was just now, connected; the first row is the gateway itself.
 #[derive(Debug, Clone, Default, Serialize)]

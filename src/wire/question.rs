@@ -5,46 +5,50 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::decode::{Int, Name};
+use super::object::objects;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct QuestionRequestParams {
-    pub id: Option<Name>,
-    pub questions: Vec<Question>,
-    pub agent_id: Option<Name>,
-    pub session_key: Option<Name>,
-    pub run_id: Option<Name>,
-    /// Milliseconds, at most a day.
-    pub timeout_ms: Option<Int<1, 86_400_000>>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct QuestionRequestParams {
+        pub id: Option<Name>,
+        pub questions: Vec<Question>,
+        pub agent_id: Option<Name>,
+        pub session_key: Option<Name>,
+        pub run_id: Option<Name>,
+        /// Milliseconds, at most a day.
+        pub timeout_ms: Option<Int<1, 86_400_000>>,
+    }
 }
 
-/// One of up to three that are asked together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Question {
-    pub question_id: String,
-    /// A word or two for a tab.
-    pub header: String,
-    pub question: String,
-    /// At most four; none: only free text is an answer.
-    pub options: Vec<QuestionOption>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub multi_select: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub is_other: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub is_secret: Option<bool>,
-}
+objects! { strict:
+    /// One of up to three that are asked together.
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    pub struct Question {
+        pub question_id: String,
+        /// A word or two for a tab.
+        pub header: String,
+        pub question: String,
+        /// At most four; none: only free text is an answer.
+        pub options: Vec<QuestionOption>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub multi_select: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub is_other: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub is_secret: Option<bool>,
+    }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QuestionOption {
-    pub label: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    #[derive(Debug, Clone, PartialEq, Serialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct QuestionOption {
+        pub label: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub description: Option<String>,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -67,11 +71,13 @@ impl QuestionStatus {
     }
 }
 
-/// What was chosen or written, by the id of the question.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QuestionAnswers {
-    pub answers: BTreeMap<String, Vec<String>>,
+objects! { strict:
+    /// What was chosen or written, by the id of the question.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct QuestionAnswers {
+        pub answers: BTreeMap<String, Vec<String>>,
+    }
 }
 
 /// Questions as they stand; also the payload of `question.requested`.
@@ -100,27 +106,26 @@ pub struct QuestionRequestResult {
     pub expires_at_ms: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct QuestionResolveParams {
-    pub id: Name,
-    pub answers: Option<QuestionAnswers>,
-    pub cancel: Option<bool>,
-    pub resolved_by: Option<Name>,
-}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct QuestionResolveParams {
+        pub id: Name,
+        pub answers: Option<QuestionAnswers>,
+        pub cancel: Option<bool>,
+        pub resolved_by: Option<Name>,
+    }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct QuestionWaitAnswerParams {
-    pub id: Name,
-    /// Milliseconds; without it until the questions are at their end.
-    pub timeout_ms: Option<Int<1, 86_400_000>>,
-}
+    #[derive(Debug)]
+    pub struct QuestionWaitAnswerParams {
+        pub id: Name,
+        /// Milliseconds; without it until the questions are at their end.
+        pub timeout_ms: Option<Int<1, 86_400_000>>,
+    }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QuestionGetParams {
-    pub id: Name,
+    #[derive(Debug)]
+    pub struct QuestionGetParams {
+        pub id: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -128,9 +133,10 @@ pub struct QuestionGetResult {
     pub question: QuestionRecord,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QuestionListParams {}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct QuestionListParams {}
+}
 
 #[derive(Debug, Serialize)]
 pub struct QuestionListResult {

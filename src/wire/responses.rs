@@ -7,20 +7,23 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::openai::{RequestTool, RequestToolChoice};
+use crate::wire::object::objects;
 
-#[derive(Debug, Deserialize)]
-pub struct ResponsesRequest {
-    pub model: Option<String>,
-    pub input: Option<Input>,
-    pub instructions: Option<String>,
-    pub tools: Option<Vec<RequestTool>>,
-    pub tool_choice: Option<RequestToolChoice>,
-    pub stream: Option<bool>,
-    pub max_output_tokens: Option<f64>,
-    pub temperature: Option<f64>,
-    pub top_p: Option<f64>,
-    pub user: Option<String>,
-    pub previous_response_id: Option<String>,
+objects! { plain:
+    #[derive(Debug)]
+    pub struct ResponsesRequest {
+        pub model: Option<String>,
+        pub input: Option<Input>,
+        pub instructions: Option<String>,
+        pub tools: Option<Vec<RequestTool>>,
+        pub tool_choice: Option<RequestToolChoice>,
+        pub stream: Option<bool>,
+        pub max_output_tokens: Option<f64>,
+        pub temperature: Option<f64>,
+        pub top_p: Option<f64>,
+        pub user: Option<String>,
+        pub previous_response_id: Option<String>,
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -31,18 +34,19 @@ pub enum Input {
     Other(IgnoredAny),
 }
 
-/// Any item; which fields mean something depends on `kind`. A message may leave its `type` out.
-#[derive(Debug, Deserialize)]
-pub struct Item {
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    pub role: Option<String>,
-    pub content: Option<ItemContent>,
-    pub id: Option<String>,
-    pub call_id: Option<String>,
-    pub name: Option<String>,
-    pub arguments: Option<String>,
-    pub output: Option<ItemContent>,
+objects! { plain:
+    /// Any item; which fields mean something depends on `kind`. A message may leave its `type` out.
+    #[derive(Debug)]
+    pub struct Item {
+        pub kind: Option<String> as "type",
+        pub role: Option<String>,
+        pub content: Option<ItemContent>,
+        pub id: Option<String>,
+        pub call_id: Option<String>,
+        pub name: Option<String>,
+        pub arguments: Option<String>,
+        pub output: Option<ItemContent>,
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,27 +57,27 @@ pub enum ItemContent {
     Other(IgnoredAny),
 }
 
-#[derive(Debug, Deserialize)]
-pub struct ItemPart {
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub text: Option<String>,
-    pub refusal: Option<String>,
-    pub source: Option<Source>,
-    pub image_url: Option<String>,
-    pub file_data: Option<String>,
-    pub file_url: Option<String>,
-    pub filename: Option<String>,
-}
+objects! { plain:
+    #[derive(Debug)]
+    pub struct ItemPart {
+        pub kind: String as "type",
+        pub text: Option<String>,
+        pub refusal: Option<String>,
+        pub source: Option<Source>,
+        pub image_url: Option<String>,
+        pub file_data: Option<String>,
+        pub file_url: Option<String>,
+        pub filename: Option<String>,
+    }
 
-#[derive(Debug, Deserialize)]
-pub struct Source {
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub url: Option<String>,
-    pub media_type: Option<String>,
-    pub data: Option<String>,
-    pub filename: Option<String>,
+    #[derive(Debug)]
+    pub struct Source {
+        pub kind: String as "type",
+        pub url: Option<String>,
+        pub media_type: Option<String>,
+        pub data: Option<String>,
+        pub filename: Option<String>,
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::decode::{Int, Name, Text, Whole};
 use super::models::ThinkingLevel;
+use super::object::objects;
 
 /// Namespaces only the gateway itself may create sessions in (T35).
 const RESERVED: [&str; 3] = ["subagent:", "cron:", "acp:"];
@@ -31,32 +32,33 @@ pub fn canonical(key: &str, default_agent: &str, main_key: &str) -> String {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsListParams {
-    pub limit: Option<Int<1, { u64::MAX }>>,
-    pub offset: Option<Whole>,
-    pub active_minutes: Option<Int<1, { u64::MAX }>>,
-    pub active_only: Option<bool>,
-    pub require_last_interaction: Option<bool>,
-    pub sort_by: Option<SortBy>,
-    pub include_global: Option<bool>,
-    pub include_unknown: Option<bool>,
-    pub configured_agents_only: Option<bool>,
-    pub include_derived_titles: Option<bool>,
-    pub include_last_message: Option<bool>,
-    pub label: Option<Text<512>>,
-    pub board_face: Option<String>,
-    pub creator_id: Option<Name>,
-    pub owner_id: Option<Name>,
-    pub owner_first: Option<bool>,
-    pub involving_me: Option<bool>,
-    pub involving_profile_id: Option<Name>,
-    pub include_people: Option<bool>,
-    pub spawned_by: Option<Name>,
-    pub agent_id: Option<Name>,
-    pub search: Option<String>,
-    pub archived: Option<Archived>,
+objects! { strict:
+    #[derive(Debug, Default)]
+    pub struct SessionsListParams {
+        pub limit: Option<Int<1, { u64::MAX }>>,
+        pub offset: Option<Whole>,
+        pub active_minutes: Option<Int<1, { u64::MAX }>>,
+        pub active_only: Option<bool>,
+        pub require_last_interaction: Option<bool>,
+        pub sort_by: Option<SortBy>,
+        pub include_global: Option<bool>,
+        pub include_unknown: Option<bool>,
+        pub configured_agents_only: Option<bool>,
+        pub include_derived_titles: Option<bool>,
+        pub include_last_message: Option<bool>,
+        pub label: Option<Text<512>>,
+        pub board_face: Option<String>,
+        pub creator_id: Option<Name>,
+        pub owner_id: Option<Name>,
+        pub owner_first: Option<bool>,
+        pub involving_me: Option<bool>,
+        pub involving_profile_id: Option<Name>,
+        pub include_people: Option<bool>,
+        pub spawned_by: Option<Name>,
+        pub agent_id: Option<Name>,
+        pub search: Option<String>,
+        pub archived: Option<Archived>,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -192,21 +194,23 @@ pub struct SessionRow {
     pub active_run_ids: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SessionsSubscribeParams {}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsSubscribeParams {}
+}
 
 #[derive(Debug, Serialize)]
 pub struct SessionsSubscribeResult {
     pub subscribed: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsMessagesSubscribeParams {
-    pub key: Text<512>,
-    pub agent_id: Option<Name>,
-    pub include_approvals: Option<bool>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsMessagesSubscribeParams {
+        pub key: Text<512>,
+        pub agent_id: Option<Name>,
+        pub include_approvals: Option<bool>,
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -7,17 +7,19 @@ use serde_json::value::RawValue;
 
 use super::chat::Attachment;
 use super::decode::{Int, Name, Text, Whole};
+use super::object::objects;
 use super::session::SessionRow;
 
 /// Longest label, in characters.
 pub const LABEL_LIMIT: usize = 512;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsDescribeParams {
-    pub key: Name,
-    pub include_derived_titles: Option<bool>,
-    pub include_last_message: Option<bool>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsDescribeParams {
+        pub key: Name,
+        pub include_derived_titles: Option<bool>,
+        pub include_last_message: Option<bool>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -26,22 +28,23 @@ pub struct SessionsDescribeResult {
     pub session: Option<SessionRow>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsResolveParams {
-    pub key: Option<Name>,
-    pub session_id: Option<Name>,
-    pub label: Option<Text<LABEL_LIMIT>>,
-    /// The beginning of the id in a key, without hyphens.
-    pub short_id: Option<Name>,
-    /// Accepted: a short id alone decides here.
-    pub slug_hint: Option<Name>,
-    pub agent_id: Option<Name>,
-    pub spawned_by: Option<Name>,
-    pub include_global: Option<bool>,
-    pub include_unknown: Option<bool>,
-    /// A session that is not there is answered `ok: false` instead of an error.
-    pub allow_missing: Option<bool>,
+objects! { strict:
+    #[derive(Debug, Default)]
+    pub struct SessionsResolveParams {
+        pub key: Option<Name>,
+        pub session_id: Option<Name>,
+        pub label: Option<Text<LABEL_LIMIT>>,
+        /// The beginning of the id in a key, without hyphens.
+        pub short_id: Option<Name>,
+        /// Accepted: a short id alone decides here.
+        pub slug_hint: Option<Name>,
+        pub agent_id: Option<Name>,
+        pub spawned_by: Option<Name>,
+        pub include_global: Option<bool>,
+        pub include_unknown: Option<bool>,
+        /// A session that is not there is answered `ok: false` instead of an error.
+        pub allow_missing: Option<bool>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -68,12 +71,13 @@ pub struct ResolvedSession {
     pub display_name: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsPreviewParams {
-    pub keys: Vec<Name>,
-    pub limit: Option<Int<1, { u64::MAX }>>,
-    pub max_chars: Option<Int<20, { u64::MAX }>>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsPreviewParams {
+        pub keys: Vec<Name>,
+        pub limit: Option<Int<1, { u64::MAX }>>,
+        pub max_chars: Option<Int<20, { u64::MAX }>>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -96,12 +100,13 @@ pub struct PreviewItem {
     pub text: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsGetParams {
-    pub key: Name,
-    pub agent_id: Option<Name>,
-    pub limit: Option<Int<1, 1000>>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsGetParams {
+        pub key: Name,
+        pub agent_id: Option<Name>,
+        pub limit: Option<Int<1, 1000>>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -109,32 +114,32 @@ pub struct SessionsGetResult {
     pub messages: Vec<Box<RawValue>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsCreateParams {
-    pub key: Option<Name>,
-    pub idempotency_key: Option<Name>,
-    pub agent_id: Option<Name>,
-    pub label: Option<Text<LABEL_LIMIT>>,
-    pub display_name: Option<Text<500>>,
-    pub category: Option<Text<LABEL_LIMIT>>,
-    pub model: Option<Name>,
-    pub thinking_level: Option<Name>,
-    pub parent_session_key: Option<Name>,
-    pub spawn_depth: Option<Int<1, 64>>,
-    /// Begins with the parent's transcript.
-    pub fork: Option<bool>,
-    /// What the parent's run has not finished is left out; here that is always so.
-    pub fork_from: Option<ForkFrom>,
-    /// Hooks on commands belong to the reference's plugins: there are none to tell.
-    pub emit_command_hooks: Option<IgnoredAny>,
-    pub succeeds_parent: Option<IgnoredAny>,
-    /// The first message; `task` is another word for it.
-    pub message: Option<String>,
-    pub task: Option<String>,
-    #[serde(default)]
-    pub attachments: Vec<Attachment>,
-    pub visibility: Option<SharedOnly>,
+objects! { strict:
+    #[derive(Debug, Default)]
+    pub struct SessionsCreateParams {
+        pub key: Option<Name>,
+        pub idempotency_key: Option<Name>,
+        pub agent_id: Option<Name>,
+        pub label: Option<Text<LABEL_LIMIT>>,
+        pub display_name: Option<Text<500>>,
+        pub category: Option<Text<LABEL_LIMIT>>,
+        pub model: Option<Name>,
+        pub thinking_level: Option<Name>,
+        pub parent_session_key: Option<Name>,
+        pub spawn_depth: Option<Int<1, 64>>,
+        /// Begins with the parent's transcript.
+        pub fork: Option<bool>,
+        /// What the parent's run has not finished is left out; here that is always so.
+        pub fork_from: Option<ForkFrom>,
+        /// Hooks on commands belong to the reference's plugins: there are none to tell.
+        pub emit_command_hooks: Option<IgnoredAny>,
+        pub succeeds_parent: Option<IgnoredAny>,
+        /// The first message; `task` is another word for it.
+        pub message: Option<String>,
+        pub task: Option<String>,
+        pub attachments: Vec<Attachment> = default,
+        pub visibility: Option<SharedOnly>,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -271,13 +276,14 @@ pub struct SessionEntry {
     pub model: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsResetParams {
-    pub key: Name,
-    pub agent_id: Option<Name>,
-    /// Why; both do the same.
-    pub reason: Option<ResetReason>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsResetParams {
+        pub key: Name,
+        pub agent_id: Option<Name>,
+        /// Why; both do the same.
+        pub reason: Option<ResetReason>,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -295,18 +301,19 @@ pub struct SessionsResetResult {
     pub resolved: ResolvedModel,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsDeleteParams {
-    pub key: Name,
-    pub agent_id: Option<Name>,
-    pub delete_transcript: Option<bool>,
-    pub expected_session_id: Option<Name>,
-    /// Unix milliseconds.
-    pub expected_session_updated_at: Option<Whole>,
-    pub emit_lifecycle_hooks: Option<IgnoredAny>,
-    /// Only if it is archived; then operator.write is enough.
-    pub archived_only: Option<bool>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsDeleteParams {
+        pub key: Name,
+        pub agent_id: Option<Name>,
+        pub delete_transcript: Option<bool>,
+        pub expected_session_id: Option<Name>,
+        /// Unix milliseconds.
+        pub expected_session_updated_at: Option<Whole>,
+        pub emit_lifecycle_hooks: Option<IgnoredAny>,
+        /// Only if it is archived; then operator.write is enough.
+        pub archived_only: Option<bool>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -318,14 +325,15 @@ pub struct SessionsDeleteResult {
     pub archived: [&'static str; 0],
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsAbortParams {
-    pub key: Option<Name>,
-    pub run_id: Option<Name>,
-    pub agent_id: Option<Name>,
-    /// Also what waits; so it is here in any case.
-    pub clear_queued: Option<bool>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsAbortParams {
+        pub key: Option<Name>,
+        pub run_id: Option<Name>,
+        pub agent_id: Option<Name>,
+        /// Also what waits; so it is here in any case.
+        pub clear_queued: Option<bool>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -337,18 +345,18 @@ pub struct SessionsAbortResult {
     pub status: &'static str,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsSendParams {
-    pub key: Name,
-    pub agent_id: Option<Name>,
-    pub message: String,
-    pub thinking: Option<String>,
-    #[serde(default)]
-    pub attachments: Vec<Attachment>,
-    /// Milliseconds; 0 = no limit of its own.
-    pub timeout_ms: Option<Whole>,
-    pub idempotency_key: Option<Name>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsSendParams {
+        pub key: Name,
+        pub agent_id: Option<Name>,
+        pub message: String,
+        pub thinking: Option<String>,
+        pub attachments: Vec<Attachment> = default,
+        /// Milliseconds; 0 = no limit of its own.
+        pub timeout_ms: Option<Whole>,
+        pub idempotency_key: Option<Name>,
+    }
 }
 
 #[cfg(test)]

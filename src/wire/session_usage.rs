@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decode::{Int, Name};
+use super::object::objects;
 use super::usage::{AgentScope, CacheStatus, Cost, DayMode};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -30,28 +31,29 @@ pub enum UsageGroup {
     Family,
 }
 
-/// Without a key, an agent and a scope it is about the default agent.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SessionsUsageParams {
-    pub key: Option<Name>,
-    pub agent_id: Option<Name>,
-    pub agent_scope: Option<AgentScope>,
-    /// `YYYY-MM-DD`, both included; one needs the other.
-    pub start_date: Option<Name>,
-    pub end_date: Option<Name>,
-    pub mode: Option<DayMode>,
-    /// Thirty days when neither this nor dates are given.
-    pub range: Option<UsageRange>,
-    pub group_by: Option<UsageGroup>,
-    /// An older way to say `groupBy: family`.
-    pub include_historical: Option<bool>,
-    pub utc_offset: Option<Name>,
-    pub time_zone: Option<Name>,
-    /// Sessions told one by one, the last used first: 50, at most 1,000.
-    pub limit: Option<Int<1, { u64::MAX }>>,
-    /// What fills a prompt is not weighed here: rows say `contextWeight: null`.
-    pub include_context_weight: Option<bool>,
+objects! { strict:
+    /// Without a key, an agent and a scope it is about the default agent.
+    #[derive(Debug, Default)]
+    pub struct SessionsUsageParams {
+        pub key: Option<Name>,
+        pub agent_id: Option<Name>,
+        pub agent_scope: Option<AgentScope>,
+        /// `YYYY-MM-DD`, both included; one needs the other.
+        pub start_date: Option<Name>,
+        pub end_date: Option<Name>,
+        pub mode: Option<DayMode>,
+        /// Thirty days when neither this nor dates are given.
+        pub range: Option<UsageRange>,
+        pub group_by: Option<UsageGroup>,
+        /// An older way to say `groupBy: family`.
+        pub include_historical: Option<bool>,
+        pub utc_offset: Option<Name>,
+        pub time_zone: Option<Name>,
+        /// Sessions told one by one, the last used first: 50, at most 1,000.
+        pub limit: Option<Int<1, { u64::MAX }>>,
+        /// What fills a prompt is not weighed here: rows say `contextWeight: null`.
+        pub include_context_weight: Option<bool>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -226,11 +228,12 @@ pub struct DaySum {
     pub errors: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct UsageSeriesParams {
-    pub key: Name,
-    pub agent_id: Option<Name>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct UsageSeriesParams {
+        pub key: Name,
+        pub agent_id: Option<Name>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -256,13 +259,14 @@ pub struct UsagePoint {
     pub cumulative_cost: f64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct UsageLogsParams {
-    pub key: Name,
-    pub agent_id: Option<Name>,
-    /// 200, at most 1,000.
-    pub limit: Option<Int<1, { u64::MAX }>>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct UsageLogsParams {
+        pub key: Name,
+        pub agent_id: Option<Name>,
+        /// 200, at most 1,000.
+        pub limit: Option<Int<1, { u64::MAX }>>,
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -3,15 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::decode::Text;
+use super::object::objects;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct GatewaySuspendPrepareParams {
-    pub request_id: Text<128>,
-    /// There are no terminals here: either policy is kept.
-    pub terminal_policy: Option<TerminalPolicy>,
-    #[serde(default)]
-    pub drain: bool,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct GatewaySuspendPrepareParams {
+        pub request_id: Text<128>,
+        /// There are no terminals here: either policy is kept.
+        pub terminal_policy: Option<TerminalPolicy>,
+        pub drain: bool = default,
+    }
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -46,10 +47,11 @@ pub struct Blocker {
     pub message: String,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct GatewaySuspendStatusParams {
-    pub suspension_id: Text<128>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct GatewaySuspendStatusParams {
+        pub suspension_id: Text<128>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -88,8 +90,10 @@ pub struct SuspendedDetails<'a> {
     pub phase: &'static str,
 }
 
-#[derive(Debug, Deserialize)]
-pub struct GatewayRestartPreflightParams {}
+objects! { lenient:
+    #[derive(Debug)]
+    pub struct GatewayRestartPreflightParams {}
+}
 
 #[derive(Debug, Serialize)]
 pub struct GatewayRestartPreflightResult {
@@ -112,9 +116,10 @@ pub struct RestartCounts {
     pub total_active: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GatewayIdentityGetParams {}
+objects! { strict:
+    #[derive(Debug)]
+    pub struct GatewayIdentityGetParams {}
+}
 
 /// The key this gateway is known by.
 #[derive(Debug, Serialize)]

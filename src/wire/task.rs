@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decode::{Int, Name};
+use super::object::objects;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,16 +33,17 @@ pub enum TaskStatuses {
     Some(Vec<TaskStatus>),
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TasksListParams {
-    pub status: Option<TaskStatuses>,
-    pub agent_id: Option<Name>,
-    pub session_key: Option<Name>,
-    pub limit: Option<Int<1, 500>>,
-    /// Newest first by this moment; the page of the reference sends it, its published schema does not know it yet.
-    pub sort_by: Option<TaskMoment>,
-    pub cursor: Option<String>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct TasksListParams {
+        pub status: Option<TaskStatuses>,
+        pub agent_id: Option<Name>,
+        pub session_key: Option<Name>,
+        pub limit: Option<Int<1, 500>>,
+        /// Newest first by this moment; the page of the reference sends it, its published schema does not know it yet.
+        pub sort_by: Option<TaskMoment>,
+        pub cursor: Option<String>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -72,10 +74,11 @@ pub struct TaskSummary {
     pub delivery_status: &'static str,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TasksGetParams {
-    pub task_id: Name,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct TasksGetParams {
+        pub task_id: Name,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -83,11 +86,12 @@ pub struct TasksGetResult {
     pub task: TaskSummary,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TasksCancelParams {
-    pub task_id: Name,
-    pub reason: Option<String>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct TasksCancelParams {
+        pub task_id: Name,
+        pub reason: Option<String>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -98,10 +102,11 @@ pub struct TasksCancelResult {
     pub reason: Option<&'static str>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct UpdateStatusParams {
-    pub refresh_checkout: Option<bool>,
+objects! { strict:
+    #[derive(Debug)]
+    pub struct UpdateStatusParams {
+        pub refresh_checkout: Option<bool>,
+    }
 }
 
 /// The host's package manager updates this program: nothing is known, nothing is scheduled.

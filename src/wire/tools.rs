@@ -3,25 +3,28 @@
 use std::collections::BTreeMap;
 
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+
+use super::object::objects;
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ToolsInvokeRequest {
-    pub name: Option<String>,
-    pub tool: Option<String>,
-    pub action: Option<String>,
-    pub args: Option<Box<RawValue>>,
-    pub session_key: Option<String>,
-    pub agent_id: Option<String>,
-    pub idempotency_key: Option<String>,
-}
+objects! { lenient:
+    #[derive(Debug)]
+    pub struct ToolsInvokeRequest {
+        pub name: Option<String>,
+        pub tool: Option<String>,
+        pub action: Option<String>,
+        pub args: Option<Box<RawValue>>,
+        pub session_key: Option<String>,
+        pub agent_id: Option<String>,
+        pub idempotency_key: Option<String>,
+    }
 
-/// The names of the arguments in a tool's schema.
-#[derive(Debug, Deserialize)]
-pub struct Schema {
-    pub properties: BTreeMap<String, IgnoredAny>,
+    /// The names of the arguments in a tool's schema.
+    #[derive(Debug)]
+    pub struct Schema {
+        pub properties: BTreeMap<String, IgnoredAny>,
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decode::{Int, Name};
+use super::object::objects;
 
 /// Whose days are meant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -23,21 +24,22 @@ pub enum AgentScope {
     All,
 }
 
-/// Without an agent and a scope it is about the default agent.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UsageCostParams {
-    pub days: Option<Int<1, 400>>,
-    /// `YYYY-MM-DD`, both included; one needs the other.
-    pub start_date: Option<Name>,
-    pub end_date: Option<Name>,
-    pub mode: Option<DayMode>,
-    /// An IANA name.
-    pub time_zone: Option<Name>,
-    /// `UTC+H`, `UTC-HH:MM`; for clients that know no name.
-    pub utc_offset: Option<Name>,
-    pub agent_id: Option<Name>,
-    pub agent_scope: Option<AgentScope>,
+objects! { lenient:
+    /// Without an agent and a scope it is about the default agent.
+    #[derive(Debug, Default)]
+    pub struct UsageCostParams {
+        pub days: Option<Int<1, 400>>,
+        /// `YYYY-MM-DD`, both included; one needs the other.
+        pub start_date: Option<Name>,
+        pub end_date: Option<Name>,
+        pub mode: Option<DayMode>,
+        /// An IANA name.
+        pub time_zone: Option<Name>,
+        /// `UTC+H`, `UTC-HH:MM`; for clients that know no name.
+        pub utc_offset: Option<Name>,
+        pub agent_id: Option<Name>,
+        pub agent_scope: Option<AgentScope>,
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -94,8 +96,10 @@ impl CacheStatus {
     }
 }
 
-#[derive(Debug, Deserialize)]
-pub struct UsageStatusParams {}
+objects! { lenient:
+    #[derive(Debug)]
+    pub struct UsageStatusParams {}
+}
 
 /// Quotas of subscriptions: none are known, because providers are reached with keys.
 #[derive(Debug, Serialize)]

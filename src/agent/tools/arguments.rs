@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{Refusal, cut};
 use crate::wire::misfit;
+use crate::wire::object::objects;
 
 /// A tool's arguments, and the names among them that mean nothing to it.
 pub(super) struct Decoded<T> {
@@ -23,7 +24,7 @@ pub(super) fn decode<T: DeserializeOwned>(tool: &str, schema: &str, json: &str) 
     let wrong = |what: String| {
         Refusal(format!("Wrong arguments for {tool}: {what}. Expected a JSON object: {}", compact(schema)))
     };
-    let given: BTreeMap<String, IgnoredAny> = serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?;
+    let given: BTreeMap<String, IgnoredAny> = misfit::read(json).map_err(|error| wrong(error.to_string()))?;
     let known = misfit::read(json).map_err(|misfit| {
         wrong(if misfit.path.is_empty() {
             misfit.sentence()
@@ -61,13 +62,14 @@ pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>,
     }
 }
 
-#[derive(Deserialize)]
-struct Schema {
-    properties: BTreeMap<String, IgnoredAny>,
+objects! { lenient:
+    struct Schema {
+        properties: BTreeMap<String, IgnoredAny>,
+    }
 }
 
 fn is_known(schema: &str, name: &str) -> bool {
-    let schema: Schema = serde_json::from_str(schema).expect("a table test parses every schema");
+    let schema: Schema = misfit::read(schema).expect("a table test parses every schema");
     schema.properties.contains_key(name) || ALIASES.contains(&name)
 }
 

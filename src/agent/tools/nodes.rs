@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::arguments::{self, Decoded};
 use super::{Details, Plain, Refusal, ToolContext, ToolOutcome, cut};
 use crate::auth::node_commands::invoke_scope;
+use crate::wire::misfit;
 use crate::wire::scope::Scope;
 
 #[derive(Deserialize)]
@@ -74,9 +75,7 @@ pub(super) fn nodes(given: Decoded<NodesArguments>, context: &mut ToolContext) -
                 return Err(Refusal::new(format!("{command} is not for agents; ask the owner.")));
             }
             let params_json = given.invoke_params_json.clone().unwrap_or_else(|| "{}".into());
-            if serde_json::from_str::<serde::de::IgnoredAny>(&params_json).is_err()
-                || !params_json.trim().starts_with('{')
-            {
+            if misfit::read::<serde::de::IgnoredAny>(&params_json).is_err() || !params_json.trim().starts_with('{') {
                 return Err(Refusal::new("invokeParamsJson must be a JSON object as text."));
             }
             NodesAsk::Invoke { node: named(&given)?, command, params_json, timeout_ms: time(&given) }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::arguments::{self, Decoded};
 use super::{Details, Plain, Refusal, ToolContext, ToolOutcome, cut};
 use crate::wire::decode::{Int, Text};
+use crate::wire::object::objects;
 use crate::wire::question::{Question, QuestionOption, QuestionRequestParams};
 
 /// Seconds.
@@ -22,15 +23,14 @@ pub(super) struct Asking {
     timeout_seconds: Option<f64>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct One {
-    id: String,
-    header: String,
-    question: String,
-    options: Vec<QuestionOption>,
-    #[serde(default)]
-    multi_select: Option<bool>,
+objects! { lenient:
+    struct One {
+        id: String,
+        header: String,
+        question: String,
+        options: Vec<QuestionOption>,
+        multi_select: Option<bool> = default,
+    }
 }
 
 pub(super) fn ask_user(given: Decoded<Asking>, context: &mut ToolContext) -> Result<ToolOutcome, Refusal> {

@@ -2,13 +2,13 @@
 //!
 //! The system prompt carries only the date, so that prompt caches hold for a day; this is where the time comes from.
 
-use serde::Deserialize;
-
 use super::arguments::Decoded;
 use super::{Details, Plain, Refusal, ToolContext, ToolOutcome, cut};
+use crate::wire::object::objects;
 
-#[derive(Deserialize)]
-pub(super) struct StatusArguments {}
+objects! { lenient:
+    pub(super) struct StatusArguments {}
+}
 
 pub(super) fn session_status(_: Decoded<StatusArguments>, context: &mut ToolContext) -> Result<ToolOutcome, Refusal> {
     let now = jiff::Zoned::now();

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::arrive::Arrival;
 use super::manage::Actor;
@@ -21,6 +21,7 @@ use crate::wire::node::{
     HostStats, NodePairApproveResult, NodePairRejectResult, NodePairRequest, NodePendingDrainResult,
     NodePendingEnqueueResult, NodeRow, NodeWork, PairedNode, Surface, WorkKind, WorkPriority,
 };
+use crate::wire::object::objects;
 use crate::wire::scope::{Scope, Scopes};
 
 /// What a node said of itself when it connected.
@@ -37,50 +38,54 @@ pub const SURFACE_MAX: usize = 8 << 10;
 /// Bytes of a node's `PATH`.
 const PATH_MAX: usize = 4 << 10;
 
-/// The part of a device's record that is about its being a node.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct NodeRecord {
-    /// What an operator calls it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    pub version: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub approved: Option<Surface>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub created_at_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub approved_at_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    waiting: Option<Waiting>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_connected_at_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_disconnected_at_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seen_at_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seen_reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stats: Option<HostStats>,
-    /// What was left for it; at most one of each kind.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    work: Vec<NodeWork>,
-    /// Counts changes of `work`.
-    work_revision: u64,
+objects! { kept:
+    /// The part of a device's record that is about its being a node.
+    #[derive(Debug, Clone, Default, Serialize)]
+    #[serde(default, rename_all = "camelCase")]
+    pub struct NodeRecord {
+        /// What an operator calls it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub name: Option<String>,
+        pub version: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub model: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub approved: Option<Surface>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub created_at_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub approved_at_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        waiting: Option<Waiting>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_connected_at_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_disconnected_at_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub seen_at_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub seen_reason: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub stats: Option<HostStats>,
+        /// What was left for it; at most one of each kind.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        work: Vec<NodeWork>,
+        /// Counts changes of `work`.
+        work_revision: u64,
+    }
 }
 
-/// A surface that waits for an operator.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Waiting {
-    id: String,
-    surface: Surface,
-    /// Nobody was asked about its device either.
-    silent: bool,
-    at_ms: u64,
+objects! { lenient:
+    /// A surface that waits for an operator.
+    #[derive(Debug, Clone, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Waiting {
+        id: String,
+        surface: Surface,
+        /// Nobody was asked about its device either.
+        silent: bool,
+        at_ms: u64,
+    }
 }
 
 impl Offer {

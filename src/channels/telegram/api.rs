@@ -8,6 +8,7 @@ use super::super::http::{Answer, Call, Web};
 use super::super::message::ChannelError;
 use crate::sys::random;
 use crate::sys::secret::Secret;
+use crate::wire::misfit;
 
 /// How long an ordinary method may take.
 pub const METHOD: Duration = Duration::from_secs(20);
@@ -83,7 +84,7 @@ impl Api {
 
 /// `result`, or what the refusal means.
 fn understood(method: &str, answer: &Answer) -> Result<Value, ChannelError> {
-    let mut said: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+    let mut said: Value = misfit::read_bytes(&answer.body).unwrap_or(Value::Null);
     if answer.status == 200 && said["ok"] == true {
         return Ok(said["result"].take());
     }

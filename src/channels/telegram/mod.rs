@@ -24,6 +24,7 @@ use super::{Channel, ChannelSpec, Reply, Request, chunk, media};
 use crate::sys::order;
 use crate::sys::secret::Secret;
 use crate::wire::command::COMMANDS;
+use crate::wire::misfit;
 
 pub static SPEC: ChannelSpec = ChannelSpec {
     id: "telegram",
@@ -163,7 +164,7 @@ impl Channel for Telegram {
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match asked {
             Ok(me) => {
-                let bot = serde_json::from_value::<User>(me).unwrap_or_default();
+                let bot = misfit::convert::<User>(&me).unwrap_or_default();
                 Probe { ok: true, identity: bot.shown(), error: None, elapsed_ms }
             }
             Err(error) => Probe { error: Some(error.to_string()), elapsed_ms, ..Probe::default() },
@@ -207,7 +208,7 @@ impl Channel for Telegram {
         let Some(bot) = self.bot.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
             return Some(Reply { status: 503, body: String::new() });
         };
-        let Ok(update) = serde_json::from_slice::<Update>(request.body) else {
+        let Ok(update) = misfit::read_bytes::<Update>(request.body) else {
             return Some(Reply { status: 400, body: String::new() });
         };
         match self.take(inbound, vec![update], &bot, None) {
@@ -229,7 +230,7 @@ impl Telegram {
     fn who(&self, web: &Web, limit: Duration) -> Result<User, ChannelError> {
         let me = self.api.call(web, "getMe", &json!({}), limit)?;
         let bot: User =
-            serde_json::from_value(me).map_err(|_| ChannelError::Lost("getMe: an answer nobody understands".into()))?;
+            misfit::convert(&me).map_err(|_| ChannelError::Lost("getMe: an answer nobody understands".into()))?;
         *self.bot.lock().unwrap_or_else(PoisonError::into_inner) = Some(bot.clone());
         Ok(bot)
     }
@@ -258,7 +259,7 @@ impl Telegram {
             }
             // One that cannot be read must not stop those behind it.
             let last = raw.iter().filter_map(|update| update["update_id"].as_i64()).max();
-            let updates: Vec<Update> = raw.into_iter().filter_map(|one| serde_json::from_value(one).ok()).collect();
+            let updates: Vec<Update> = raw.into_iter().filter_map(|one| misfit::convert(&one).ok()).collect();
             let Some(last) = last else {
                 return Err(ChannelError::Lost("getUpdates: updates without a number".into()));
             };

@@ -1,100 +1,96 @@
 //! What an update of the Bot API says: only what is used is read.
 
-use serde::Deserialize;
-
 use super::super::message::{ChatKind, Incoming, Quoted, Sender};
+use crate::wire::object::objects;
 
-#[derive(Debug, Default, Deserialize)]
-pub struct Update {
-    pub update_id: i64,
-    pub message: Option<Message>,
-    pub edited_message: Option<Message>,
-    pub callback_query: Option<Pressed>,
+objects! { plain:
+    #[derive(Debug, Default)]
+    pub struct Update {
+        pub update_id: i64,
+        pub message: Option<Message>,
+        pub edited_message: Option<Message>,
+        pub callback_query: Option<Pressed>,
+    }
+
+    #[derive(Debug, Default)]
+    pub struct Message {
+        pub message_id: i64,
+        pub message_thread_id: Option<i64> = default,
+        pub is_topic_message: bool = default,
+        pub from: Option<User>,
+        /// Somebody writes in the name of a chat: he has no id of his own.
+        pub sender_chat: Option<Chat>,
+        pub chat: Chat = default,
+        pub edit_date: Option<i64>,
+        pub media_group_id: Option<String>,
+        pub text: Option<String>,
+        pub caption: Option<String>,
+        pub entities: Vec<Entity> = default,
+        pub caption_entities: Vec<Entity> = default,
+        pub reply_to_message: Option<Box<Message>>,
+        pub photo: Vec<File> = default,
+        pub document: Option<File>,
+        pub voice: Option<File>,
+        pub audio: Option<File>,
+        pub video: Option<File>,
+        pub video_note: Option<File>,
+        pub animation: Option<File>,
+        pub sticker: Option<File>,
+        pub location: Option<Location>,
+    }
+
+    #[derive(Debug, Default, Clone)]
+    pub struct User {
+        pub id: i64,
+        pub is_bot: bool = default,
+        pub first_name: String = default,
+        pub last_name: Option<String>,
+        pub username: Option<String>,
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-pub struct Message {
-    pub message_id: i64,
-    #[serde(default)]
-    pub message_thread_id: Option<i64>,
-    #[serde(default)]
-    pub is_topic_message: bool,
-    pub from: Option<User>,
-    /// Somebody writes in the name of a chat: he has no id of his own.
-    pub sender_chat: Option<Chat>,
-    #[serde(default)]
-    pub chat: Chat,
-    pub edit_date: Option<i64>,
-    pub media_group_id: Option<String>,
-    pub text: Option<String>,
-    pub caption: Option<String>,
-    #[serde(default)]
-    pub entities: Vec<Entity>,
-    #[serde(default)]
-    pub caption_entities: Vec<Entity>,
-    pub reply_to_message: Option<Box<Message>>,
-    #[serde(default)]
-    pub photo: Vec<File>,
-    pub document: Option<File>,
-    pub voice: Option<File>,
-    pub audio: Option<File>,
-    pub video: Option<File>,
-    pub video_note: Option<File>,
-    pub animation: Option<File>,
-    pub sticker: Option<File>,
-    pub location: Option<Location>,
+objects! { lenient:
+    #[derive(Debug, Default)]
+    pub struct Chat {
+        pub id: i64 = default,
+        pub kind: String as "type" = default,
+        pub title: Option<String>,
+    }
+
+    #[derive(Debug)]
+    pub struct Entity {
+        pub kind: String as "type",
+        /// UTF-16 units.
+        pub offset: usize,
+        pub length: usize,
+        pub user: Option<User>,
+    }
 }
 
-#[derive(Debug, Default, Clone, Deserialize)]
-pub struct User {
-    pub id: i64,
-    #[serde(default)]
-    pub is_bot: bool,
-    #[serde(default)]
-    pub first_name: String,
-    pub last_name: Option<String>,
-    pub username: Option<String>,
+objects! { plain:
+    #[derive(Debug, Default, Clone)]
+    pub struct File {
+        pub file_id: String,
+        pub file_size: Option<u64>,
+        pub file_name: Option<String>,
+        pub mime_type: Option<String>,
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-pub struct Chat {
-    #[serde(default)]
-    pub id: i64,
-    #[serde(rename = "type", default)]
-    pub kind: String,
-    pub title: Option<String>,
-}
+objects! { lenient:
+    #[derive(Debug)]
+    pub struct Location {
+        pub latitude: f64,
+        pub longitude: f64,
+    }
 
-#[derive(Debug, Deserialize)]
-pub struct Entity {
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// UTF-16 units.
-    pub offset: usize,
-    pub length: usize,
-    pub user: Option<User>,
-}
-
-#[derive(Debug, Default, Clone, Deserialize)]
-pub struct File {
-    pub file_id: String,
-    pub file_size: Option<u64>,
-    pub file_name: Option<String>,
-    pub mime_type: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct Location {
-    pub latitude: f64,
-    pub longitude: f64,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct Pressed {
-    pub id: String,
-    pub from: User,
-    pub message: Option<Message>,
-    pub data: Option<String>,
+    #[derive(Debug)]
+    pub struct Pressed {
+        pub id: String,
+        pub from: User,
+        pub message: Option<Message>,
+        pub data: Option<String>,
+    }
 }
 
 /// A message with what still has to be fetched for it.

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::reference::is_name;
 use crate::config::redact::is_sentinel;
 use crate::sys::{clock, files};
+use crate::wire::misfit;
+use crate::wire::object::objects;
 
 /// The file's name in the state directory.
 pub const FILE: &str = "secrets.store.json";
@@ -36,22 +38,24 @@ pub enum Kind {
     Env,
 }
 
-/// One entry.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Entry {
-    pub kind: Kind,
-    pub value: String,
-    /// Milliseconds since 1970.
-    pub created_at: u64,
-    pub updated_at: u64,
-}
+objects! { lenient:
+    /// One entry.
+    #[derive(Clone, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct Entry {
+        pub kind: Kind,
+        pub value: String,
+        /// Milliseconds since 1970.
+        pub created_at: u64,
+        pub updated_at: u64,
+    }
 
-/// The whole store, as it was when it was read.
-#[derive(Default, Serialize, Deserialize)]
-pub struct Shelf {
-    #[serde(default)]
-    entries: BTreeMap<String, Entry>,
+    /// The whole store, as it was when it was read.
+    #[derive(Default, Serialize)]
+    pub struct Shelf {
+        #[serde(default)]
+        entries: BTreeMap<String, Entry> = default,
+    }
 }
 
 impl Kind {
@@ -84,9 +88,7 @@ impl Shelf {
     pub fn read(path: &Path) -> Result<Shelf, String> {
         match files::read_capped(path, WHOLE) {
             // The error of the JSON reader could quote the file.
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|_| "the secret store cannot be read: not its JSON".into())
-            }
+            Ok(bytes) => misfit::read_bytes(&bytes).map_err(|_| "the secret store cannot be read: not its JSON".into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Shelf::default()),
             Err(error) => Err(format!("the secret store cannot be read: {error}")),
         }

@@ -13,6 +13,7 @@ use super::Surroundings;
 use super::provider::{ExecBlock, FileBlock};
 use super::shelf::Shelf;
 use crate::sys::child::ask::{Question, ask};
+use crate::wire::misfit;
 
 /// A credential of the service manager (bytes); systemd's own limit.
 const CREDENTIAL: u64 = 1 << 20;
@@ -55,7 +56,7 @@ pub fn file(block: &FileBlock, id: &str) -> Result<String, String> {
         return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
     }
     // The error of the JSON reader could quote the file.
-    let value: Value = serde_json::from_str(&text).map_err(|_| named("not JSON".to_owned()))?;
+    let value: Value = misfit::read(&text).map_err(|_| named("not JSON".to_owned()))?;
     let found = value.pointer(id).and_then(Value::as_str);
     found.map(str::to_owned).ok_or_else(|| named(format!("no text at {id}")))
 }
@@ -176,7 +177,7 @@ pub fn exec(block: &ExecBlock, ids: &[String]) -> Vec<Result<String, String>> {
     let Ok(said) = String::from_utf8(said) else {
         return all(format!("secrets.providers.{} said something that is not UTF-8", block.name));
     };
-    let answer: Option<Value> = serde_json::from_str(&said).ok();
+    let answer: Option<Value> = misfit::read(&said).ok();
     let answer = answer.filter(|answer| answer.get("values").is_some() || answer.get("errors").is_some());
     match (answer, ids) {
         (Some(answer), _) => ids.iter().map(|id| pick(&answer, id, &block.name)).collect(),

@@ -2,11 +2,12 @@
 //!
 //! Invariants: a job that is in memory has a schedule that can be asked; what is stored reads back as what was stored.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::expr::Expr;
 use super::schedule::{self, Schedule, Slots};
 use crate::wire::cron::*;
+use crate::wire::object::objects;
 
 /// Jobs of one gateway.
 pub const JOBS_MAX: usize = 1_000;
@@ -31,21 +32,23 @@ pub struct Job {
     pub bytes: usize,
 }
 
-/// A job on the disk.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Record {
-    pub id: String,
-    pub spec: CronSpec,
-    pub created_at_ms: u64,
-    pub updated_at_ms: u64,
-    pub state: CronState,
-    /// The latest slot that was handed out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub used_slot_ms: Option<i64>,
-    /// The run that was begun and whose end is not on the disk.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run_id: Option<String>,
+objects! { lenient:
+    /// A job on the disk.
+    #[derive(Debug, Clone, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct Record {
+        pub id: String,
+        pub spec: CronSpec,
+        pub created_at_ms: u64,
+        pub updated_at_ms: u64,
+        pub state: CronState,
+        /// The latest slot that was handed out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub used_slot_ms: Option<i64> = default,
+        /// The run that was begun and whose end is not on the disk.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub run_id: Option<String> = default,
+    }
 }
 
 impl Job {

@@ -35,6 +35,7 @@ use crate::store::{StoreError, cron as runs_of_jobs, kv, runs};
 use crate::sys::abort::Abort;
 use crate::wire::cron::CronEvent;
 use crate::wire::event as kinds;
+use crate::wire::misfit;
 
 pub use heart::interval;
 pub(super) use heart::{ACK_CHARS, PROMPT, TARGET, of_agent};
@@ -104,7 +105,7 @@ pub struct Loaded {
 pub fn load(conn: &Connection) -> Result<Loaded, StoreError> {
     let mut loaded = Loaded::default();
     for (id, text) in kv::list(conn, runs_of_jobs::JOBS)? {
-        let read = serde_json::from_str::<Record>(&text).map_err(|error| error.to_string());
+        let read = misfit::read::<Record>(&text).map_err(|error| error.to_string());
         match read.and_then(Job::of) {
             Ok(job) => {
                 if let Some(run_id) = &job.record.run_id {
@@ -117,7 +118,7 @@ pub fn load(conn: &Connection) -> Result<Loaded, StoreError> {
         }
     }
     if let Some(text) = kv::get(conn, SPENT, "spent")? {
-        loaded.spent = serde_json::from_str(&text).ok();
+        loaded.spent = misfit::read(&text).ok();
     }
     Ok(loaded)
 }

@@ -25,7 +25,13 @@ fn the_33rd_unknown_socket_of_an_address_is_refused() {
 #[test]
 fn an_admitted_socket_frees_its_place_among_the_unknown() {
     let rig = Rig::new(Limits { unauthenticated: 1, ..limits() });
-    let clients: Vec<_> = (0..5).map(|_| rig.admitted()).collect();
+    let admitted = |_| {
+        let client = rig.admitted();
+        // The answer is on its way before the place is free.
+        rig.until("the place is free", |server| server.unadmitted() == 0);
+        client
+    };
+    let clients: Vec<_> = (0..5).map(admitted).collect();
     assert_eq!(rig.server.connections(), clients.len());
 }
 

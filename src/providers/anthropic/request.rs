@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::super::{Message, ModelInfo, Part, ToolCall, ToolChoice, Turn};
+use crate::wire::misfit;
 
 /// The request body for one turn. `known` is the configured row of the model, if there is one.
 pub fn body(turn: &Turn, known: Option<&ModelInfo>) -> Vec<u8> {
@@ -95,7 +96,7 @@ fn assistant<'a>(text: &'a str, calls: &'a [ToolCall]) -> Vec<Block<'a>> {
 fn call(call: &ToolCall) -> Block<'_> {
     // The API wants an object. What is none (a model's slip, kept in the transcript) is sent as an empty one.
     let arguments = call.arguments.trim();
-    let object = arguments.starts_with('{').then(|| serde_json::from_str::<&RawValue>(arguments).ok()).flatten();
+    let object = arguments.starts_with('{').then(|| misfit::read::<&RawValue>(arguments).ok()).flatten();
     Block::ToolUse { id: &call.id, name: &call.name, input: object.map_or(Input::Empty {}, Input::Object) }
 }
 

@@ -4,10 +4,10 @@
 
 use std::ops::ControlFlow;
 
-use serde::Deserialize;
-
 use super::super::http::{ErrorObject, Flow, Upstream};
 use super::super::{Delta, Finish, ProviderError, StopReason, ToolCall, Usage};
+use crate::wire::misfit;
+use crate::wire::object::objects;
 
 /// One answer being put together.
 pub struct Assembly<'a> {
@@ -38,7 +38,7 @@ impl<'a> Assembly<'a> {
 
     /// Takes the data of one event.
     pub fn event(&mut self, data: &str) -> Result<Flow, ProviderError> {
-        let event: Event = serde_json::from_str(data)
+        let event: Event = misfit::read(data)
             .map_err(|error| ProviderError::Garbled { what: format!("an event of the stream: {error}") })?;
         match event.kind.as_str() {
             "message_start" => self.begin(event.message),
@@ -173,48 +173,47 @@ fn stop_reason(reason: &str) -> StopReason {
     }
 }
 
-/// All events in one shape: one pass over the text, no tree.
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "type")]
-    kind: String,
-    message: Option<MessageStart>,
-    index: Option<usize>,
-    content_block: Option<BlockStart>,
-    delta: Option<BlockDelta>,
-    usage: Option<WireUsage>,
-    error: Option<ErrorObject>,
+objects! { plain:
+    /// All events in one shape: one pass over the text, no tree.
+    struct Event {
+        kind: String as "type",
+        message: Option<MessageStart>,
+        index: Option<usize>,
+        content_block: Option<BlockStart>,
+        delta: Option<BlockDelta>,
+        usage: Option<WireUsage>,
+        error: Option<ErrorObject>,
+    }
 }
 
-#[derive(Deserialize)]
-struct MessageStart {
-    model: Option<String>,
-    usage: Option<WireUsage>,
+objects! { lenient:
+    struct MessageStart {
+        model: Option<String>,
+        usage: Option<WireUsage>,
+    }
+
+    struct BlockStart {
+        kind: String as "type",
+        id: Option<String>,
+        name: Option<String>,
+        text: Option<String>,
+    }
 }
 
-#[derive(Deserialize)]
-struct BlockStart {
-    #[serde(rename = "type")]
-    kind: String,
-    id: Option<String>,
-    name: Option<String>,
-    text: Option<String>,
-}
+objects! { plain:
+    struct BlockDelta {
+        text: Option<String>,
+        thinking: Option<String>,
+        partial_json: Option<String>,
+        stop_reason: Option<String>,
+    }
 
-#[derive(Deserialize)]
-struct BlockDelta {
-    text: Option<String>,
-    thinking: Option<String>,
-    partial_json: Option<String>,
-    stop_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WireUsage {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
+    struct WireUsage {
+        input_tokens: Option<u64>,
+        output_tokens: Option<u64>,
+        cache_read_input_tokens: Option<u64>,
+        cache_creation_input_tokens: Option<u64>,
+    }
 }
 
 /// More tool calls in one answer than any model means.

@@ -8,11 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::super::http::cut;
 use super::super::{Message, Part, ProviderError, ToolCall, ToolChoice, ToolSpec, Turn};
+use crate::wire::misfit;
+use crate::wire::object::objects;
 
 /// A plainly worded wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,9 +222,9 @@ fn call_id(turn: &Turn) -> String {
 
 /// The command or path among a call's arguments.
 fn subject(arguments: &str) -> Option<String> {
-    let arguments: BTreeMap<String, Box<RawValue>> = serde_json::from_str(arguments).ok()?;
+    let arguments: BTreeMap<String, Box<RawValue>> = misfit::read(arguments).ok()?;
     let raw = COMMAND_KEYS.iter().chain(PATH_KEYS).find_map(|key| arguments.get(*key))?;
-    serde_json::from_str(raw.get()).ok()
+    misfit::read(raw.get()).ok()
 }
 
 fn argument<'a>(property: Option<&Property>, text: &'a str) -> Argument<'a> {
@@ -255,27 +257,24 @@ enum Argument<'a> {
     Empty {},
 }
 
-/// What we need of a tool's JSON Schema.
-#[derive(Default, Deserialize)]
-struct Schema {
-    #[serde(default)]
-    properties: BTreeMap<String, Property>,
-    #[serde(default)]
-    required: Vec<String>,
-}
+objects! { lenient:
+    /// What we need of a tool's JSON Schema.
+    #[derive(Default)]
+    struct Schema {
+        properties: BTreeMap<String, Property> = default,
+        required: Vec<String> = default,
+    }
 
-#[derive(Deserialize)]
-struct Property {
-    #[serde(rename = "type")]
-    kind: Option<Box<RawValue>>,
-    #[serde(rename = "enum", default)]
-    choices: Vec<Box<RawValue>>,
+    struct Property {
+        kind: Option<Box<RawValue>> as "type",
+        choices: Vec<Box<RawValue>> as "enum" = default,
+    }
 }
 
 impl Schema {
     /// A schema we cannot read counts as one without properties.
     fn of(tool: &ToolSpec) -> Schema {
-        serde_json::from_str(tool.parameters.get()).unwrap_or_default()
+        misfit::read(tool.parameters.get()).unwrap_or_default()
     }
 }
 

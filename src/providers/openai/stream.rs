@@ -14,6 +14,7 @@ use super::super::http::{ErrorObject, Flow, Upstream};
 use super::super::{Delta, Finish, ProviderError, StopReason, ToolCall, Usage};
 use super::WireUsage;
 use crate::wire::misfit;
+use crate::wire::object::objects;
 
 /// One answer being put together.
 pub struct Assembly<'a> {
@@ -57,7 +58,7 @@ impl<'a> Assembly<'a> {
         if data.is_empty() {
             return Ok(Flow::On);
         }
-        let chunk: Chunk = serde_json::from_str(data)
+        let chunk: Chunk = misfit::read(data)
             .map_err(|error| ProviderError::Garbled { what: format!("a chunk of the stream: {error}") })?;
         self.chunk(chunk)?;
         Ok(Flow::On)
@@ -193,18 +194,19 @@ impl<'a> Assembly<'a> {
 fn argument_text(raw: &RawValue) -> String {
     match raw.get() {
         "null" => String::new(),
-        text if text.starts_with('"') => serde_json::from_str(text).unwrap_or_default(),
+        text if text.starts_with('"') => misfit::read(text).unwrap_or_default(),
         object => object.to_string(),
     }
 }
 
-/// A chunk of the stream, or with `message` for `delta` a whole answer.
-#[derive(Deserialize)]
-struct Chunk {
-    model: Option<String>,
-    choices: Option<Vec<Choice>>,
-    usage: Option<WireUsage>,
-    error: Option<ErrorObject>,
+objects! { lenient:
+    /// A chunk of the stream, or with `message` for `delta` a whole answer.
+    struct Chunk {
+        model: Option<String>,
+        choices: Option<Vec<Choice>>,
+        usage: Option<WireUsage>,
+        error: Option<ErrorObject>,
+    }
 }
 
 #[derive(Deserialize)]
@@ -214,30 +216,28 @@ struct Choice {
     finish_reason: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct ChoiceDelta {
-    #[serde(default)]
-    content: Words,
-    /// DeepSeek, llama.cpp, vLLM.
-    #[serde(default)]
-    reasoning_content: Words,
-    /// OpenRouter, Ollama.
-    #[serde(default)]
-    reasoning: Words,
-    tool_calls: Option<Vec<Fragment>>,
+objects! { plain:
+    struct ChoiceDelta {
+        content: Words = default,
+        /// DeepSeek, llama.cpp, vLLM.
+        reasoning_content: Words = default,
+        /// OpenRouter, Ollama.
+        reasoning: Words = default,
+        tool_calls: Option<Vec<Fragment>>,
+    }
 }
 
-#[derive(Deserialize)]
-struct Fragment {
-    index: Option<usize>,
-    id: Option<String>,
-    function: Option<FragmentBody>,
-}
+objects! { lenient:
+    struct Fragment {
+        index: Option<usize>,
+        id: Option<String>,
+        function: Option<FragmentBody>,
+    }
 
-#[derive(Deserialize)]
-struct FragmentBody {
-    name: Option<String>,
-    arguments: Option<Box<RawValue>>,
+    struct FragmentBody {
+        name: Option<String>,
+        arguments: Option<Box<RawValue>>,
+    }
 }
 
 /// Text that is a string nearly always, null often, and a list of parts with Mistral.
@@ -290,10 +290,10 @@ impl<'de> Deserialize<'de> for Words {
     }
 }
 
-#[derive(Deserialize)]
-struct TextPart {
-    #[serde(default)]
-    text: Words,
+objects! { lenient:
+    struct TextPart {
+        text: Words = default,
+    }
 }
 
 /// More tool calls in one answer than any model means.

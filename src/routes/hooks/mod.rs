@@ -324,7 +324,7 @@ fn completion(visit: &Visit<'_>, exchange: &mut Exchange<'_>, run_id: &str) -> R
         .tell("hook completion", move |state, now| state.wait_for_run(&run_id, limit, ticket, now))
         .map_err(|gone| HttpError::hook(503, gone.to_string()))?;
     let ended = match exchange.wait(&answered, None) {
-        Waited::Got(Ok(payload)) => serde_json::from_str::<Ended>(&payload.0).map_err(|_| HttpError::internal())?,
+        Waited::Got(Ok(payload)) => misfit::read::<Ended>(&payload.0).map_err(|_| HttpError::internal())?,
         Waited::Got(Err(error)) => return Err(HttpError::hook(503, error.message)),
         Waited::PeerGone => return Err(HttpError::hook(503, "the client left")),
         Waited::Ended | Waited::TimedOut => return Err(HttpError::hook(503, "the gateway is stopping")),
