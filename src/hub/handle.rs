@@ -4,6 +4,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::State;
 use super::event::{Ask, Event, Now};
+use crate::sys::answer;
 
 /// Events that may wait. A full inbox makes senders wait, which is back-pressure onto their sockets.
 const INBOX: usize = 1024;
@@ -33,16 +34,10 @@ impl Hub {
         name: &'static str,
         f: impl FnOnce(&mut State, Now) -> T + Send + 'static,
     ) -> Result<T, Gone> {
-        let (answer, wait) = bounded(1);
-        let ask = Ask {
-            name,
-            f: Box::new(move |state, now| {
-                // The asker may have given up: then nobody needs the answer.
-                let _ = answer.send(f(state, now));
-            }),
-        };
+        let (answer, wait) = answer::pair();
+        let ask = Ask { name, f: Box::new(move |state, now| answer.give(f(state, now))) };
         self.post(Event::Ask(ask))?;
-        wait.recv().map_err(|_| Gone)
+        wait.wait().ok_or(Gone)
     }
 
     /// Tells without waiting for an answer.

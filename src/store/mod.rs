@@ -50,6 +50,8 @@ pub use lock::{LOCK_FILE, StateLock};
 pub use readers::{READ_WAIT, READERS_MAX};
 pub use writer::{QUEUE_BYTES, QUEUE_JOBS};
 
+use crate::sys::answer::{self, NoAnswer};
+
 use readers::Readers;
 use writer::{Load, Mail, Place, Task};
 
@@ -144,13 +146,13 @@ impl Store {
         bytes: usize,
         job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, answered) = bounded(1);
+        let (answer, answered) = answer::pair();
         // Nobody listens any more after the deadline; then the answer has no reader and that is fine.
-        self.submit_sized(what, bytes, job, move |outcome| drop(answer.send(outcome)));
-        match answered.recv_timeout(WRITE_WAIT) {
+        self.submit_sized(what, bytes, job, move |outcome| answer.give(outcome));
+        match answered.wait_for(WRITE_WAIT) {
             Ok(outcome) => outcome,
-            Err(RecvTimeoutError::Timeout) => Err(StoreError::TooSlow { what, limit: WRITE_WAIT }),
-            Err(RecvTimeoutError::Disconnected) => Err(StoreError::Closed { what }),
+            Err(NoAnswer::Late) => Err(StoreError::TooSlow { what, limit: WRITE_WAIT }),
+            Err(NoAnswer::Lost) => Err(StoreError::Closed { what }),
         }
     }
 

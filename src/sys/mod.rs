@@ -5,6 +5,7 @@
 
 pub mod abort;
 pub mod accounts;
+pub mod answer;
 pub mod beneath;
 pub mod child;
 pub mod clock;
