@@ -11,6 +11,7 @@ mod attacks;
 mod channels;
 mod chat;
 mod command_line;
+mod compaction;
 mod config_faults;
 mod config_reload;
 mod control_ui;

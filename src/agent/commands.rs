@@ -27,6 +27,7 @@ static HANDLERS: &[(&str, Handler)] = &[
     ("queue", queue),
     ("tools", tools),
     ("whoami", whoami),
+    ("compact", compact),
     ("new", reset),
     ("stop", |_, _| "Nothing is running in this session.".into()),
 ];
@@ -78,8 +79,9 @@ pub fn status_text(turning: &Turning<'_>) -> String {
     );
     if let Some(row) = row {
         text.push_str(&format!(
-            "\nMessages: {}\nTokens: {} in, {} out, context {}{}",
+            "\nMessages: {}, summed up {} times\nTokens: {} in, {} out, context {}{}",
             row.message_count,
+            row.compaction_count,
             row.input_tokens,
             row.output_tokens,
             row.total_tokens,
@@ -189,6 +191,19 @@ fn whoami(turning: &Turning<'_>, _: &str) -> String {
     let order = turning.order();
     let rights = if order.input.admin { "everything" } else { "conversation" };
     format!("Agent {}, session {}. Your connection may do: {rights}.", order.agent_id, order.session_key)
+}
+
+fn compact(turning: &Turning<'_>, focus: &str) -> String {
+    let key = &turning.order().session_key;
+    let row = turning.engine().store.read("read the session", |conn| sessions::get(conn, key)).ok().flatten();
+    let models = match turning.models(row.as_ref()) {
+        Ok(models) => models,
+        Err(error) => return error.to_string(),
+    };
+    match turning.compact(&models, focus) {
+        Ok(()) => "The conversation was summed up. The transcript is kept.".into(),
+        Err(error) => error.sentence(),
+    }
 }
 
 fn reset(turning: &Turning<'_>, _: &str) -> String {

@@ -152,6 +152,27 @@ pub fn tool_result(call_id: &str, name: &str, content: &[Part], is_error: bool, 
     })
 }
 
+/// The sum of what was said before a message, as stored: for the model it is something it is told.
+pub fn summary(text: &str, first_kept: Option<&str>, tokens_before: u64, now_ms: u64) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Summary<'a> {
+        role: &'static str,
+        content: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        first_kept_entry_id: Option<&'a str>,
+        tokens_before: u64,
+        timestamp: u64,
+    }
+    json(&Summary {
+        role: "compactionSummary",
+        content: format!("What was said before, summed up:\n\n{text}"),
+        first_kept_entry_id: first_kept,
+        tokens_before,
+        timestamp: now_ms,
+    })
+}
+
 /// Arguments as JSON; what the model wrote wrongly is kept as a string.
 pub fn arguments(text: &str) -> Box<RawValue> {
     let text = if text.trim().is_empty() { "{}" } else { text };
@@ -218,7 +239,8 @@ fn close_calls(messages: &mut Vec<Message>, next: &Message) {
     }
 }
 
-fn read(entry: &Entry) -> Option<Message> {
+/// A stored message for a model; `None` for what is none, and for what cannot be read.
+pub(super) fn read(entry: &Entry) -> Option<Message> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Stored {

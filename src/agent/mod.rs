@@ -8,6 +8,7 @@
 //! panic included.
 
 mod commands;
+mod compaction;
 mod direct;
 mod expiry;
 mod failure;
@@ -26,6 +27,7 @@ pub mod workspace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::hub::compaction::Request;
 use crate::hub::event::Event;
 use crate::hub::run::{Emission, Failure, Launch, Order, Outcome, RunEvent, RunId, Status};
 use crate::hub::{Hub, Shared};
@@ -43,6 +45,7 @@ pub struct Engine {
     pub store: Store,
     pub shared: Arc<Shared>,
     pub registry: Swap<Registry>,
+    compacting: compaction::Places,
 }
 
 /// Gives every order a thread.
@@ -71,9 +74,23 @@ impl Launch for Launcher {
             );
         }
     }
+
+    fn compact(&self, request: Request) {
+        let engine = self.0.clone();
+        let thread = std::thread::Builder::new().name("compact".into()).stack_size(STACK);
+        // Without a thread the request is dropped, and its ticket says that the gateway could not.
+        if let Err(error) = thread.spawn(move || engine.compact_for(request)) {
+            log::error!("start a thread for a summary: {error}");
+        }
+    }
 }
 
 impl Engine {
+    /// What is made of the parts of a gateway.
+    pub fn new(hub: Hub, store: Store, shared: Arc<Shared>, registry: Registry) -> Engine {
+        Engine { hub, store, shared, registry: Swap::new(registry), compacting: compaction::Places::default() }
+    }
+
     fn make(&self, order: Order) {
         let (run_id, sink) = (order.run_id.clone(), order.sink.clone());
         let outcome = catch_unwind(AssertUnwindSafe(|| turn::Turning::new(self, order).make())).unwrap_or_else(|_| {

@@ -9,8 +9,8 @@ use super::Engine;
 use super::expiry::Expiry;
 use crate::hub::event::Event;
 use crate::hub::run::{Accepted, Outcome, RunEvent, RunId, Status, Stored};
-use crate::providers::Usage;
 use crate::providers::registry::ModelRef;
+use crate::providers::{Cost, Usage};
 use crate::store::outbox::OutboxRow;
 use crate::store::sessions::{self, SessionRow};
 use crate::store::transcript::{self, Appended, NewEntry};
@@ -127,6 +127,24 @@ fn append_all(
             )
         })
         .collect()
+}
+
+/// What one call of a model took, at the model's price.
+pub fn spent_on(usage: &Usage, price: Option<&Cost>) -> Spent {
+    let cost = |tokens: u64, per_million: f64| tokens as f64 * per_million / 1e6;
+    let price_of = price.copied().unwrap_or_default();
+    Spent {
+        calls: 1,
+        input: usage.input,
+        output: usage.output,
+        cache_read: usage.cache_read,
+        cache_write: usage.cache_write,
+        cost_input: cost(usage.input, price_of.input),
+        cost_output: cost(usage.output, price_of.output),
+        cost_cache_read: cost(usage.cache_read, price_of.cache_read),
+        cost_cache_write: cost(usage.cache_write, price_of.cache_write),
+        missing_cost: u64::from(price.is_none()),
+    }
 }
 
 /// How a run leaves its session behind.

@@ -1,38 +1,32 @@
 //! One run, top to bottom: write the input, build the prompt, call the model, make its tool calls, write the answer.
 
+mod given;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
-
+use super::compaction::Task;
 use super::expiry::Expiry;
 use super::messages::{self, Spoken};
-use super::records::{Closing, Line, Opening};
-use super::tools::{self, Tool};
-use super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
+use super::records::{Closing, Line, Opening, spent_on};
+use super::tools::Tool;
 use super::{Engine, commands, failure, replies, steering};
 use crate::config::Config;
+use crate::hub::compaction::NotCompacted;
 use crate::hub::run::{Emission, Failure, Fallback, Order, Outcome, Retrying, RunEvent, Status};
 use crate::providers::chain;
+use crate::providers::error::FailureKind;
 use crate::providers::registry::{ModelRef, Registry};
-use crate::providers::{
-    Delta, Finish, Message, Part, ProviderError, StopReason, ToolCall, ToolChoice, ToolSpec, Turn, Usage,
-};
+use crate::providers::{Delta, Finish, Message, ProviderError, StopReason, ToolCall, Turn, Usage};
+use crate::store::StoreError;
 use crate::store::usage::Spent;
-use crate::store::{StoreError, sessions, transcript};
-use crate::sys::{clock, host};
+use crate::sys::clock;
 use crate::wire::agent::RunUsage;
 
 /// Model calls of one run at most: a model that only ever calls tools must come to an end.
 const ROUNDS: usize = 50;
-/// Stored conversation given to a model whose context window is unknown, and at most, in bytes.
-const CONTEXT_BYTES: usize = 256 << 10;
-const CONTEXT_BYTES_MAX: usize = 2 << 20;
 /// Assistant text of one run at most; over it the run is stopped.
 const TEXT_BYTES: usize = 8 << 20;
-/// Bytes of text per token, on the safe side of what tokenisers do.
-const BYTES_PER_TOKEN: u64 = 3;
-
 /// A run on its way.
 pub struct Turning<'a> {
     engine: &'a Engine,
@@ -96,13 +90,38 @@ impl<'a> Turning<'a> {
             Err(error) => return self.failed(error, session_id.as_deref()),
         };
         self.model = models[0].clone();
-        let (mut turn, offered) = match self.turn(row.as_ref(), &models[0]) {
+        let (mut turn, offered) = match self.turn(row.as_ref(), &models) {
             Ok(prepared) => prepared,
             Err(error) => return self.unsaved(&error),
         };
         self.report(RunEvent::Started);
-        let ended = self.converse(&mut turn, &models, &offered, session_id.as_deref());
+        let mut ended = self.converse(&mut turn, &models, &offered, session_id.as_deref());
+        if let Ended::Failed(error) = &ended
+            && error.kind() == FailureKind::ContextOverflow
+            && self.text.is_empty()
+            && session_id.is_some()
+            && self.compact(&models, "").is_ok()
+        {
+            match self.turn(row.as_ref(), &models) {
+                Ok((mut shorter, offered)) => {
+                    ended = self.converse(&mut shorter, &models, &offered, session_id.as_deref());
+                }
+                Err(error) => return self.unsaved(&error),
+            }
+        }
         self.conclude(ended)
+    }
+
+    /// Sums up this run's session.
+    pub fn compact(&self, models: &[ModelRef], focus: &str) -> Result<(), NotCompacted> {
+        self.engine.compact(&Task {
+            session_key: &self.order.session_key,
+            agent_id: &self.order.agent_id,
+            models,
+            focus,
+            keep_lines: None,
+            abort: &self.order.abort,
+        })
     }
 
     pub fn report(&self, event: RunEvent) {
@@ -160,137 +179,6 @@ impl<'a> Turning<'a> {
             return Ok(None);
         }
         self.engine.open(opening).map(Some)
-    }
-
-    /// The models to ask, in order: the request's, the session's, the agent's and its fallbacks, the default.
-    pub fn models(&self, row: Option<&sessions::SessionRow>) -> Result<Vec<ModelRef>, ProviderError> {
-        let named = |text: &str| {
-            let text = self.config.model_for_alias(text).unwrap_or(text);
-            self.registry.find(text)
-        };
-        if let Some(text) = self.order.input.model.as_deref().or(row.and_then(|row| row.model_override.as_deref())) {
-            let others = self.order.input.fallbacks.iter().flatten().filter_map(|text| named(text).ok());
-            return Ok(std::iter::once(named(text)?).chain(others).collect());
-        }
-        let mut models = match self.config.primary_model(&self.order.agent_id) {
-            Some(text) => vec![named(text)?],
-            None => vec![self.registry.default_model()],
-        };
-        for text in self.config.fallbacks(&self.order.agent_id) {
-            match named(text) {
-                Ok(model) if !models.contains(&model) => models.push(model),
-                Ok(_) => {}
-                Err(error) => log::warn!("a fallback model is left out: {error}"),
-            }
-        }
-        Ok(models)
-    }
-
-    /// Prompt, conversation and tools for the first model call.
-    fn turn(
-        &self,
-        row: Option<&sessions::SessionRow>,
-        model: &ModelRef,
-    ) -> Result<(Turn, Vec<&'static Tool>), StoreError> {
-        let input = &self.order.input;
-        let offered = tools::permitted(&self.policy());
-        let mut messages = match row {
-            Some(row) => self.stored_conversation(row, model)?,
-            None => Vec::new(),
-        };
-        if row.is_none() || input.stateless {
-            messages = input.history.clone();
-            messages.extend(self.spoken());
-        } else if !input.history.is_empty() {
-            // What the caller brought along goes before what it says now, which is the last stored message.
-            let now = messages.pop();
-            messages.extend(input.history.iter().cloned());
-            messages.extend(now);
-        }
-        let mut specs: Vec<ToolSpec> = offered.iter().map(|tool| tool.spec()).collect();
-        // A caller that demands a call demands one of its own tools.
-        let demanded = matches!(input.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
-        specs.retain(|own| !demanded && input.client_tools.iter().all(|tool| tool.name != own.name));
-        specs.extend(input.client_tools.iter().cloned());
-        let mut sampling = input.sampling.clone();
-        if sampling.thinking.is_none() {
-            sampling.thinking = input.thinking.clone().or(row.and_then(|row| row.thinking_level.clone()));
-        }
-        Ok((
-            Turn {
-                model: model.model.clone(),
-                system: self.system_prompt(model, &offered),
-                messages,
-                tools: specs,
-                tool_choice: input.tool_choice.clone(),
-                sampling,
-                session_key: self.order.session_key.to_string(),
-            },
-            offered,
-        ))
-    }
-
-    /// What the user says now, as a message.
-    fn spoken(&self) -> Vec<Message> {
-        let input = &self.order.input;
-        if !input.tool_results.is_empty() {
-            return input.tool_results.clone();
-        }
-        let mut parts = vec![Part::Text(input.text.clone())];
-        parts.extend(input.parts.iter().cloned());
-        vec![Message::User(parts)]
-    }
-
-    fn stored_conversation(&self, row: &sessions::SessionRow, model: &ModelRef) -> Result<Vec<Message>, StoreError> {
-        let budget = match self.context_tokens(model) {
-            0 => CONTEXT_BYTES,
-            tokens => {
-                usize::try_from(tokens * BYTES_PER_TOKEN / 4 * 3).unwrap_or(CONTEXT_BYTES_MAX).min(CONTEXT_BYTES_MAX)
-            }
-        };
-        let entries = self
-            .engine
-            .store
-            .read("read a session's conversation", |conn| transcript::context(conn, &row.session_id, budget))?;
-        Ok(messages::context(&entries))
-    }
-
-    fn context_tokens(&self, model: &ModelRef) -> u64 {
-        self.registry.info(model).map_or(0, |info| info.context_window)
-    }
-
-    fn system_prompt(&self, model: &ModelRef, offered: &[&'static Tool]) -> String {
-        let defaults = &self.config.agents.defaults;
-        let own = PromptLimits::default();
-        let limits = PromptLimits {
-            file: defaults.bootstrap_max_chars.unwrap_or(own.file),
-            user: own.user,
-            total: defaults.bootstrap_total_max_chars.unwrap_or(own.total),
-        };
-        let zone = defaults.user_timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
-        let (workspace, model) = (self.workspace(), model.to_string());
-        let boot = &self.engine.shared.boot.own;
-        workspace::system_prompt(&Prompt {
-            mode: if self.order.input.light { PromptMode::Minimal } else { PromptMode::Full },
-            agent_id: &self.order.agent_id,
-            session_key: &self.order.session_key,
-            workspace: &workspace,
-            model: &model,
-            tools: offered,
-            host: HostFacts {
-                name: boot.host.as_deref().unwrap_or("localhost"),
-                os: host::platform(),
-                arch: std::env::consts::ARCH,
-            },
-            channel: None,
-            silence: if self.order.input.unattended { Silence::Allowed } else { Silence::Forbidden },
-            private: Audience::Private,
-            extra: self.order.input.extra_system.as_deref(),
-            now: jiff::Timestamp::from_millisecond(signed(self.started_ms)).unwrap_or_default(),
-            zone: zone.unwrap_or_else(clock::local_zone),
-            limits,
-        })
-        .text
     }
 
     /// Asks the model until it has no more tool calls.
@@ -406,20 +294,7 @@ impl<'a> Turning<'a> {
 
     fn account(&mut self, model: &ModelRef, usage: &Usage) {
         let price = self.registry.info(model).map(|info| info.cost);
-        let cost = |tokens: u64, per_million: f64| tokens as f64 * per_million / 1e6;
-        let price_of = price.unwrap_or_default();
-        let spent = Spent {
-            calls: 1,
-            input: usage.input,
-            output: usage.output,
-            cache_read: usage.cache_read,
-            cache_write: usage.cache_write,
-            cost_input: cost(usage.input, price_of.input),
-            cost_output: cost(usage.output, price_of.output),
-            cost_cache_read: cost(usage.cache_read, price_of.cache_read),
-            cost_cache_write: cost(usage.cache_write, price_of.cache_write),
-            missing_cost: u64::from(price.is_none()),
-        };
+        let spent = spent_on(usage, price.as_ref());
         self.spent.push((model.clone(), spent));
         self.usage.input += usage.input;
         self.usage.output += usage.output;

@@ -60,6 +60,7 @@ objects! { kept:
         /// Upper bound of tokens sent to a model.
         pub context_tokens: Option<u64>,
         pub heartbeat: HeartbeatConfig,
+        pub compaction: CompactionConfig,
         /// Do not write the starter files into a new workspace.
         pub skip_bootstrap: bool,
         pub skip_optional_bootstrap_files: Vec<String>,
@@ -70,6 +71,27 @@ objects! { kept:
         pub context_injection: Option<String>,
         /// Provider parameters for every call (`temperature` and the like).
         pub params: Map<String, Value>,
+    }
+}
+
+objects! { kept:
+    /// `agents.defaults.compaction.*`: long conversations are summed up.
+    #[derive(Debug, Clone)]
+    pub struct CompactionConfig {
+        /// Before a conversation outgrows its model; a refusal of the model and a person may ask for it either way.
+        pub enabled: bool,
+        /// Tokens of the newest messages that are kept word by word.
+        pub keep_recent_tokens: u64,
+        /// The model that sums up; the session's unless set.
+        pub model: Option<String>,
+        /// Longest call of that model.
+        pub timeout_seconds: u64,
+    }
+}
+
+impl Default for CompactionConfig {
+    fn default() -> CompactionConfig {
+        CompactionConfig { enabled: true, keep_recent_tokens: 20_000, model: None, timeout_seconds: 180 }
     }
 }
 

@@ -382,7 +382,7 @@ mod tests {
     fn names(paths: &Paths) -> Vec<String> {
         let all = fs::read_dir(&paths.state_dir).unwrap().map(|entry| entry.unwrap().file_name());
         let mut names: Vec<String> = all.map(|name| name.into_string().unwrap()).collect();
-        names.sort();
+        order::sort(&mut names);
         names
     }
 

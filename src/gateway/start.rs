@@ -225,12 +225,7 @@ impl Gateway {
             suspended: AtomicBool::new(false),
         });
         let (hub, inbox) = Hub::new();
-        let engine = Arc::new(Engine {
-            hub: hub.clone(),
-            store: store.clone(),
-            shared: shared.clone(),
-            registry: Swap::new(registry),
-        });
+        let engine = Arc::new(Engine::new(hub.clone(), store.clone(), shared.clone(), registry));
         let state_ended = spawn_state(
             Parts {
                 messengers: Messengers::new(channel_host(&hub, &store, &shared)),

@@ -20,6 +20,7 @@ use super::timers::Due;
 use super::{State, Ticket};
 use crate::auth::{Caller, Role};
 use crate::store::{Store, StoreError, approvals as table, kv};
+use crate::sys::order;
 use crate::sys::{clock, random};
 use crate::wire::approval::*;
 use crate::wire::connect::ClientId;
@@ -159,7 +160,7 @@ impl Approvals {
     /// Those of one kind that wait, in the order of asking.
     pub fn list(&self, kind: ApprovalKind) -> Vec<ApprovalRow> {
         let mut rows: Vec<&Waiting> = self.waiting.values().filter(|one| one.request.kind() == kind).collect();
-        rows.sort_by_key(|one| one.number);
+        order::by_key(&mut rows, |one| one.number);
         rows.into_iter().map(Waiting::row).collect()
     }
 
@@ -178,7 +179,7 @@ impl Approvals {
     pub fn of_session(&self, key: &str, now_ms: u64) -> SessionApprovalReplay {
         let mut all: Vec<&Waiting> =
             self.waiting.values().filter(|one| one.request.session_key() == Some(key)).collect();
-        all.sort_by_key(|one| one.number);
+        order::by_key(&mut all, |one| one.number);
         SessionApprovalReplay {
             session_key: key.to_string(),
             updated_at_ms: now_ms,

@@ -8,6 +8,7 @@
 //! is why there is no lock order to document.
 
 pub mod approvals;
+pub mod compaction;
 pub mod cron;
 pub mod devices;
 pub mod event;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::timers::Due;
 use super::{Now, State, Ticket};
+use crate::sys::order;
 use crate::sys::random;
 use crate::wire::error::RpcError;
 use crate::wire::event as kinds;
@@ -46,7 +47,7 @@ impl Questions {
     /// Those that wait, oldest first.
     pub fn list(&self) -> Vec<QuestionRecord> {
         let mut all: Vec<&QuestionRecord> = self.waiting.values().map(|one| &one.record).collect();
-        all.sort_by_key(|one| one.created_at_ms);
+        order::by_key(&mut all, |one| one.created_at_ms);
         all.into_iter().cloned().collect()
     }
 

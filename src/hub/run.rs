@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
 
+use super::compaction::Request;
 use super::ticket::Ticket;
 use crate::channels::Target;
 use crate::providers::{Message, Part, Sampling, ToolCall, ToolChoice, ToolSpec};
@@ -167,6 +168,9 @@ impl Link {
 pub trait Launch: Send {
     /// A failure to start a thread is reported as the run's end.
     fn launch(&self, order: Order);
+
+    /// Sums up a session.
+    fn compact(&self, request: Request);
 }
 
 /// Who asked for a run, and how that is answered.

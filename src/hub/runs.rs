@@ -125,6 +125,10 @@ pub enum Begun {
 }
 
 impl Runs {
+    pub fn launcher(&self) -> &dyn Launch {
+        self.launcher.as_ref()
+    }
+
     pub fn new(launcher: Box<dyn Launch>) -> Runs {
         Runs {
             active: HashMap::new(),

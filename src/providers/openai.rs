@@ -20,6 +20,7 @@ use super::http::{Flow, Upstream};
 use super::settings::ProviderSettings;
 use super::{Delta, Embeddings, Finish, ModelInfo, Provider, ProviderError, Turn, Usage};
 use crate::sys::abort::Abort;
+use crate::sys::order;
 use crate::wire::misfit;
 
 /// One OpenAI-compatible endpoint.
@@ -96,7 +97,7 @@ impl Provider for OpenAi {
         let parsed: EmbedAnswer = misfit::read_bytes(&answer)
             .map_err(|misfit| ProviderError::Garbled { what: format!("embeddings: {}", misfit.sentence()) })?;
         let mut rows = parsed.data;
-        rows.sort_by_key(|row| row.index);
+        order::by_key(&mut rows, |row| row.index);
         if rows.len() != input.len() {
             let what = format!("{} embeddings for {} inputs", rows.len(), input.len());
             return Err(ProviderError::Garbled { what });

@@ -15,6 +15,7 @@ use crate::auth::Caller;
 use crate::config::agents::normal_id;
 use crate::hub::TaskContext;
 use crate::sys::files;
+use crate::sys::order;
 use crate::wire::agent_change::*;
 use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
@@ -134,7 +135,7 @@ pub fn workspace_list(
         .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.metadata().ok()?)))
         .filter(|(_, meta)| meta.is_dir() || meta.is_file())
         .collect();
-    names.sort_by(|a, b| a.0.cmp(&b.0));
+    order::by(&mut names, |a, b| a.0.cmp(&b.0));
     let (total, offset) = (names.len() as u64, params.offset.map_or(0, |offset| offset.0));
     let limit = params.limit.map_or(PAGE, |limit| limit.0.min(PAGE_MAX));
     let entries = names

@@ -31,6 +31,7 @@ mod said;
 mod secrets;
 pub mod send;
 mod session_change;
+mod session_compact;
 mod session_read;
 mod session_spent;
 mod session_usage;

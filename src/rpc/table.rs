@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{
     agent, agent_change, agent_files, agents, approvals, channels, chat, chat_inject, chat_read, config, config_read,
     cron, devices, exec_approvals, gateway, health, logs, models, nodes, questions, secrets, send, session_change,
-    session_read, session_spent, session_usage, sessions, tasks, usage,
+    session_compact, session_read, session_spent, session_usage, sessions, tasks, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -304,6 +304,8 @@ methods! {
     "send": Write, "<=2026.7", ticket send::send;
     /// Stops what is made in a session.
     "sessions.abort": Write, "<=2026.7", state session_change::abort;
+    /// Sums up what was said in a session; the transcript is kept.
+    "sessions.compact": Admin, "<=2026.7", ticket session_compact::compact;
     /// Makes a session, and its first turn if a message comes along.
     "sessions.create": By(session_change::create_scope), "<=2026.7", ticket session_change::create;
     /// Removes a session and its transcripts.

@@ -76,7 +76,7 @@ fn active(state: &State) -> Vec<TaskSummary> {
             ..blank(id, &run.session_key, &run.agent_id)
         })
         .collect();
-    tasks.sort_by(|a, b| a.id.cmp(&b.id));
+    order::by(&mut tasks, |a, b| a.id.cmp(&b.id));
     tasks
 }
 

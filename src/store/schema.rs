@@ -203,6 +203,10 @@ pub(super) const STEPS: &[&str] = &[
         cache_write, cost_input, cost_output, cost_cache_read, cost_cache_write, missing_cost FROM usage;
     DROP TABLE usage;
     ",
+    // A compaction keeps what was said last word by word; that lies before it.
+    "
+    ALTER TABLE transcripts ADD COLUMN kept_seq INTEGER NOT NULL DEFAULT 0;
+    ",
 ];
 
 /// Opens for writing: creates (0600), checks whose file it is, sets durability, migrates.

@@ -89,10 +89,23 @@ pub fn append(conn: &Connection, session_id: &str, entry: &NewEntry<'_>) -> Resu
         return Err(StoreError::TooLarge { what: "", bytes: SEQ_MAX as usize + 1, limit: SEQ_MAX as usize });
     }
     if entry.role == COMPACTION {
-        statement(conn, "UPDATE transcripts SET compacted_seq = ?2 WHERE no = ?1")?
+        statement(conn, "UPDATE transcripts SET compacted_seq = ?2, kept_seq = 0 WHERE no = ?1")?
             .execute([span.zero >> SEQ_BITS, row_id & SEQ_MAX])?;
     }
     Ok(appended(row_id, false))
+}
+
+/// Appends the sum of what was said before `kept_seq`: from now on [`context`] is this and everything from there on.
+pub fn compact(
+    conn: &Connection,
+    session_id: &str,
+    entry: &NewEntry<'_>,
+    kept_seq: u64,
+) -> Result<Appended, StoreError> {
+    let appended = append(conn, session_id, &NewEntry { role: COMPACTION, ..*entry })?;
+    statement(conn, "UPDATE transcripts SET kept_seq = ?2 WHERE session_id = ?1")?
+        .execute(params![session_id, sql::signed(kept_seq)])?;
+    Ok(appended)
 }
 
 /// The newest entries, or those before a seq; oldest first. Stops at `limit` entries or before `max_bytes` of text, but
@@ -171,8 +184,8 @@ pub fn count(conn: &Connection, session_id: &str) -> Result<u64, StoreError> {
     Ok(last.unwrap_or(0) as u64)
 }
 
-/// What a model is told: the newest entries that fit into `max_bytes`, from the last compaction on. The compaction
-/// itself and the newest entry are always part of it; a gap shows in the seqs.
+/// What a model is told: the last compaction, and the newest entries that fit into `max_bytes` of those it kept or that
+/// came after it. The compaction itself and the newest entry are always part of it; a gap shows in the seqs.
 pub fn context(conn: &Connection, session_id: &str, max_bytes: usize) -> Result<Vec<Entry>, StoreError> {
     let Some(span) = Span::of(conn, session_id)? else { return Ok(Vec::new()) };
     if span.compacted_seq == 0 {
@@ -180,7 +193,9 @@ pub fn context(conn: &Connection, session_id: &str, max_bytes: usize) -> Result<
     }
     let mut told = newest(conn, span.at(span.compacted_seq), span.at(span.compacted_seq), 1, max_bytes)?;
     let left = max_bytes.saturating_sub(told.iter().map(|entry| entry.message.len()).sum());
-    told.extend(newest(conn, span.at(span.compacted_seq) + 1, span.last(), PAGE_MAX - 1, left)?);
+    let from = if span.kept_seq == 0 { span.compacted_seq + 1 } else { span.kept_seq };
+    let tail = newest(conn, span.at(from), span.last(), PAGE_MAX - 1, left)?;
+    told.extend(tail.into_iter().filter(|entry| entry.role != COMPACTION));
     Ok(told)
 }
 
@@ -218,8 +233,11 @@ pub fn copy(conn: &Connection, from: &str, to: &str, but: Option<&str>) -> Resul
          WHERE id BETWEEN ?1 AND ?2 AND (?4 IS NULL OR run_id IS NOT ?4)",
     )?
     .execute(params![old.zero, old.last(), new.zero, but])?;
-    statement(conn, "UPDATE transcripts SET compacted_seq = ?2 WHERE no = ?1")?
-        .execute([new.zero >> SEQ_BITS, old.compacted_seq as i64])?;
+    statement(conn, "UPDATE transcripts SET compacted_seq = ?2, kept_seq = ?3 WHERE no = ?1")?.execute([
+        new.zero >> SEQ_BITS,
+        old.compacted_seq as i64,
+        old.kept_seq as i64,
+    ])?;
     Ok(copied as u64)
 }
 
@@ -239,13 +257,16 @@ struct Span {
     zero: i64,
     /// Seq of the last compaction entry, 0 if none.
     compacted_seq: u64,
+    /// Seq of the first entry it kept, 0 if none.
+    kept_seq: u64,
 }
 
 impl Span {
     fn of(conn: &Connection, session_id: &str) -> Result<Option<Span>, StoreError> {
-        let found = statement(conn, "SELECT no, compacted_seq FROM transcripts WHERE session_id = ?1")?
+        let found = statement(conn, "SELECT no, compacted_seq, kept_seq FROM transcripts WHERE session_id = ?1")?
             .query_row([session_id], |row| {
-                Ok(Span { zero: row.get::<_, i64>(0)? << SEQ_BITS, compacted_seq: sql::count(row, 1)? })
+                let (compacted_seq, kept_seq) = (sql::count(row, 1)?, sql::count(row, 2)?);
+                Ok(Span { zero: row.get::<_, i64>(0)? << SEQ_BITS, compacted_seq, kept_seq })
             })
             .optional()?;
         Ok(found)
@@ -253,7 +274,7 @@ impl Span {
 
     fn begin(conn: &Connection, session_id: &str) -> Result<Span, StoreError> {
         statement(conn, "INSERT INTO transcripts (session_id) VALUES (?1)")?.execute([session_id])?;
-        Ok(Span { zero: conn.last_insert_rowid() << SEQ_BITS, compacted_seq: 0 })
+        Ok(Span { zero: conn.last_insert_rowid() << SEQ_BITS, compacted_seq: 0, kept_seq: 0 })
     }
 
     fn at(&self, seq: u64) -> i64 {
@@ -335,6 +356,33 @@ mod tests {
 
     fn seqs(entries: &[Entry]) -> Vec<u64> {
         entries.iter().map(|entry| entry.seq).collect()
+    }
+
+    #[test]
+    fn a_compaction_keeps_what_was_said_last() {
+        let conn = memory();
+        let say = |role: &str, n: u64| {
+            let message = n.to_string();
+            append(&conn, "s", &NewEntry { role, message: &message, ..NewEntry::default() }).expect("appends")
+        };
+        let told = |session: &str| -> Vec<String> {
+            context(&conn, session, 1 << 20).expect("reads").into_iter().map(|entry| entry.message).collect()
+        };
+        (1..=4).for_each(|n| drop(say("user", n)));
+        let sum = NewEntry { message: "sum", ..NewEntry::default() };
+        compact(&conn, "s", &sum, 3).expect("compacts");
+        say("user", 5);
+        assert_eq!(told("s"), ["sum", "3", "4", "5"]);
+        copy(&conn, "s", "t", None).expect("copies");
+        assert_eq!(told("t"), ["sum", "3", "4", "5"]);
+        compact(&conn, "s", &NewEntry { message: "more", ..sum }, 4).expect("compacts");
+        say("user", 6);
+        assert_eq!(told("s"), ["more", "4", "5", "6"], "the older sum is not told again");
+        compact(&conn, "s", &NewEntry { message: "all", ..sum }, 0).expect("compacts");
+        say("user", 7);
+        assert_eq!(told("s"), ["all", "7"]);
+        assert_eq!(context(&conn, "s", 1).expect("reads").len(), 2, "the sum and the newest, whatever their size");
+        assert_eq!(count(&conn, "s").expect("counts"), 10, "nothing is gone");
     }
 
     #[test]

@@ -92,6 +92,15 @@ pub static COMMANDS: &[CommandSpec] = &[
         admin: false,
     },
     CommandSpec {
+        name: "compact",
+        alias: "",
+        usage: "/compact [what to keep in mind]",
+        doc: "Sum up what was said so far; the transcript is kept.",
+        category: "session",
+        argument: Some(("focus", "What the summary must not lose", &[])),
+        admin: false,
+    },
+    CommandSpec {
         name: "new",
         alias: "reset",
         usage: "/new",

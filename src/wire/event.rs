@@ -66,6 +66,8 @@ events! {
     CHAT_SEND_TIMING = "chat.send_timing": Scope(Read), droppable, unlisted;
     /// A transcript grew.
     SESSION_MESSAGE = "session.message": Scope(Read), essential, listed;
+    /// A session is summed up, or that has ended.
+    SESSION_OPERATION = "session.operation": Scope(Read), essential, listed;
     /// A session row changed.
     SESSIONS_CHANGED = "sessions.changed": Scope(Read), droppable, listed;
     /// An approval of a session waits, or is at its end.

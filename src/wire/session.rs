@@ -375,6 +375,22 @@ pub struct SessionDeleted<'a> {
     pub ts: u64,
 }
 
+/// Payload of `session.operation`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionOperation<'a> {
+    pub operation_id: &'a str,
+    pub operation: &'static str,
+    /// `start` or `end`.
+    pub phase: &'static str,
+    pub session_key: &'a str,
+    pub agent_id: &'a str,
+    /// With `end`: it came to something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completed: Option<bool>,
+    pub ts: u64,
+}
+
 /// Payload of `session.message`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -327,6 +327,42 @@ pub struct SessionsDeleteResult {
 
 objects! { strict:
     #[derive(Debug)]
+    pub struct SessionsCompactParams {
+        pub key: Name,
+        pub agent_id: Option<Name>,
+        /// No summary: the model is told the newest so many messages only.
+        pub max_lines: Option<Int<1, { u64::MAX }>>,
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionsCompactResult {
+    pub ok: bool,
+    pub key: String,
+    pub compacted: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// Messages the model is still told word by word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<CompactionResult>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CompactionResult {
+    pub summary: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_kept_entry_id: Option<String>,
+    pub tokens_before: u64,
+    pub tokens_after: u64,
+}
+
+objects! { strict:
+    #[derive(Debug)]
     pub struct SessionsAbortParams {
         pub key: Option<Name>,
         pub run_id: Option<Name>,

@@ -1,0 +1,164 @@
+//! What a model is given: which models, the prompt, what was said before, the tools.
+
+use jiff::tz::TimeZone;
+
+use super::super::compaction;
+use super::super::messages;
+use super::super::tools::{self, Tool};
+use super::super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
+use super::{Turning, signed};
+use crate::providers::registry::ModelRef;
+use crate::providers::{Message, Part, ProviderError, ToolChoice, ToolSpec, Turn};
+use crate::store::{StoreError, sessions, transcript};
+use crate::sys::{clock, host};
+
+/// Stored conversation given to a model whose context window is unknown, and at most, in bytes.
+const CONTEXT_BYTES: usize = 256 << 10;
+const CONTEXT_BYTES_MAX: usize = 2 << 20;
+/// Bytes of text per token, on the safe side of what tokenisers do.
+const BYTES_PER_TOKEN: u64 = 3;
+
+impl Turning<'_> {
+    /// The models to ask, in order: the request's, the session's, the agent's and its fallbacks, the default.
+    pub fn models(&self, row: Option<&sessions::SessionRow>) -> Result<Vec<ModelRef>, ProviderError> {
+        let named = |text: &str| {
+            let text = self.config.model_for_alias(text).unwrap_or(text);
+            self.registry.find(text)
+        };
+        if let Some(text) = self.order.input.model.as_deref().or(row.and_then(|row| row.model_override.as_deref())) {
+            let others = self.order.input.fallbacks.iter().flatten().filter_map(|text| named(text).ok());
+            return Ok(std::iter::once(named(text)?).chain(others).collect());
+        }
+        let mut models = match self.config.primary_model(&self.order.agent_id) {
+            Some(text) => vec![named(text)?],
+            None => vec![self.registry.default_model()],
+        };
+        for text in self.config.fallbacks(&self.order.agent_id) {
+            match named(text) {
+                Ok(model) if !models.contains(&model) => models.push(model),
+                Ok(_) => {}
+                Err(error) => log::warn!("a fallback model is left out: {error}"),
+            }
+        }
+        Ok(models)
+    }
+
+    /// Prompt, conversation and tools for the first model call.
+    pub(super) fn turn(
+        &self,
+        row: Option<&sessions::SessionRow>,
+        models: &[ModelRef],
+    ) -> Result<(Turn, Vec<&'static Tool>), StoreError> {
+        let (input, model) = (&self.order.input, &models[0]);
+        let offered = tools::permitted(&self.policy());
+        let mut messages = match row {
+            Some(row) => self.stored_conversation(row, models)?,
+            None => Vec::new(),
+        };
+        if row.is_none() || input.stateless {
+            messages = input.history.clone();
+            messages.extend(self.spoken());
+        } else if !input.history.is_empty() {
+            // What the caller brought along goes before what it says now, which is the last stored message.
+            let now = messages.pop();
+            messages.extend(input.history.iter().cloned());
+            messages.extend(now);
+        }
+        let mut specs: Vec<ToolSpec> = offered.iter().map(|tool| tool.spec()).collect();
+        // A caller that demands a call demands one of its own tools.
+        let demanded = matches!(input.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+        specs.retain(|own| !demanded && input.client_tools.iter().all(|tool| tool.name != own.name));
+        specs.extend(input.client_tools.iter().cloned());
+        let mut sampling = input.sampling.clone();
+        if sampling.thinking.is_none() {
+            sampling.thinking = input.thinking.clone().or(row.and_then(|row| row.thinking_level.clone()));
+        }
+        Ok((
+            Turn {
+                model: model.model.clone(),
+                system: self.system_prompt(model, &offered),
+                messages,
+                tools: specs,
+                tool_choice: input.tool_choice.clone(),
+                sampling,
+                session_key: self.order.session_key.to_string(),
+            },
+            offered,
+        ))
+    }
+
+    /// What the user says now, as a message.
+    fn spoken(&self) -> Vec<Message> {
+        let input = &self.order.input;
+        if !input.tool_results.is_empty() {
+            return input.tool_results.clone();
+        }
+        let mut parts = vec![Part::Text(input.text.clone())];
+        parts.extend(input.parts.iter().cloned());
+        vec![Message::User(parts)]
+    }
+
+    /// What was said so far; summed up first when it has grown too long for the model.
+    fn stored_conversation(&self, row: &sessions::SessionRow, models: &[ModelRef]) -> Result<Vec<Message>, StoreError> {
+        let budget = match self.context_tokens(&models[0]) {
+            0 => CONTEXT_BYTES,
+            tokens => {
+                usize::try_from(tokens * BYTES_PER_TOKEN / 4 * 3).unwrap_or(CONTEXT_BYTES_MAX).min(CONTEXT_BYTES_MAX)
+            }
+        };
+        let read = |bytes| {
+            let read = |conn: &rusqlite::Connection| transcript::context(conn, &row.session_id, bytes);
+            self.engine.store.read("read a session's conversation", read)
+        };
+        let room = compaction::room(&self.config, &self.registry, &models[0]);
+        let enough =
+            usize::try_from(room.saturating_mul(5)).unwrap_or(CONTEXT_BYTES_MAX).clamp(budget, CONTEXT_BYTES_MAX);
+        let entries = read(enough)?;
+        let due = !self.order.input.stateless
+            && self.config.agents.defaults.compaction.enabled
+            && compaction::is_due(&entries, row, room.min(CONTEXT_BYTES_MAX as u64 / 5));
+        // When it cannot be summed up, the oldest are left out, as far as the budget says.
+        let compacted = due && self.compact(models, "").is_ok();
+        let fits = entries.iter().map(|entry| entry.message.len()).sum::<usize>() <= budget;
+        let entries = if compacted || !fits { read(budget)? } else { entries };
+        Ok(messages::context(&entries))
+    }
+
+    pub(super) fn context_tokens(&self, model: &ModelRef) -> u64 {
+        self.registry.info(model).map_or(0, |info| info.context_window)
+    }
+
+    fn system_prompt(&self, model: &ModelRef, offered: &[&'static Tool]) -> String {
+        let defaults = &self.config.agents.defaults;
+        let own = PromptLimits::default();
+        let limits = PromptLimits {
+            file: defaults.bootstrap_max_chars.unwrap_or(own.file),
+            user: own.user,
+            total: defaults.bootstrap_total_max_chars.unwrap_or(own.total),
+        };
+        let zone = defaults.user_timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        let (workspace, model) = (self.workspace(), model.to_string());
+        let boot = &self.engine.shared.boot.own;
+        workspace::system_prompt(&Prompt {
+            mode: if self.order.input.light { PromptMode::Minimal } else { PromptMode::Full },
+            agent_id: &self.order.agent_id,
+            session_key: &self.order.session_key,
+            workspace: &workspace,
+            model: &model,
+            tools: offered,
+            host: HostFacts {
+                name: boot.host.as_deref().unwrap_or("localhost"),
+                os: host::platform(),
+                arch: std::env::consts::ARCH,
+            },
+            channel: None,
+            silence: if self.order.input.unattended { Silence::Allowed } else { Silence::Forbidden },
+            private: Audience::Private,
+            extra: self.order.input.extra_system.as_deref(),
+            now: jiff::Timestamp::from_millisecond(signed(self.started_ms)).unwrap_or_default(),
+            zone: zone.unwrap_or_else(clock::local_zone),
+            limits,
+        })
+        .text
+    }
+}
