@@ -250,7 +250,19 @@ fn a_hook_runs_an_agent_once_per_key() {
          enable",
     );
     refuse(json!({ "message": "m", "sessionMode": "x" }), "sessionMode must be isolated or persistent");
-    refuse(json!({ "message": "m", "channel": "telegram", "to": "1" }), "channel must be last");
+    refuse(
+        json!({ "message": "m", "channel": "carrier-pigeon", "to": "1" }),
+        "channel must be last|telegram|irc|webhook",
+    );
+    refuse(
+        json!({ "message": "m", "channel": "telegram", "to": "1" }),
+        "Telegram is not configured: openclaw channels add --channel telegram",
+    );
+    refuse(
+        json!({ "message": "m", "channel": "last", "to": "1" }),
+        "channel must name a concrete channel for hook delivery",
+    );
+    assert_eq!(hook(&gateway, "agent", &json!({ "message": "m", "to": "1", "deliver": false })).status, 200);
     refuse(json!({ "message": "m", "to": "1" }), "channel and to must be set together for hook delivery");
 }
 

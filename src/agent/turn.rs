@@ -27,6 +27,7 @@ use crate::wire::agent::RunUsage;
 const ROUNDS: usize = 50;
 /// Assistant text of one run at most; over it the run is stopped.
 const TEXT_BYTES: usize = 8 << 20;
+
 /// A run on its way.
 pub struct Turning<'a> {
     engine: &'a Engine,

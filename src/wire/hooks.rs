@@ -24,6 +24,11 @@ objects! { kept:
         pub thinking: Option<String>,
         pub timeout_seconds: Option<u64>,
         pub allow_unsafe_external_content: bool,
+        /// Whether the answer goes into a messenger, if one is named; so it does unless this says no.
+        pub deliver: Option<bool>,
+        pub channel: Option<String>,
+        /// A template.
+        pub to: Option<String>,
         /// A script of the reference's; this gateway runs none.
         pub transform: Option<Value>,
     }

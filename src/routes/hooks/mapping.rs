@@ -30,6 +30,17 @@ pub struct AgentAction {
     pub thinking: Option<String>,
     pub timeout_seconds: Option<u64>,
     pub trusted: bool,
+    /// Where the answer goes besides the transcript.
+    pub place: Option<Place>,
+}
+
+/// A conversation of a messenger, as it was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// `None`: the only one that is set up.
+    pub channel: Option<String>,
+    pub to: String,
+    pub account: Option<String>,
 }
 
 /// Why a mapping did nothing.
@@ -136,7 +147,15 @@ fn action(mapping: &HookMapping, scene: &Scene<'_>) -> Result<Action, Failed> {
         thinking: filled(&mapping.thinking),
         timeout_seconds: mapping.timeout_seconds.filter(|seconds| *seconds > 0),
         trusted: mapping.allow_unsafe_external_content,
+        place: place(mapping, filled(&mapping.to)),
     })))
+}
+
+/// Without a recipient nothing is delivered: nobody here has written last.
+fn place(mapping: &HookMapping, to: Option<String>) -> Option<Place> {
+    let channel = mapping.channel.as_deref().map(str::trim).filter(|id| !id.is_empty() && *id != "last");
+    let to = to.filter(|_| mapping.deliver != Some(false))?;
+    Some(Place { channel: channel.map(str::to_owned), to, account: None })
 }
 
 #[cfg(test)]

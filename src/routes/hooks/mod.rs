@@ -1,8 +1,9 @@
 //! Webhooks: `wake`, `agent` and mapped paths below `hooks.path`, with a token of their own.
 //!
 //! What a sender says is data from outside: an agent is shown it wrapped, unless the configuration trusts it. Nothing
-//! runs scripts, and nothing is delivered to a messenger from here. A repeated idempotency key finds its run again
-//! through the run's own id, so there is no replay memory to grow.
+//! runs scripts. A repeated idempotency key finds its run again through the run's own id, so there is no replay memory to
+//! grow. A run whose answer goes into a messenger lies in the inbox until the answer is in the outbox, as a message that
+//! came through one does.
 
 mod guard;
 mod mapping;
@@ -16,15 +17,19 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::guard::Guard;
-use self::mapping::{Action, AgentAction, Failed};
+use self::mapping::{Action, AgentAction, Failed, Place};
 use self::policy::Chosen;
 use self::template::Scene;
 use super::{HttpError, Visit, json_of, table, untrusted};
-use crate::hub::run::{Input, NewRun, Starter};
+use crate::channels::{self, Target};
+use crate::config::Config;
+use crate::hub::run::{Input, NewRun, Starter, Waiting};
 use crate::hub::wakes::Queued;
 use crate::hub::{Ticket, main_key};
 use crate::net::{Exchange, Reply, Waited};
-use crate::rpc::run_limit;
+use crate::rpc::{run_limit, send};
+use crate::store::inbox::{self, InboxRow};
+use crate::store::runs;
 use crate::sys::{clock, random};
 use crate::wire::cron;
 use crate::wire::frame::cut;
@@ -170,9 +175,10 @@ fn agent(visit: &Visit<'_>, exchange: &mut Exchange<'_>, payload: &Value) -> Res
         Some(Some("persistent")) => SessionMode::Persistent,
         Some(_) => return Err(bad("sessionMode must be isolated or persistent")),
     };
-    if payload["deliver"] != false {
-        destination(payload)?;
-    }
+    let place = match payload["deliver"] == false {
+        true => None,
+        false => destination(payload)?,
+    };
     if payload.get("model").is_some() && text(payload, "model").is_none() {
         return Err(bad("model required"));
     }
@@ -187,6 +193,7 @@ fn agent(visit: &Visit<'_>, exchange: &mut Exchange<'_>, payload: &Value) -> Res
         thinking: text(payload, "thinking").map(str::to_string),
         timeout_seconds: payload["timeoutSeconds"].as_f64().map(|s| s.floor() as u64).filter(|s| *s > 0),
         trusted: false,
+        place,
     };
     if mode == SessionMode::Persistent
         && !(action.session_key.is_some()
@@ -206,22 +213,41 @@ fn agent(visit: &Visit<'_>, exchange: &mut Exchange<'_>, payload: &Value) -> Res
     json_of(200, &HookTaken { ok: true, run_id: Some(run_id), completion, ..HookTaken::default() })
 }
 
-/// No messenger takes answers of hooks here: a destination that names one is refused instead of being forgotten.
-fn destination(payload: &Value) -> Result<(), HttpError> {
+/// Where a sender wants the answer to go: nowhere, or a messenger and a recipient.
+fn destination(payload: &Value) -> Result<Option<Place>, HttpError> {
     let (channel, to) = (payload.get("channel"), payload.get("to"));
-    if channel.is_none() && to.is_none() && payload.get("accountId").is_none() {
-        return Ok(());
+    let account = given(payload, "accountId")?.map(str::to_owned);
+    if channel.is_none() && to.is_none() && account.is_none() {
+        return Ok(None);
     }
-    if channel.is_some_and(|channel| channel != "last") {
-        return Err(bad("channel must be last"));
+    let known = |id: &Value| id == "last" || id.as_str().is_some_and(|id| channels::find(id.trim()).is_some());
+    if channel.is_some_and(|id| !known(id)) {
+        let ids: Vec<&str> = channels::CHANNELS.iter().map(|spec| spec.id).collect();
+        return Err(bad(format!("channel must be last|{}", ids.join("|"))));
     }
     if to.is_some() && text(payload, "to").is_none() {
         return Err(bad("to must be a non-empty string for hook delivery"));
     }
-    if channel.is_none() || to.is_none() {
+    let (Some(channel), Some(to)) = (text(payload, "channel"), text(payload, "to")) else {
         return Err(bad("channel and to must be set together for hook delivery"));
+    };
+    if channel == "last" {
+        return Err(bad("channel must name a concrete channel for hook delivery"));
     }
-    Err(bad("channel must name a concrete channel for hook delivery"))
+    Ok(Some(Place { channel: Some(channel.trim().to_owned()), to: to.to_owned(), account }))
+}
+
+/// The conversation an answer goes to, if it can go there.
+fn target(config: &Config, place: &Place) -> Result<Target, HttpError> {
+    let (channel, account) = (place.channel.as_deref(), place.account.as_deref());
+    let wanted = send::Wanted { channel, account, to: &place.to, thread: None, reply_to: None };
+    let target = send::target(config, &wanted).map_err(|error| bad(error.message))?;
+    let own = |one: &channels::Account| one.spec.id == target.channel && *one.key.account == *target.account;
+    match channels::accounts(config).iter().find(|one| own(one)) {
+        Some(one) if one.enabled => Ok(target),
+        Some(_) => Err(bad(format!("account {:?} of {} is disabled", target.account, target.channel))),
+        None => Err(bad(format!("{} has no account {:?}", target.channel, cut(&target.account, 64)))),
+    }
 }
 
 fn idempotency_key(exchange: &Exchange<'_>, payload: &Value) -> Option<String> {
@@ -275,11 +301,40 @@ fn dispatch(
     };
     run.input.model = model;
     run.input.thinking = action.thinking.clone();
+    if let Some(place) = &action.place {
+        run.input.reply = Some(Box::new(target(&visit.config, place)?));
+        keep(visit, &run)?;
+    }
+    let (kept, id) = (run.input.reply.is_some(), run.run_id.to_string());
     let admitted = visit.site.desk.hub.ask("hook agent", move |state, now| state.begin_own(run, now));
-    admitted
-        .map_err(|gone| HttpError::hook(503, gone.to_string()))?
-        .map_err(|error| HttpError::hook(503, error.message))?;
+    admitted.map_err(|gone| HttpError::hook(503, gone.to_string()))?.map_err(|error| {
+        if kept {
+            // It was not begun: the sender is told, and the next start must not begin it.
+            visit.site.engine.store.submit("drop a hook", move |conn| inbox::remove(conn, &id), |_| {});
+        }
+        HttpError::hook(503, error.message)
+    })?;
     Ok(run_id)
+}
+
+/// Puts a run into the inbox, unless it was made before.
+fn keep(visit: &Visit<'_>, run: &NewRun) -> Result<(), HttpError> {
+    let row = InboxRow {
+        n: 0,
+        run_id: run.run_id.to_string(),
+        session_key: run.session_key.to_string(),
+        agent_id: run.agent_id.to_string(),
+        created_at_ms: i64::try_from(clock::now_ms()).unwrap_or(i64::MAX),
+        attempts: 0,
+        payload: Waiting::of(&run.input).to_json(),
+    };
+    let kept = visit.site.engine.store.write_sized("keep a hook", row.payload.len(), move |conn| {
+        match runs::get(conn, &row.run_id)? {
+            Some(_) => Ok(false),
+            None => inbox::put(conn, &row),
+        }
+    });
+    kept.map(drop).map_err(|error| HttpError::hook(503, error.to_string()))
 }
 
 /// An id that follows from its parts.
