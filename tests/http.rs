@@ -306,6 +306,12 @@ fn headers_choose_session_agent_and_model() {
     assert!(unknown.json()["error"]["message"].as_str().expect("a message").starts_with("Unknown model: nope/nope."));
     assert_eq!(say("x-openclaw-model", "stub/stub-model").status, 200);
     assert_eq!(say("x-openclaw-session-key", "agent:main:shared").status, 200);
+    assert_eq!(say("x-openclaw-message-channel", "Signal").status, 200);
+    let asked = upstream.asked();
+    let system = asked.last().expect("asked").body["messages"][0]["content"].to_string();
+    assert!(system.contains("delivered through signal"), "{system}");
+    let words = "`x-openclaw-message-channel` must be the id of a channel, like `telegram`.";
+    refused(&say("x-openclaw-message-channel", "a b"), 400, "invalid_request_error", words);
     let history = gateway.operator().ok("chat.history", json!({ "sessionKey": "agent:main:shared" }));
     assert_eq!(history["messages"].as_array().map(Vec::len), Some(2));
 }

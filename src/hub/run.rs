@@ -75,6 +75,8 @@ pub struct Input {
     pub queue: Option<QueueMode>,
     /// The messenger's conversation the answer goes to.
     pub reply: Option<Box<Target>>,
+    /// The messenger an HTTP client says that it stands for.
+    pub channel: Option<String>,
     /// Other inputs whose words are in this one; they leave the inbox with it.
     pub absorbed: Vec<RunId>,
 }

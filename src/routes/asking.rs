@@ -180,6 +180,19 @@ pub fn place(
     }
 }
 
+/// `x-openclaw-message-channel`: the messenger this client stands for. The prompt names it, so it is a name and no text.
+pub fn channel(exchange: &Exchange<'_>) -> Result<Option<String>, HttpError> {
+    const LONGEST: usize = 64;
+    let Some(name) = exchange.header("x-openclaw-message-channel").map(str::trim).filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.len() > LONGEST || !name.bytes().all(plain) {
+        return Err(HttpError::invalid("`x-openclaw-message-channel` must be the id of a channel, like `telegram`."));
+    }
+    Ok(Some(name.to_ascii_lowercase()))
+}
+
 /// `x-openclaw-session-key`.
 pub fn chosen_session(visit: &Visit<'_>, exchange: &Exchange<'_>, agent_id: &str) -> Result<Option<String>, HttpError> {
     let Some(key) = exchange.header("x-openclaw-session-key").map(str::trim).filter(|key| !key.is_empty()) else {

@@ -198,6 +198,22 @@ An open route is for everybody; the others want the shared secret as a bearer to
 ";
 
 const TAIL: &str = r#".El
+.Ss Headers
+Of requests to the OpenAI\-compatible routes:
+.Bl -tag -width Ds
+.It Cm x\-openclaw\-agent\-id
+The agent, where the model does not name one.
+.It Cm x\-openclaw\-model
+For owners: the model behind the agent, as
+.Ar provider/model .
+.It Cm x\-openclaw\-session\-key
+The session that remembers this conversation; names that the gateway uses
+itself are refused.
+.It Cm x\-openclaw\-message\-channel
+The messenger that the client stands for; the agent is told.
+.It Cm x\-openclaw\-scopes
+Fewer scopes than the secret allows.
+.El
 .Sh SEE ALSO
 .Xr openclaw 1 ,
 .Xr openclaw\-gateway 1 ,

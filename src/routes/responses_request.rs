@@ -62,6 +62,7 @@ pub fn read(visit: &Visit<'_>, exchange: &mut Exchange<'_>, body: &[u8]) -> Resu
             commands: false,
             admin: visit.allows(Scope::Admin),
             created_via: "http",
+            channel: asking::channel(exchange)?,
             ..Input::default()
         },
         timeout: run_limit(config),

@@ -151,7 +151,7 @@ impl Turning<'_> {
                 os: host::platform(),
                 arch: std::env::consts::ARCH,
             },
-            channel: None,
+            channel: self.order.input.channel.as_deref(),
             silence: if self.order.input.unattended { Silence::Allowed } else { Silence::Forbidden },
             private: Audience::Private,
             extra: self.order.input.extra_system.as_deref(),
