@@ -197,6 +197,45 @@ fn hooks_have_their_own_token() {
 }
 
 #[test]
+fn what_is_counted_is_there_for_prometheus_when_it_is_wanted() {
+    let gateway = Gateway::start(json!({}));
+    assert_eq!(gateway.get_with_token("/metrics").status, 404, "off by default");
+    let upstream = Upstream::friendly();
+    let wanted = json!({ "plugins": { "entries": { "diagnostics-prometheus": { "enabled": true } } } });
+    let gateway = Gateway::start(upstream.config_and(wanted));
+    assert_eq!(gateway.get("/metrics").status, 401);
+    let mut client = gateway.operator();
+    crate::support::talk::say(&mut client, "agent:main:main", "hello", "run-1");
+    client.err("no.such.method", json!({}));
+    let reply = gateway.get_with_token("/metrics");
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let page = reply.text();
+    let (input, output) = crate::support::upstream::USAGE;
+    for line in [
+        "# TYPE openclaw_run_duration_seconds histogram".to_owned(),
+        "openclaw_gateway_connections 1".to_owned(),
+        "openclaw_sessions 1".to_owned(),
+        "openclaw_gateway_rpc_requests_total{method=\"chat.send\"} 1".to_owned(),
+        "openclaw_run_completed_total{outcome=\"completed\"} 1".to_owned(),
+        "openclaw_run_duration_seconds_bucket{outcome=\"completed\",le=\"+Inf\"} 1".to_owned(),
+        format!("openclaw_model_tokens_total{{provider=\"stub\",model=\"stub-model\",token_type=\"input\"}} {input}"),
+        format!("openclaw_model_tokens_total{{provider=\"stub\",model=\"stub-model\",token_type=\"output\"}} {output}"),
+    ] {
+        assert!(page.lines().any(|own| own == line), "{line} is not in\n{page}");
+    }
+    assert!(!page.contains("no.such.method"), "a stranger's words are no labels");
+    let other = gateway.get_with_token("/api/diagnostics/prometheus");
+    assert_eq!(other.status, 200);
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        let bare = name.split('{').next().expect("a name");
+        assert!(bare.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{line}");
+    }
+}
+
+#[test]
 fn hooks_are_off_unless_enabled() {
     let gateway = Gateway::start(json!({}));
     assert_eq!(hook(&gateway, "wake", &json!({ "text": "x" })).status, 404);

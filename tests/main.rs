@@ -20,6 +20,7 @@ mod devices;
 mod doctor;
 mod gateway_start;
 mod handover;
+mod hook_delivery;
 mod hostile;
 mod http;
 mod http_openai;

@@ -16,6 +16,7 @@ pub mod followers;
 pub mod handle;
 pub mod health;
 pub mod messengers;
+pub mod meter;
 pub mod nodes;
 pub mod peers;
 pub mod presence;
@@ -101,6 +102,7 @@ pub struct State {
     pub wakes: Wakes,
     pub messengers: Messengers,
     pub pulse: Pulse,
+    pub meter: meter::Meter,
     pub cron: cron::Cron,
     suspension: Option<suspend::Suspension>,
     health_version: u64,
@@ -157,6 +159,7 @@ impl State {
             wakes: Wakes::default(),
             messengers: parts.messengers,
             pulse: Pulse::new(now.at),
+            meter: meter::Meter::default(),
             cron: cron::Cron::new(parts.cron, parts.outlet),
             suspension: None,
             health_version: 1,

@@ -356,6 +356,7 @@ impl State {
             }
         }
         final_events(&self.peers, run_id, run, &outcome, now);
+        self.meter.ended(&outcome);
         self.run_of_job_ended(run_id, &outcome, now);
         let row = outcome.row.take();
         self.timing(run_id, "dispatch-completed", now);

@@ -84,6 +84,7 @@ impl Ticket {
 
     fn post(&self, result: Result<Payload, RpcError>) {
         let ms = self.received.elapsed().as_millis();
+        super::meter::answered(self.method, result.is_ok());
         match &result {
             Ok(_) => log::debug!(target: "ws", "⇄ res ✓ {} {ms}ms conn={}", self.method, self.conn()),
             Err(e) => log::info!(

@@ -183,7 +183,8 @@ pub fn place(
 /// `x-openclaw-message-channel`: the messenger this client stands for. The prompt names it, so it is a name and no text.
 pub fn channel(exchange: &Exchange<'_>) -> Result<Option<String>, HttpError> {
     const LONGEST: usize = 64;
-    let Some(name) = exchange.header("x-openclaw-message-channel").map(str::trim).filter(|name| !name.is_empty()) else {
+    let Some(name) = exchange.header("x-openclaw-message-channel").map(str::trim).filter(|name| !name.is_empty())
+    else {
         return Ok(None);
     };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');

@@ -17,6 +17,7 @@ mod hooks;
 mod join;
 #[cfg(test)]
 mod manual;
+mod metrics;
 mod models;
 mod probes;
 mod responses;

@@ -3,8 +3,8 @@
 use tiny_http::Method;
 
 use super::{
-    Auth, HttpError, Visit, admin_rpc, channels, chat_completions, embeddings, hooks, join, models, probes, responses,
-    session_pages, tools_invoke, ui,
+    Auth, HttpError, Visit, admin_rpc, channels, chat_completions, embeddings, hooks, join, metrics, models, probes,
+    responses, session_pages, tools_invoke, ui,
 };
 use crate::config::Config;
 use crate::net::{Exchange, Reply};
@@ -54,6 +54,8 @@ routes! {
     GET  "/readyz"              Open,     always, 0, probes::ready;
     GET  "/startup"             Open,     always, 0, probes::started;
     GET  "/startupz"            Open,     always, 0, probes::started;
+    GET  "/metrics"             Read,     metrics::enabled, 0, metrics::fetch;
+    GET  "/api/diagnostics/prometheus" Read, metrics::enabled, 0, metrics::fetch;
     GET  "/v1/models"           Read,     openai, 0, models::list;
     GET  "/v1/models/{rest..}"  Read,     openai, 0, models::get;
     POST "/v1/chat/completions" Write,    |c| c.gateway.http.endpoints.chat_completions.enabled, 20 << 20, chat_completions::create;
@@ -74,7 +76,7 @@ routes! {
 
 /// Whether a route begins work, which a suspended gateway does not.
 pub fn works(pattern: &str) -> bool {
-    ["/v1/", "/tools/", "/sessions/", "/api/", "{hooks}"].iter().any(|head| pattern.starts_with(head))
+    ["/v1/", "/tools/", "/sessions/", "/api/v1/", "{hooks}"].iter().any(|head| pattern.starts_with(head))
 }
 
 fn always(_: &Config) -> bool {

@@ -3,6 +3,7 @@
 //! It is not the product's own client on purpose: the two must not share a misunderstanding.
 
 use std::collections::VecDeque;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use super::gateway::TOKEN;
 use super::wait;
 
 pub struct Ws {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Steady>,
     next_id: u32,
     /// Frames read while waiting for another one, oldest first.
     backlog: VecDeque<Value>,
@@ -40,6 +41,36 @@ pub fn connect(id: &str, mode: &str, scopes: &[&str]) -> Value {
     })
 }
 
+/// A stream that goes on after a signal: with a deadline on the socket the system does not do so itself, and a test that
+/// starts programs gets signals.
+struct Steady(TcpStream);
+
+impl Read for Steady {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.0.read(into) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Write for Steady {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
 impl Ws {
     /// Opens a WebSocket and does not yet say anything.
     #[track_caller]
@@ -61,7 +92,7 @@ impl Ws {
         let request = headers
             .iter()
             .fold(ClientRequestBuilder::new(uri), |request, (name, value)| request.with_header(*name, *value));
-        let (socket, _) = tungstenite::client(request, stream).map_err(|error| match error {
+        let (socket, _) = tungstenite::client(request, Steady(stream)).map_err(|error| match error {
             tungstenite::HandshakeError::Failure(error) => error,
             tungstenite::HandshakeError::Interrupted(_) => {
                 Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer to the upgrade"))
@@ -241,7 +272,7 @@ impl Ws {
 
     pub fn limit(&mut self, limit: Duration) {
         self.limit = limit;
-        self.socket.get_ref().set_read_timeout(Some(limit)).expect("set the read deadline");
+        self.socket.get_ref().0.set_read_timeout(Some(limit)).expect("set the read deadline");
     }
 
     /// The next text frame; `None` after the close.
