@@ -88,3 +88,29 @@ fn a_command_that_runs_too_long_or_says_too_much_is_cut() {
     assert!(last(1).contains("time"), "{}", last(1));
     assert!(last(2).len() < 1_000_000, "{} bytes came back", last(2).len());
 }
+
+#[test]
+fn the_tools_of_an_agent_are_listed_for_people() {
+    let gateway = Gateway::start(json!({ "tools": { "deny": ["write", "edit"] } }));
+    let mut client = gateway.operator();
+    let catalog = client.ok("tools.catalog", json!({}));
+    assert_eq!(catalog["agentId"], "main");
+    let profiles: Vec<_> = catalog["profiles"].as_array().expect("profiles").iter().map(|p| &p["id"]).collect();
+    assert_eq!(profiles, ["minimal", "coding", "messaging", "full"]);
+    let groups = catalog["groups"].as_array().expect("groups");
+    let files = groups.iter().find(|group| group["id"] == "fs").expect("files");
+    let read = files["tools"].as_array().expect("tools").iter().find(|tool| tool["id"] == "read").expect("read");
+    crate::support::golden::has(read, &json!({ "source": "core", "risk": "low" }));
+    assert!(read["defaultProfiles"].as_array().is_some_and(|own| own.contains(&json!("coding"))), "{read}");
+    let count: usize = groups.iter().map(|group| group["tools"].as_array().map_or(0, Vec::len)).sum();
+
+    let effective = client.ok("tools.effective", json!({ "sessionKey": "main" }));
+    crate::support::golden::has(&effective, &json!({ "agentId": "main", "profile": "full" }));
+    let own = effective["groups"][0]["tools"].as_array().expect("tools");
+    let names: Vec<&str> = own.iter().filter_map(|tool| tool["id"].as_str()).collect();
+    assert!(names.contains(&"read") && names.contains(&"exec") && !names.contains(&"write"), "{names:?}");
+    assert!(names.len() < count && own.iter().all(|tool| tool["rawDescription"].is_string()));
+    assert!(!names.contains(&"nodes"), "no node is paired");
+    assert_eq!(client.err("tools.catalog", json!({ "agentId": "nobody" }))["code"], "INVALID_REQUEST");
+    assert_eq!(client.err("tools.effective", json!({}))["code"], "INVALID_REQUEST");
+}

@@ -8,30 +8,77 @@ use std::time::Duration;
 use super::permission::Asking;
 use super::steering;
 use super::tools::permit;
-use super::tools::policy::{Layer, Policy};
-use super::tools::{self, Tool, ToolContext, ToolLimits};
+use super::tools::policy::{self, Layer, Policy};
+use super::tools::{self, Access, Tool, ToolContext, ToolLimits};
 use super::turn::Turning;
-use super::{commands, messages};
+use super::{Engine, commands, messages};
+use crate::config::Config;
 use crate::config::sections::ToolPolicy;
+use crate::hub::ToolFacts;
 use crate::hub::run::{RunEvent, ToolEnded, ToolOutput, ToolStarted};
 use crate::providers::{Message, ToolCall};
 use crate::wire::exec_approvals::ExecSecurity;
 use crate::wire::misfit;
 use crate::wire::session;
 
+fn layer(origin: String, policy: &ToolPolicy) -> Layer {
+    Layer {
+        origin,
+        profile: policy.profile.clone(),
+        allow: policy.allow.clone().unwrap_or_default(),
+        also_allow: policy.also_allow.clone(),
+        deny: policy.deny.clone(),
+    }
+}
+
+impl Engine {
+    /// What the configuration and the present say of an agent's tools in a session.
+    fn policy(&self, config: &Config, agent_id: &str, session_key: &str) -> Policy {
+        let global = layer("tools".into(), &config.tools.policy);
+        let agent = config.agent(agent_id);
+        let agent = agent.map(|agent| layer(format!("agents.list.{}.tools", agent.id), &agent.tools));
+        let denied =
+            |origin: &str, tool: &str| Layer { origin: origin.into(), deny: vec![tool.into()], ..Layer::default() };
+        let mut policy = Policy::chain(global, None, agent, None);
+        // What runs nowhere else and what may not run at all is not offered.
+        if !self.has_nodes() {
+            policy = policy.and(denied("nodes", "nodes"));
+        }
+        if session::is_reserved(session_key) || !self.has_people() {
+            policy = policy.and(denied("people", "ask_user"));
+        }
+        let exec = &config.tools.exec;
+        let here = exec.host.as_deref().is_none_or(|host| matches!(host, "auto" | "gateway"));
+        if !here || permit::configured(exec).0 == ExecSecurity::Deny {
+            policy = policy.and(denied("tools.exec", "exec"));
+        }
+        policy
+    }
+
+    /// The tools there are, for people: whether this agent may call them in this session.
+    pub fn toolbox(&self, agent_id: &str, session_key: &str) -> Vec<ToolFacts> {
+        let policy = self.policy(&self.shared.config.get(), agent_id, session_key);
+        let facts = |tool: &'static Tool| ToolFacts {
+            name: tool.name,
+            label: tool.label,
+            description: tool.description,
+            group: policy::group_of(tool.name),
+            risk: match tool.access {
+                Access::Reads => "low",
+                Access::Writes => "medium",
+                Access::Executes => "high",
+            },
+            profiles: policy::profiles_with(tool.name).collect(),
+            allowed: policy.allows(tool.name),
+        };
+        tools::TOOLS.iter().map(facts).collect()
+    }
+}
+
 impl Turning<'_> {
     pub(super) fn policy(&self) -> Policy {
-        let layer = |origin: String, policy: &ToolPolicy| Layer {
-            origin,
-            profile: policy.profile.clone(),
-            allow: policy.allow.clone().unwrap_or_default(),
-            also_allow: policy.also_allow.clone(),
-            deny: policy.deny.clone(),
-        };
-        let global = layer("tools".into(), &self.config().tools.policy);
-        let agent = self.config().agent(&self.order().agent_id);
-        let agent = agent.map(|agent| layer(format!("agents.list.{}.tools", agent.id), &agent.tools));
-        let mut policy = Policy::chain(global, None, agent, None);
+        let order = self.order();
+        let mut policy = self.engine().policy(self.config(), &order.agent_id, &order.session_key);
         if let Some(names) = &self.order().input.tools_allow {
             policy = policy.and(Layer { origin: "the automation".into(), allow: names.clone(), ..Layer::default() });
         }
@@ -41,21 +88,7 @@ impl Turning<'_> {
             let rules = misfit::read::<ToolPolicy>(rules).unwrap_or_else(|_| unreadable());
             policy = policy.and(layer("channels".into(), &rules));
         }
-        // What runs nowhere else and what may not run at all is not offered.
-        let exec = &self.config().tools.exec;
-        let policy = match self.engine().has_nodes() {
-            true => policy,
-            false => policy.and(Layer { origin: "nodes".into(), deny: vec!["nodes".into()], ..Layer::default() }),
-        };
-        let policy = match !session::is_reserved(&self.order().session_key) && self.engine().has_people() {
-            true => policy,
-            false => policy.and(Layer { origin: "people".into(), deny: vec!["ask_user".into()], ..Layer::default() }),
-        };
-        let here = exec.host.as_deref().is_none_or(|host| matches!(host, "auto" | "gateway"));
-        match here && permit::configured(exec).0 != ExecSecurity::Deny {
-            true => policy,
-            false => policy.and(Layer { origin: "tools.exec".into(), deny: vec!["exec".into()], ..Layer::default() }),
-        }
+        policy
     }
 
     pub(super) fn workspace(&self) -> PathBuf {

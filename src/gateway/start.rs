@@ -258,13 +258,14 @@ impl Gateway {
             tls,
         });
         let pool = Pool::default();
-        let (tail, asked) = (log.clone(), engine.clone());
+        let (tail, asked, toolbox) = (log.clone(), engine.clone(), engine.clone());
         let desk = ConfigDesk { shared: shared.clone(), paths, env: env.clone(), reload: Box::new(reloader.asker()) };
         pool.open(TaskContext {
             hub: hub.clone(),
             store: store.clone(),
             log_file: Box::new(move || tail.current()),
             desk,
+            tools: Box::new(move |agent, session| toolbox.toolbox(agent, session)),
             providers: Box::new(move || asked.registry.get()),
         });
         knowledge.fill(Sources {

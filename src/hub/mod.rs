@@ -45,7 +45,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 pub use event::{Ask, Call, ConnId, Event, Job, Now, Opened, PeerEvent, Stop};
 pub use handle::{Gone, Hub};
 pub use shared::{Boot, Catalogue, Shared, main_key};
-pub use tasks::{ConfigDesk, Pool, TaskContext};
+pub use tasks::{ConfigDesk, Pool, TaskContext, ToolFacts};
 pub use ticket::Ticket;
 
 use approvals::Approvals;

@@ -33,8 +33,28 @@ pub struct TaskContext {
     /// Today's log file, if logs go to a file.
     pub log_file: Box<dyn Fn() -> Option<std::path::PathBuf> + Send + Sync>,
     pub desk: ConfigDesk,
+    /// The tools there are, and whether an agent may call them in a session.
+    pub tools: Toolbox,
     /// The providers as they are now.
     pub providers: Box<dyn Fn() -> Arc<Registry> + Send + Sync>,
+}
+
+/// The tools of an agent in a session.
+pub type Toolbox = Box<dyn Fn(&str, &str) -> Vec<ToolFacts> + Send + Sync>;
+
+/// One tool, for people.
+#[derive(Debug, Clone)]
+pub struct ToolFacts {
+    pub name: &'static str,
+    pub label: &'static str,
+    /// What the model reads.
+    pub description: &'static str,
+    pub group: &'static str,
+    /// `low`, `medium`, `high`: it reads, writes, runs something.
+    pub risk: &'static str,
+    /// Profiles it is part of.
+    pub profiles: Vec<&'static str>,
+    pub allowed: bool,
 }
 
 /// What changing the configuration takes.

@@ -67,7 +67,7 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("tasks.*", "What a run did stands in its transcript; it is asked again by asking."),
     ("terminal.*", "Belongs to the larger product of the reference."),
     ("themes.*", "Belongs to the larger product of the reference."),
-    ("tools.*", "Tools are offered to agents by policy; methods about them are not built yet."),
+    ("tools.*", "A tool is called with `POST /tools/invoke`; credentials of GitHub belong to the larger product."),
     ("transcripts.*", "Belongs to the larger product of the reference."),
     ("tts.*", "Belongs to the larger product of the reference."),
     ("ui.*", "Belongs to the larger product of the reference."),

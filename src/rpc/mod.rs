@@ -38,6 +38,7 @@ mod session_usage;
 mod sessions;
 pub mod table;
 mod tasks;
+mod tools;
 mod usage;
 mod writes;
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{
     agent, agent_change, agent_files, agents, approvals, channels, chat, chat_inject, chat_read, config, config_read,
     cron, devices, exec_approvals, gateway, health, logs, models, nodes, questions, secrets, send, session_change,
-    session_compact, session_read, session_spent, session_usage, sessions, tasks, usage,
+    session_compact, session_read, session_spent, session_usage, sessions, tasks, tools, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -354,6 +354,10 @@ methods! {
     "tasks.get": Read, "<=2026.7", task tasks::get;
     /// The runs that wait, are made and have ended.
     "tasks.list": Read, "<=2026.7", task tasks::list;
+    /// The tools there are.
+    "tools.catalog": Read, "<=2026.7", task tools::catalog;
+    /// The tools an agent may call in a session.
+    "tools.effective": Read, "<=2026.7", task tools::effective;
     /// Whether another release is known: the host's package manager knows, not the gateway.
     "update.status": Admin, "<=2026.7", state tasks::update_status;
     /// Tokens and money, day by day.

@@ -1,9 +1,9 @@
 //! `config.*` and `secrets.reload`: the configuration over the protocol.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::object::objects;
-use serde_json::Value;
 
 /// Another configuration is in force.
 #[derive(Debug, Clone, Serialize)]

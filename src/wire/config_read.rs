@@ -1,9 +1,9 @@
 //! `config.get`.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::object::objects;
-use serde_json::Value;
 
 objects! { strict:
     #[derive(Debug)]

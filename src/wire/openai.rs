@@ -3,10 +3,10 @@
 //! Requests are open objects, as OpenAI's are: unknown fields are left alone, known ones are checked.
 
 use serde::de::IgnoredAny;
-
-use super::object::objects;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+
+use super::object::objects;
 
 #[derive(Debug, Serialize)]
 pub struct ModelList<'a> {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
-
-use super::object::objects;
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+
+use super::decode::Name;
+use super::object::objects;
 
 objects! { lenient:
     #[derive(Debug)]
@@ -44,4 +45,66 @@ pub struct ToolResult<'a, D> {
 pub enum ToolContent<'a> {
     Text { text: &'a str },
     Image { data: &'a str, mime_type: &'a str },
+}
+
+objects! { strict:
+    #[derive(Debug)]
+    pub struct ToolsCatalogParams {
+        pub agent_id: Option<Name>,
+        /// There are none here.
+        pub include_plugins: Option<bool>,
+    }
+
+    #[derive(Debug)]
+    pub struct ToolsEffectiveParams {
+        pub agent_id: Option<Name>,
+        pub session_key: Name,
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolsCatalogResult {
+    pub agent_id: String,
+    pub profiles: Vec<ToolProfile>,
+    pub groups: Vec<ToolGroup>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ToolProfile {
+    pub id: &'static str,
+    pub label: &'static str,
+}
+
+/// Tools of one kind.
+#[derive(Debug, Serialize)]
+pub struct ToolGroup {
+    pub id: &'static str,
+    pub label: &'static str,
+    pub source: &'static str,
+    pub tools: Vec<ToolRow>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolRow {
+    pub id: &'static str,
+    pub label: &'static str,
+    pub description: &'static str,
+    /// In `tools.effective`: what the model reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_description: Option<&'static str>,
+    pub source: &'static str,
+    pub risk: &'static str,
+    /// In `tools.catalog`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_profiles: Option<Vec<&'static str>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolsEffectiveResult {
+    pub agent_id: String,
+    pub profile: String,
+    pub groups: Vec<ToolGroup>,
 }

@@ -108,6 +108,16 @@ pub fn profiles() -> impl Iterator<Item = &'static str> {
     PROFILES.iter().map(|(name, _)| *name)
 }
 
+/// The profiles that have a tool.
+pub fn profiles_with(tool: &str) -> impl Iterator<Item = &'static str> {
+    PROFILES.iter().map(|(name, _)| *name).filter(move |name| in_profile(name, tool))
+}
+
+/// The group a tool is listed under.
+pub fn group_of(tool: &str) -> &'static str {
+    GROUPS.iter().find(|(_, tools)| tools.contains(&tool)).map_or("other", |(name, _)| name)
+}
+
 /// Leaves one profile in a pair of scopes, together with what is added to it: the narrow scope's where it has its own.
 fn settle(mut wide: Option<Layer>, mut narrow: Option<Layer>) -> (Option<Layer>, Option<Layer>) {
     let (Some(outer), Some(inner)) = (&mut wide, &mut narrow) else { return (wide, narrow) };
