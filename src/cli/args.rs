@@ -56,7 +56,35 @@ pub enum Command {
     Setup(Setup),
     Onboard(Onboard),
     Doctor(Doctor),
+    Protocol(Protocol),
     Completion(Completion),
+}
+
+/// what of the protocol is built
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "protocol", help_triggers("--help", "help"))]
+pub struct Protocol {
+    #[argh(subcommand)]
+    pub command: ProtocolCommand,
+}
+
+/// what of the protocol is built
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand)]
+pub enum ProtocolCommand {
+    Coverage(ProtocolCoverage),
+}
+
+/// list the methods of the reference as built, partial or absent; needs no gateway
+#[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+#[argh(subcommand, name = "coverage", help_triggers("--help", "help"))]
+pub struct ProtocolCoverage {
+    /// only those that are not built, or not in full
+    #[argh(switch)]
+    pub lacking: bool,
+    /// print JSON, and nothing but JSON, on standard output
+    #[argh(switch)]
+    pub json: bool,
 }
 
 /// print what makes a shell complete commands and flags

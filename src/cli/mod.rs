@@ -49,6 +49,7 @@ mod message;
 mod models;
 mod nodes;
 mod probe;
+mod protocol;
 mod qr;
 mod question;
 mod secrets;
@@ -68,8 +69,8 @@ use argh::FromArgs;
 
 use self::args::{
     AllowlistCommand, ApprovalsCommand, ChannelsCommand, Cli, Command, ConfigCommand, CronCommand, DevicesCommand,
-    GatewayCommand, MessageCommand, ModelsCommand, NodesCommand, PairingCommand, SecretsCommand, SecretsStoreCommand,
-    SessionsCommand, SystemCommand, TokensCommand,
+    GatewayCommand, MessageCommand, ModelsCommand, NodesCommand, PairingCommand, ProtocolCommand, SecretsCommand,
+    SecretsStoreCommand, SessionsCommand, SystemCommand, TokensCommand,
 };
 use self::argv::Line;
 use self::failure::Failure;
@@ -270,6 +271,9 @@ fn obey_other(command: Command, shell: &mut Shell, run_gateway: RunGateway) -> R
         Command::Setup(args) => setup::run(shell, &args),
         Command::Onboard(args) => setup::run(shell, &args.into()),
         Command::Doctor(args) => doctor::run(shell, &args),
+        Command::Protocol(protocol) => match protocol.command {
+            ProtocolCommand::Coverage(args) => protocol::coverage(shell, &args),
+        },
         Command::Completion(args) => completion::run(shell, &args),
     }
 }

@@ -247,6 +247,7 @@ fn json_output_is_nothing_but_json() {
         (&["gateway", "status", "--json"], 1),
         (&["gateway", "status", "--json", "--require-rpc"], 2),
         (&["gateway", "status", "--json", "--no-probe"], 0),
+        (&["protocol", "coverage", "--json"], 0),
         (&["gateway", "health", "--json"], 1),
         (&["gateway", "probe", "--json"], 1),
         (&["gateway", "call", "status", "--json"], 1),
@@ -332,6 +333,14 @@ fn people_read_short_aligned_text() {
             ],
         ),
         (&["gateway", "status", "--require-rpc"], 2, &["Runtime: running (pid 77)", "RPC probe: ok"]),
+        (
+            &["protocol", "coverage", "--lacking"],
+            0,
+            &[
+                "message.action                           partial  Only `send`.",
+                "connect                                  absent   The handshake itself; it is answered before the table is asked.",
+            ],
+        ),
     ];
     for (args, connections, wanted) in table {
         let fake = Fake::polite(*connections, answers);

@@ -1,5 +1,53 @@
-//! Methods of the reference that this gateway lacks, with the reason. A test holds this list and the table together
-//! against the reference's: nothing is missing in silence.
+//! Methods of the reference that this gateway lacks, with the reason, and those it has in part. Tests hold these lists and
+//! the table against the reference's: nothing is missing in silence. `openclaw protocol coverage` prints them.
+
+use super::table::find;
+
+/// Name, scope and release of the reference's methods (2026.9.6).
+pub const REFERENCE: &str = include_str!("reference.tsv");
+
+/// What is missing of a method that is here.
+pub const PARTIAL: &[(&str, &str)] = &[
+    ("message.action", "Only `send`."),
+    ("node.invoke", "Progress of a command is not passed on; its result is."),
+    ("question.request", "Questions do not outlive the gateway."),
+    ("send", "A file is sent with `message.action`."),
+    ("sessions.usage", "Tokens are counted by key: a reset does not part them."),
+    ("update.status", "The host's package manager knows of releases, not the gateway."),
+    ("usage.status", "Quotas of subscriptions are not known."),
+];
+
+/// How much of a method of the reference is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coverage {
+    Built,
+    Partial(&'static str),
+    Absent(&'static str),
+}
+
+/// The methods of the reference in their order, with what they need there.
+pub fn coverage() -> impl Iterator<Item = (&'static str, &'static str, Coverage)> {
+    REFERENCE.lines().skip(1).filter_map(|line| {
+        let mut columns = line.split('\t');
+        let (name, scope) = (columns.next()?, columns.next()?);
+        Some((name, scope, covered(name)))
+    })
+}
+
+fn covered(name: &str) -> Coverage {
+    if find(name).is_some() {
+        let partial = PARTIAL.iter().find(|(known, _)| *known == name);
+        return partial.map_or(Coverage::Built, |(_, lack)| Coverage::Partial(lack));
+    }
+    let fits = |pattern: &str| match pattern.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => pattern == name,
+    };
+    // A name says more than a pattern.
+    let whole = ABSENT.iter().find(|(pattern, _)| *pattern == name);
+    let reason = whole.or(ABSENT.iter().find(|(pattern, _)| fits(pattern)));
+    Coverage::Absent(reason.map_or("", |(_, reason)| reason))
+}
 
 /// A name, or a prefix with `*`, and why it is absent. A row of the table wins over a pattern.
 pub const ABSENT: &[(&str, &str)] = &[
@@ -80,3 +128,31 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("worker.*", "Belongs to the larger product of the reference."),
     ("worktrees.*", "Belongs to the larger product of the reference."),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The list for readers of the tree; `GOLDEN=write` makes it anew.
+    #[test]
+    fn the_list_of_what_is_absent_is_what_the_table_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/spec/absent.tsv");
+        let mut list = String::from("method\treason\n");
+        for (name, _, coverage) in coverage() {
+            if let Coverage::Absent(reason) = coverage {
+                list.push_str(&format!("{name}\t{reason}\n"));
+            }
+        }
+        if std::env::var("GOLDEN").is_ok_and(|word| word == "write") {
+            std::fs::write(path, &list).expect("written");
+        }
+        let there = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(there == list, "tests/spec/absent.tsv is not what the table says; GOLDEN=write makes it");
+    }
+
+    #[test]
+    fn what_is_there_in_part_is_there() {
+        assert!(PARTIAL.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(PARTIAL.iter().all(|(name, lack)| find(name).is_some() && lack.ends_with('.')));
+    }
+}
