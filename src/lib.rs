@@ -40,6 +40,8 @@
 //! | watchdog | 0 or 1 | the answer to a supervisor that wants to hear from us |
 //! | mdns | 0 or 1 | the answers to who looks for gateways on the local network |
 //! | tool | one per `/tools/invoke` call | that tool |
+//! | compact | 0 to 4 | a session that somebody wants summed up |
+//! | `probe N` | while a provider is checked | one credential |
 //!
 //! # A request's way
 //!

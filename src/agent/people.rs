@@ -8,8 +8,21 @@ use super::Engine;
 use crate::hub::Ticket;
 use crate::sys::abort::Abort;
 use crate::wire::decode::Text;
+use crate::wire::misfit;
+use crate::wire::object::objects;
 use crate::wire::question::{QuestionRequestParams, QuestionWaitAnswerParams};
 use crate::wire::scope::Scope;
+
+objects! { lenient:
+    /// What is of interest of the result of `question.waitAnswer`.
+    struct Ended {
+        status: String,
+    }
+}
+
+fn was_answered(result: &str) -> bool {
+    misfit::read::<Ended>(result).is_ok_and(|ended| ended.status == "answered")
+}
 
 /// What a model is told when nobody answered.
 const NO_ANSWER: &str = r#"{"status":"no_answer"}"#;
@@ -43,7 +56,7 @@ impl Engine {
         });
         select! {
             recv(answered) -> result => match result {
-                Ok(Ok(payload)) if payload.0.contains(r#""status":"answered""#) => Ok(payload.0),
+                Ok(Ok(payload)) if was_answered(&payload.0) => Ok(payload.0),
                 Ok(Ok(_)) => Ok(NO_ANSWER.to_owned()),
                 Ok(Err(error)) => Err(error.message),
                 Err(_) => Err("The gateway is stopping.".into()),
