@@ -27,6 +27,7 @@ macro_rules! objects {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
                 const NAMES: &[&str] = &[ $( objects!(@name $mode $field $($wire)?) ),* ];
+                const { assert!(NAMES.len() <= $crate::wire::object::MOST) };
 
                 struct Read;
 
@@ -157,7 +158,10 @@ impl<'de, A: MapAccess<'de>> Slot<'de, A> for Passed {
     }
 }
 
-/// Fills the places of the members with these names; more than 64 are not counted.
+/// Members of one struct.
+pub const MOST: usize = u64::BITS as usize;
+
+/// Fills the places of the members with these names, of which there are at most [`MOST`].
 pub fn fill<'de, A: MapAccess<'de>>(
     map: &mut A,
     names: &'static [&'static str],
