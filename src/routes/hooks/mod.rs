@@ -301,11 +301,12 @@ fn dispatch(
     };
     run.input.model = model;
     run.input.thinking = action.thinking.clone();
+    let mut kept = false;
     if let Some(place) = &action.place {
         run.input.reply = Some(Box::new(target(&visit.config, place)?));
-        keep(visit, &run)?;
+        kept = keep(visit, &run)?;
     }
-    let (kept, id) = (run.input.reply.is_some(), run.run_id.to_string());
+    let id = run.run_id.to_string();
     let admitted = visit.site.desk.hub.ask("hook agent", move |state, now| state.begin_own(run, now));
     admitted.map_err(|gone| HttpError::hook(503, gone.to_string()))?.map_err(|error| {
         if kept {
@@ -317,8 +318,8 @@ fn dispatch(
     Ok(run_id)
 }
 
-/// Puts a run into the inbox, unless it was made before.
-fn keep(visit: &Visit<'_>, run: &NewRun) -> Result<(), HttpError> {
+/// Puts a run into the inbox. False: it was made before, or is there already.
+fn keep(visit: &Visit<'_>, run: &NewRun) -> Result<bool, HttpError> {
     let row = InboxRow {
         n: 0,
         run_id: run.run_id.to_string(),
@@ -334,7 +335,7 @@ fn keep(visit: &Visit<'_>, run: &NewRun) -> Result<(), HttpError> {
             None => inbox::put(conn, &row),
         }
     });
-    kept.map(drop).map_err(|error| HttpError::hook(503, error.to_string()))
+    kept.map_err(|error| HttpError::hook(503, error.to_string()))
 }
 
 /// An id that follows from its parts.
