@@ -41,6 +41,7 @@
 //! | mdns | 0 or 1 | the answers to who looks for gateways on the local network |
 //! | tool | one per `/tools/invoke` call | that tool |
 //! | compact | 0 to 4 | a session that somebody wants summed up |
+//! | compact clock | one per call for a summary | how long that call may take |
 //! | `probe N` | while a provider is checked | one credential |
 //!
 //! # A request's way

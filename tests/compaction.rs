@@ -111,12 +111,16 @@ fn it_is_not_where_that_was_switched_off() {
     let upstream = summing("never");
     let mut config = narrow(&upstream, 4_000);
     config["agents"]["defaults"]["compaction"] = json!({ "enabled": false });
+    config["agents"]["defaults"]["contextTokens"] = json!(3_600);
     let gateway = Gateway::start(config);
     let mut client = gateway.operator();
     for run in 0..4 {
-        say(&mut client, MAIN, &"many words ".repeat(600), &format!("run-{run}"));
+        say(&mut client, MAIN, &format!("number {run} {}", "many words ".repeat(300)), &format!("run-{run}"));
     }
-    assert!(upstream.asked().iter().all(|asked| !wants_summary(asked)));
+    let asked = upstream.asked();
+    assert!(asked.iter().all(|asked| !wants_summary(asked)));
+    let last = messages(asked.last().expect("asked"));
+    assert!(last.contains("number 3") && last.contains("number 2") && !last.contains("number 1"), "the oldest go");
 }
 
 #[test]
@@ -157,6 +161,21 @@ fn a_summary_that_fails_leaves_everything_as_it_was() {
     assert!(error["message"].as_str().expect("a message").contains("no summaries here"), "{error}");
     assert_eq!(summaries(&mut client), 0);
     say(&mut client, MAIN, "still there?", "run-9");
+}
+
+#[test]
+fn a_model_that_never_sums_up_is_not_waited_for() {
+    let upstream = Upstream::by(|asked| if wants_summary(asked) { Answer::Silent } else { Answer::say("yes") });
+    let mut config = upstream.config();
+    config["agents"]["defaults"]["compaction"] = json!({ "timeoutSeconds": 1 });
+    let gateway = Gateway::start(config);
+    let mut client = gateway.operator();
+    say(&mut client, MAIN, "first", "run-1");
+    say(&mut client, MAIN, "second", "run-2");
+    let error = client.err("sessions.compact", json!({ "key": MAIN }));
+    assert!(error["message"].as_str().expect("a message").contains("no summary within 1 s"), "{error}");
+    assert_eq!(upstream.asked().iter().filter(|asked| wants_summary(asked)).count(), 1);
+    assert_eq!(summaries(&mut client), 0);
 }
 
 #[test]

@@ -10,11 +10,14 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
 use super::Engine;
 use super::messages;
 use super::records::spent_on;
+use super::turn::given;
 use crate::config::Config;
 use crate::hub::compaction::{Compacted, NotCompacted, Request};
 use crate::providers::registry::{ModelRef, Registry};
@@ -22,7 +25,7 @@ use crate::providers::{Delta, Message, Part, ProviderError, Sampling, Turn, buil
 use crate::store::sessions::{self, SessionRow};
 use crate::store::transcript::{self, COMPACTION, Entry, NewEntry};
 use crate::store::usage::{self, Spent};
-use crate::sys::abort::Abort;
+use crate::sys::abort::{Abort, HookGuard};
 use crate::sys::{clock, random};
 use crate::wire::frame::cut;
 
@@ -93,9 +96,14 @@ pub fn room(config: &Config, registry: &Registry, model: &ModelRef) -> u64 {
 }
 
 fn window(config: &Config, registry: &Registry, model: &ModelRef) -> u64 {
-    let known = registry.info(model).map(|info| info.context_window).filter(|window| *window > 0);
-    let window = known.unwrap_or(WINDOW);
-    config.agents.defaults.context_tokens.filter(|own| *own > 0).map_or(window, |own| own.min(window))
+    known_window(config, registry, model).unwrap_or(WINDOW)
+}
+
+/// Tokens a model takes, as far as anybody has said: the catalogue, and `agents.defaults.contextTokens` as a bound.
+pub fn known_window(config: &Config, registry: &Registry, model: &ModelRef) -> Option<u64> {
+    let of_model = registry.info(model).map(|info| info.context_window).filter(|window| *window > 0);
+    let bound = config.agents.defaults.context_tokens.filter(|own| *own > 0);
+    of_model.into_iter().chain(bound).min()
 }
 
 /// Whether a conversation comes near what its model can take. The last call says how full it was; what came since, and
@@ -118,7 +126,11 @@ impl Engine {
         let registry = self.registry.get();
         let row = self.store.read("look a session up", |conn| sessions::get(conn, &request.session_key)).ok().flatten();
         let own = row.and_then(|row| row.model_override);
-        let models = models(&config, &registry, &request.agent_id, own.as_deref());
+        let models = given::models(&config, &registry, &request.agent_id, own.as_deref(), &[]);
+        let models = models.unwrap_or_else(|error| {
+            log::warn!("session {}: {error}", request.session_key);
+            Vec::new()
+        });
         let task = Task {
             session_key: &request.session_key,
             agent_id: &request.agent_id,
@@ -195,9 +207,15 @@ impl Engine {
             let reason = if entries.is_empty() { "no transcript" } else { "the conversation is short" };
             return Err(NotCompacted::Nothing(reason, all));
         }
-        let (summary, spent) = match task.keep_lines {
-            Some(_) => ("Earlier messages are not shown.".to_owned(), Vec::new()),
-            None => self.summary(task, &config, &registry, older)?,
+        let summary = match task.keep_lines {
+            Some(_) => "Earlier messages are not shown.".to_owned(),
+            None => {
+                let mut spent = Vec::new();
+                let summary = self.summary(task, &config, &registry, older, &mut spent);
+                // What was asked is paid for, whatever comes of it.
+                self.count(task, spent);
+                summary?
+            }
         };
         let tokens_before = row.total_tokens.max(weight(&entries));
         let tokens_after = (summary.len() as u64 / BYTES_PER_TOKEN) + weight(kept);
@@ -205,7 +223,7 @@ impl Engine {
         let kept_seq = kept.first().map_or(0, |entry| entry.seq);
         let kept_id = kept.first().map(|entry| entry.id.clone());
         let message = messages::summary(&summary, kept_id.as_deref(), tokens_before, clock::now_ms());
-        let (session_id, key, agent_id) = (row.session_id, task.session_key.clone(), task.agent_id.clone());
+        let (session_id, key) = (row.session_id, task.session_key.clone());
         let written = self.store.write_sized("sum up a session", message.len(), move |conn| {
             let Some(mut row) = sessions::get(conn, &key)?.filter(|row| row.session_id == session_id) else {
                 return Ok(None);
@@ -216,21 +234,28 @@ impl Engine {
             row.compaction_count += 1;
             row.total_tokens = tokens_after;
             sessions::update(conn, &row)?;
-            for (model, spent) in &spent {
-                let account = usage::Account {
-                    slot: usage::slot(now),
-                    agent_id: &agent_id,
-                    session_key: Some(&key),
-                    provider: &model.provider,
-                    model: &model.model,
-                };
-                usage::add(conn, &account, spent)?;
-            }
             Ok(Some(row))
         });
         let row = written.map_err(NotCompacted::Stored)?;
         let row = row.ok_or(NotCompacted::Nothing("the session was started over meanwhile", all))?;
         Ok(Compacted { row, summary, kept_id, kept: kept.len() as u64, tokens_before, tokens_after })
+    }
+
+    fn count(&self, task: &Task<'_>, spent: Vec<(ModelRef, Spent)>) {
+        let slot = usage::slot(i64::try_from(clock::now_ms()).unwrap_or(i64::MAX));
+        let (key, agent_id) = (task.session_key.clone(), task.agent_id.clone());
+        let count = move |conn: &rusqlite::Connection| {
+            spent.iter().try_for_each(|(model, spent)| {
+                let (provider, model) = (&*model.provider, &*model.model);
+                let account = usage::Account { slot, agent_id: &agent_id, session_key: Some(&key), provider, model };
+                usage::add(conn, &account, spent)
+            })
+        };
+        self.store.submit("count what a summary took", count, |result| {
+            if let Err(error) = result {
+                log::error!("{error}");
+            }
+        });
     }
 
     /// Piece after piece, each with the summary of those before it.
@@ -240,7 +265,8 @@ impl Engine {
         config: &Config,
         registry: &Registry,
         older: &[Entry],
-    ) -> Result<(String, Vec<(ModelRef, Spent)>), NotCompacted> {
+        spent: &mut Vec<(ModelRef, Spent)>,
+    ) -> Result<String, NotCompacted> {
         let own = config.agents.defaults.compaction.model.as_deref();
         let models = match own.map(|name| registry.find(config.model_for_alias(name).unwrap_or(name))) {
             Some(Ok(model)) => vec![model],
@@ -248,11 +274,11 @@ impl Engine {
             None => task.models.to_vec(),
         };
         if models[0].provider == builtin::PROVIDER {
-            return Ok((extract(older), Vec::new()));
+            return Ok(extract(older));
         }
         let patience = Duration::from_secs(config.agents.defaults.compaction.timeout_seconds.max(1));
         let piece = (window(config, registry, &models[0]) / 2 * BYTES_PER_TOKEN).min(PIECE_MAX) as usize;
-        let (mut summary, mut spent) = (String::new(), Vec::new());
+        let mut summary = String::new();
         for text in pieces(older, piece) {
             let mut turn = Turn {
                 system: TASK.to_owned(),
@@ -261,18 +287,19 @@ impl Engine {
                 session_key: format!("{}#summary", task.session_key),
                 ..Turn::default()
             };
-            let (mut said, until) = (String::new(), Instant::now() + patience);
+            let call = Limited::new(task.abort, patience)?;
+            let mut said = String::new();
             let mut each = |delta| {
                 if let Delta::Text(piece) = delta {
                     said.push_str(&piece);
                 }
-                let enough = said.len() > 2 * SUMMARY || Instant::now() > until || task.abort.fired();
-                if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if said.len() > 2 * SUMMARY { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let answered = chain::call(registry, &models, &mut turn, task.abort, &mut each, &mut |_| {});
+            let answered = chain::call(registry, &models, &mut turn, &call.abort, &mut each, &mut |_| {});
             let answered = answered.map_err(|error| match error {
                 ProviderError::Aborted if !task.abort.fired() => {
-                    NotCompacted::Failed(format!("no summary within {} s", patience.as_secs()))
+                    let seconds = patience.as_secs();
+                    NotCompacted::Failed(format!("no summary within {seconds} s and {} bytes", 2 * SUMMARY))
                 }
                 error => NotCompacted::Failed(error.to_string()),
             })?;
@@ -283,16 +310,33 @@ impl Engine {
                 return Err(NotCompacted::Failed("the model said nothing".into()));
             }
         }
-        Ok((summary, spent))
+        Ok(summary)
     }
 }
 
-/// The models a session is answered with, the first of them first.
-fn models(config: &Config, registry: &Registry, agent_id: &str, own: Option<&str>) -> Vec<ModelRef> {
-    let named = |text: &str| registry.find(config.model_for_alias(text).unwrap_or(text)).ok();
-    let first = own.or(config.primary_model(agent_id)).and_then(named).unwrap_or_else(|| registry.default_model());
-    let others = config.fallbacks(agent_id).iter().filter_map(|text| named(text));
-    std::iter::once(first).chain(others).collect()
+/// An abort that fires with another one, or when its time is over.
+struct Limited {
+    abort: Abort,
+    _with: HookGuard,
+    /// Closed with the call, which ends the clock.
+    _call: Sender<()>,
+}
+
+impl Limited {
+    fn new(other: &Abort, patience: Duration) -> Result<Limited, NotCompacted> {
+        const STACK: usize = 64 << 10;
+        let (call, ended) = bounded(0);
+        let abort = Abort::new();
+        let (late, stopped) = (abort.clone(), abort.clone());
+        let clock = move || {
+            if ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                late.fire();
+            }
+        };
+        let started = std::thread::Builder::new().name("compact clock".into()).stack_size(STACK).spawn(clock);
+        started.map_err(|error| NotCompacted::Failed(format!("start a thread: {error}")))?;
+        Ok(Limited { abort, _with: other.on_fire(move || stopped.fire()), _call: call })
+    }
 }
 
 /// Bytes that stay: as many as the configuration says, a quarter of the window, half of what there is.

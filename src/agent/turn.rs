@@ -1,6 +1,6 @@
 //! One run, top to bottom: write the input, build the prompt, call the model, make its tool calls, write the answer.
 
-mod given;
+pub mod given;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

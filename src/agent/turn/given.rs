@@ -7,7 +7,8 @@ use super::super::messages;
 use super::super::tools::{self, Tool};
 use super::super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
 use super::{Turning, signed};
-use crate::providers::registry::ModelRef;
+use crate::config::Config;
+use crate::providers::registry::{ModelRef, Registry};
 use crate::providers::{Message, Part, ProviderError, ToolChoice, ToolSpec, Turn};
 use crate::store::{StoreError, sessions, transcript};
 use crate::sys::{clock, host};
@@ -18,29 +19,46 @@ const CONTEXT_BYTES_MAX: usize = 2 << 20;
 /// Bytes of text per token, on the safe side of what tokenisers do.
 const BYTES_PER_TOKEN: u64 = 3;
 
+/// The models to ask, in order: the one that was `chosen` for a request or a session with `others` behind it, or else the
+/// agent's and its fallbacks, or the default.
+pub fn models(
+    config: &Config,
+    registry: &Registry,
+    agent_id: &str,
+    chosen: Option<&str>,
+    others: &[String],
+) -> Result<Vec<ModelRef>, ProviderError> {
+    let named = |text: &str| registry.find(config.model_for_alias(text).unwrap_or(text));
+    if let Some(text) = chosen {
+        let others = others.iter().filter_map(|text| named(text).ok());
+        return Ok(std::iter::once(named(text)?).chain(others).collect());
+    }
+    let mut models = match config.primary_model(agent_id) {
+        Some(text) => vec![named(text)?],
+        None => vec![registry.default_model()],
+    };
+    for text in config.fallbacks(agent_id) {
+        match named(text) {
+            Ok(model) if !models.contains(&model) => models.push(model),
+            Ok(_) => {}
+            Err(error) => log::warn!("a fallback model is left out: {error}"),
+        }
+    }
+    Ok(models)
+}
+
 impl Turning<'_> {
-    /// The models to ask, in order: the request's, the session's, the agent's and its fallbacks, the default.
+    /// The models to ask, in order: see [`models`].
     pub fn models(&self, row: Option<&sessions::SessionRow>) -> Result<Vec<ModelRef>, ProviderError> {
-        let named = |text: &str| {
-            let text = self.config.model_for_alias(text).unwrap_or(text);
-            self.registry.find(text)
-        };
-        if let Some(text) = self.order.input.model.as_deref().or(row.and_then(|row| row.model_override.as_deref())) {
-            let others = self.order.input.fallbacks.iter().flatten().filter_map(|text| named(text).ok());
-            return Ok(std::iter::once(named(text)?).chain(others).collect());
-        }
-        let mut models = match self.config.primary_model(&self.order.agent_id) {
-            Some(text) => vec![named(text)?],
-            None => vec![self.registry.default_model()],
-        };
-        for text in self.config.fallbacks(&self.order.agent_id) {
-            match named(text) {
-                Ok(model) if !models.contains(&model) => models.push(model),
-                Ok(_) => {}
-                Err(error) => log::warn!("a fallback model is left out: {error}"),
-            }
-        }
-        Ok(models)
+        let input = &self.order.input;
+        let chosen = input.model.as_deref().or(row.and_then(|row| row.model_override.as_deref()));
+        models(
+            &self.config,
+            &self.registry,
+            &self.order.agent_id,
+            chosen,
+            input.fallbacks.as_deref().unwrap_or_default(),
+        )
     }
 
     /// Prompt, conversation and tools for the first model call.
@@ -125,7 +143,7 @@ impl Turning<'_> {
     }
 
     pub(super) fn context_tokens(&self, model: &ModelRef) -> u64 {
-        self.registry.info(model).map_or(0, |info| info.context_window)
+        compaction::known_window(&self.config, &self.registry, model).unwrap_or(0)
     }
 
     fn system_prompt(&self, model: &ModelRef, offered: &[&'static Tool]) -> String {
