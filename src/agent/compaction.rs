@@ -282,7 +282,7 @@ impl Engine {
         for text in pieces(older, piece) {
             let mut turn = Turn {
                 system: TASK.to_owned(),
-                messages: vec![Message::User(vec![Part::Text(question(&summary, &text, task.focus))])],
+                messages: vec![Message::User(vec![Part::Text(question(&summary, &text, task.focus).into())])],
                 sampling: Sampling { max_tokens: Some(SUMMARY_TOKENS), ..Sampling::default() },
                 session_key: format!("{}#summary", task.session_key),
                 ..Turn::default()
@@ -399,7 +399,7 @@ fn pieces(entries: &[Entry], bytes: usize) -> Vec<String> {
 fn written(entry: &Entry) -> Option<String> {
     let words = |parts: Vec<Part>| {
         let words = parts.into_iter().map(|part| match part {
-            Part::Text(text) => text,
+            Part::Text(text) => text.into_string(),
             Part::Image { .. } => "[an image]".to_owned(),
         });
         words.collect::<Vec<_>>().join("\n")

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::providers::{Message, Part, ToolCall, Usage};
 use crate::store::transcript::Entry;
+use crate::wire::frame::cut;
 use crate::wire::misfit;
 use crate::wire::object::objects;
 
@@ -16,10 +17,10 @@ pub const COMMAND: &str = "command";
 /// A block of content, as it is written.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
-enum Block {
-    Text { text: String },
-    Image { data: String, mime_type: String },
-    ToolCall { id: String, name: String, arguments: Box<RawValue> },
+enum Block<'a> {
+    Text { text: &'a str },
+    Image { data: &'a str, mime_type: &'a str },
+    ToolCall { id: &'a str, name: &'a str, arguments: Box<RawValue> },
 }
 
 objects! { kept:
@@ -38,16 +39,16 @@ objects! { kept:
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Content {
-    Text(String),
-    Blocks(Vec<Block>),
+enum Content<'a> {
+    Text(&'a str),
+    Blocks(Vec<Block<'a>>),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct UserMessage<'a> {
     role: &'static str,
-    content: Content,
+    content: Content<'a>,
     timestamp: u64,
     idempotency_key: &'a str,
 }
@@ -68,7 +69,7 @@ pub struct Spoken<'a> {
 #[serde(rename_all = "camelCase")]
 struct AssistantMessage<'a> {
     role: &'static str,
-    content: Vec<Block>,
+    content: Vec<Block<'a>>,
     api: &'a str,
     provider: &'a str,
     model: &'a str,
@@ -98,7 +99,7 @@ struct ToolResultMessage<'a> {
     role: &'static str,
     tool_call_id: &'a str,
     tool_name: &'a str,
-    content: Vec<Block>,
+    content: Vec<Block<'a>>,
     is_error: bool,
     timestamp: u64,
 }
@@ -106,9 +107,9 @@ struct ToolResultMessage<'a> {
 /// The user's message as it is stored.
 pub fn user(text: &str, images: &[Part], key: &str, now_ms: u64) -> String {
     let content = match images.is_empty() {
-        true => Content::Text(text.to_string()),
+        true => Content::Text(text),
         false => {
-            let mut blocks = vec![Block::Text { text: text.to_string() }];
+            let mut blocks = vec![Block::Text { text }];
             blocks.extend(images.iter().map(block));
             Content::Blocks(blocks)
         }
@@ -116,15 +117,41 @@ pub fn user(text: &str, images: &[Part], key: &str, now_ms: u64) -> String {
     json(&UserMessage { role: "user", content, timestamp: now_ms, idempotency_key: key })
 }
 
+/// A part as it is kept when there is room for so many bytes: text is cut, a picture is there or only named.
+pub fn within(part: &Part, room: &mut usize) -> Part {
+    let (length, left) = match part {
+        Part::Text(text) | Part::Image { data: text, .. } => (text.len(), *room),
+    };
+    *room = left.saturating_sub(length);
+    match part {
+        part if length <= left => part.clone(),
+        Part::Text(text) => {
+            let kept = cut(text, left);
+            Part::Text(format!("{kept}\n[{} more bytes were not kept]", length - kept.len()).into())
+        }
+        Part::Image { mime, .. } => {
+            Part::Text(format!("[a picture, {mime}, {} bytes, was not kept]", length / 4 * 3).into())
+        }
+    }
+}
+
+/// The words of a part.
+pub fn text(part: &Part) -> &str {
+    match part {
+        Part::Text(text) => text,
+        Part::Image { .. } => "",
+    }
+}
+
 /// What the assistant said, and the calls it made, as stored.
 pub fn assistant(text: &str, calls: &[ToolCall], spoken: &Spoken<'_>, now_ms: u64) -> String {
     let mut content = Vec::new();
     if !text.is_empty() || calls.is_empty() {
-        content.push(Block::Text { text: text.to_string() });
+        content.push(Block::Text { text });
     }
     content.extend(calls.iter().map(|call| Block::ToolCall {
-        id: call.id.clone(),
-        name: call.name.clone(),
+        id: &call.id,
+        name: &call.name,
         arguments: arguments(&call.arguments),
     }));
     json(&AssistantMessage {
@@ -181,10 +208,10 @@ pub fn arguments(text: &str) -> Box<RawValue> {
         .expect("a string is always JSON")
 }
 
-fn block(part: &Part) -> Block {
+fn block(part: &Part) -> Block<'_> {
     match part {
-        Part::Text(text) => Block::Text { text: text.clone() },
-        Part::Image { mime, data } => Block::Image { data: data.clone(), mime_type: mime.clone() },
+        Part::Text(text) => Block::Text { text },
+        Part::Image { mime, data } => Block::Image { data, mime_type: mime },
     }
 }
 
@@ -290,8 +317,8 @@ fn parts(blocks: Vec<StoredBlock>) -> Vec<Part> {
     blocks
         .into_iter()
         .filter_map(|block| match (block.kind.as_str(), block.text, block.data, block.mime_type) {
-            ("text", Some(text), ..) => Some(Part::Text(text)),
-            ("image", _, Some(data), Some(mime)) => Some(Part::Image { mime, data }),
+            ("text", Some(text), ..) => Some(Part::Text(text.into())),
+            ("image", _, Some(data), Some(mime)) => Some(Part::Image { mime, data: data.into() }),
             _ => None,
         })
         .collect()

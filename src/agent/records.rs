@@ -235,7 +235,9 @@ impl Closing {
     }
 }
 
-fn preview(text: &str) -> String {
+/// The beginning of a text, on one line.
+pub fn preview(text: &str) -> String {
+    let text = crate::wire::frame::cut(text, 4 * PREVIEW);
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     crate::wire::frame::cut(&line, PREVIEW).to_string()
 }

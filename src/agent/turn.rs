@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::compaction::Task;
 use super::expiry::Expiry;
 use super::messages::{self, Spoken};
-use super::records::{Closing, Line, Opening, spent_on};
+use super::records::{Closing, Line, Opening, preview, spent_on};
 use super::tools::Tool;
 use super::{Engine, commands, failure, replies, steering};
 use crate::config::Config;
@@ -17,7 +17,7 @@ use crate::hub::run::{Emission, Failure, Fallback, Order, Outcome, Retrying, Run
 use crate::providers::chain;
 use crate::providers::error::FailureKind;
 use crate::providers::registry::{ModelRef, Registry};
-use crate::providers::{Delta, Finish, Message, ProviderError, StopReason, ToolCall, Turn, Usage};
+use crate::providers::{Delta, Finish, Message, Part, ProviderError, StopReason, ToolCall, Turn, Usage};
 use crate::store::StoreError;
 use crate::store::usage::Spent;
 use crate::sys::clock;
@@ -27,6 +27,8 @@ use crate::wire::agent::RunUsage;
 const ROUNDS: usize = 50;
 /// Assistant text of one run at most; over it the run is stopped.
 const TEXT_BYTES: usize = 8 << 20;
+/// Of a request whose sender keeps the conversation, so much is stored.
+const STATELESS_BYTES: usize = 256 << 10;
 
 /// A run on its way.
 pub struct Turning<'a> {
@@ -151,14 +153,20 @@ impl<'a> Turning<'a> {
         let now = self.started_ms;
         let said = &input.text;
         let mut lines = Vec::new();
+        // What is no context of a later turn is kept to be looked at, not to be whole.
+        let mut room = if input.stateless { STATELESS_BYTES } else { usize::MAX };
+        let mut kept = |part: &Part| messages::within(part, &mut room);
         if input.tool_results.is_empty() {
             let key = format!("{}:user", self.order.run_id);
-            let message = messages::user(said, &input.parts, &key, now);
+            let text = kept(&Part::Text(said.clone()));
+            let parts: Vec<_> = input.parts.iter().map(&mut kept).collect();
+            let message = messages::user(messages::text(&text), &parts, &key, now);
             lines.push(Line { role, key: Some(key), ts_ms: signed(now), message });
         }
         for result in &input.tool_results {
             if let Message::ToolResult { call_id, name, content, is_error } = result {
-                let message = messages::tool_result(call_id, name, content, *is_error, now);
+                let content: Vec<_> = content.iter().map(&mut kept).collect();
+                let message = messages::tool_result(call_id, name, &content, *is_error, now);
                 lines.push(Line { role: "toolResult", key: None, ts_ms: signed(now), message });
             }
         }
@@ -168,7 +176,7 @@ impl<'a> Turning<'a> {
             agent_id: self.order.agent_id.clone(),
             created_via: input.created_via,
             lines,
-            preview: said.to_string(),
+            preview: preview(said),
             now_ms: signed(now),
             queued: self.order.queued,
             absorbed: self.order.absorbed.clone(),

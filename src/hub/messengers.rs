@@ -368,7 +368,7 @@ impl State {
             }
             own.absorbed.push(RunId::from(message.run_id.as_str()));
         }
-        own.text.insert_str(0, &text);
+        own.text = format!("{text}{}", own.text.as_str()).into();
         own.queue = Some(self.runs.queue_mode(&last.session_key, None));
         let config = self.shared.config.get();
         let limit = config.agents.defaults.timeout_seconds.filter(|s| *s > 0).unwrap_or(48 * 3600);

@@ -13,6 +13,7 @@ use crate::channels::Target;
 use crate::providers::{Message, Part, Sampling, ToolCall, ToolChoice, ToolSpec};
 use crate::store::sessions::SessionRow;
 use crate::sys::abort::Abort;
+use crate::sys::shared_text::SharedText;
 use crate::wire::agent::RunUsage;
 use crate::wire::chat::QueueMode;
 use crate::wire::object::objects;
@@ -40,7 +41,7 @@ pub struct Order {
 /// What the user said, and how the run is to be made.
 #[derive(Debug, Clone, Default)]
 pub struct Input {
-    pub text: String,
+    pub text: SharedText,
     /// Images that came with the text.
     pub parts: Vec<Part>,
     /// Earlier messages the caller brought along (OpenAI clients keep their own history).
@@ -106,7 +107,7 @@ pub struct Steered {
     pub run_id: RunId,
     /// It came through a messenger: it stays in the inbox until the answer is on its way.
     pub kept: bool,
-    pub text: String,
+    pub text: SharedText,
     pub parts: Vec<Part>,
 }
 
@@ -398,11 +399,11 @@ objects! { lenient:
 impl Waiting {
     pub fn of(input: &Input) -> Waiting {
         let images = input.parts.iter().filter_map(|part| match part {
-            Part::Image { mime, data } => Some(WaitingImage { mime: mime.clone(), data: data.clone() }),
+            Part::Image { mime, data } => Some(WaitingImage { mime: mime.clone(), data: data.to_string() }),
             Part::Text(_) => None,
         });
         Waiting {
-            text: input.text.clone(),
+            text: input.text.to_string(),
             images: images.collect(),
             extra_system: input.extra_system.clone(),
             model: input.model.clone(),
@@ -425,8 +426,8 @@ impl Waiting {
 
     pub fn into_input(self) -> Input {
         Input {
-            text: self.text,
-            parts: self.images.into_iter().map(|i| Part::Image { mime: i.mime, data: i.data }).collect(),
+            text: self.text.into(),
+            parts: self.images.into_iter().map(|i| Part::Image { mime: i.mime, data: i.data.into() }).collect(),
             extra_system: self.extra_system,
             model: self.model,
             thinking: self.thinking,

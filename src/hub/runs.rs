@@ -218,7 +218,7 @@ impl Runs {
         if let Some(head) = self.active.get_mut(&lane.current)
             && let Some(input) = &mut head.input
         {
-            input.text.push_str(&text);
+            input.text = format!("{}{text}", input.text.as_str()).into();
             input.parts.extend(parts);
             head.joined.extend(joined);
         }

@@ -188,16 +188,6 @@ impl Pipe {
         Ok(read)
     }
 
-    /// Reads past the buffer, for bodies. Only when nothing is pending.
-    pub(super) fn read(&mut self, into: &mut [u8], patience: Patience) -> io::Result<usize> {
-        debug_assert!(self.pending().is_empty());
-        let read = self.source.read(into, patience)?;
-        if self.source.wants_flush() {
-            self.sink.flush()?;
-        }
-        Ok(read)
-    }
-
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.sink.send(bytes)
     }

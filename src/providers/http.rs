@@ -7,6 +7,7 @@
 //! Invariants: a fired abort ends a call at once in every phase; an agent that was shut down, failed or still has
 //! unread input is never reused; no error text holds the key.
 
+pub mod payload;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +15,11 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ureq::http::{HeaderName, HeaderValue, Method, Request, Response};
+use ureq::http::{HeaderName, HeaderValue, Method, Request, Response, request};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
-use ureq::{Agent, Body, BodyReader, Proxy, ProxyProtocol, Timeout};
+use ureq::{Agent, AsSendBody, Body, BodyReader, Proxy, ProxyProtocol, SendBody, Timeout};
+
+use payload::Payload;
 
 use super::sse_decoder::{SseDecoder, SseEvent};
 use super::{ProviderError, settings};
@@ -108,7 +111,7 @@ impl Upstream {
     }
 
     /// POSTs JSON and waits for the head of a 2xx answer; anything else is an error.
-    pub fn post(&self, path: &str, body: &[u8], abort: &Abort) -> Result<Answer<'_>, ProviderError> {
+    pub fn post(&self, path: &str, body: &Payload, abort: &Abort) -> Result<Answer<'_>, ProviderError> {
         self.call(Method::POST, path, body, self.timeouts, abort)
     }
 
@@ -119,14 +122,14 @@ impl Upstream {
             first_byte: patience.min(self.timeouts.first_byte),
             read: patience.min(self.timeouts.read),
         };
-        self.call(Method::GET, path, &[], limits, abort)?.whole(DOCUMENT_CAP)
+        self.call(Method::GET, path, &Payload::default(), limits, abort)?.whole(DOCUMENT_CAP)
     }
 
     fn call(
         &self,
         method: Method,
         path: &str,
-        body: &[u8],
+        body: &Payload,
         limits: settings::Timeouts,
         abort: &Abort,
     ) -> Result<Answer<'_>, ProviderError> {
@@ -144,15 +147,12 @@ impl Upstream {
                 return Err(ProviderError::Aborted);
             }
             let url = format!("{}{path}", self.base);
-            let request = self.request(method.clone(), &url, body)?;
-            caller.line.wait(Patience::Budget(limits.first_byte));
-            let config = caller
-                .agent
-                .configure_request(request)
-                .timeout_resolve(Some(limits.connect))
-                .timeout_connect(Some(limits.connect))
-                .timeout_per_write(Some(limits.read));
-            let response = match caller.agent.run(config.build()) {
+            let request = self.request(method.clone(), &url, body.length());
+            let sent = match method {
+                Method::POST => self.send(&caller, limits, request.body(SendBody::from_reader(&mut body.send()))),
+                _ => self.send(&caller, limits, request.body(())),
+            };
+            let response = match sent? {
                 Ok(response) => response,
                 Err(_) if abort.fired() => return Err(ProviderError::Aborted),
                 // The server closed the idle connection just as we used it: nothing was answered, so ask anew.
@@ -163,15 +163,34 @@ impl Upstream {
         }
     }
 
-    fn request<'b>(&self, method: Method, url: &str, body: &'b [u8]) -> Result<Request<&'b [u8]>, ProviderError> {
+    fn request(&self, method: Method, url: &str, length: u64) -> request::Builder {
         let mut request = Request::builder().method(method.clone()).uri(url);
         if method == Method::POST {
-            request = request.header("content-type", "application/json");
+            request = request.header("content-type", "application/json").header("content-length", length);
         }
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        request.body(body).map_err(|error| ProviderError::Connect { url: self.base.clone(), cause: error.to_string() })
+        request
+    }
+
+    /// The outer error is a URL or header that cannot be sent.
+    fn send<B: AsSendBody>(
+        &self,
+        caller: &Caller,
+        limits: settings::Timeouts,
+        request: Result<Request<B>, ureq::http::Error>,
+    ) -> Result<Result<Response<Body>, ureq::Error>, ProviderError> {
+        let unfit =
+            |error: ureq::http::Error| ProviderError::Connect { url: self.base.clone(), cause: error.to_string() };
+        caller.line.wait(Patience::Budget(limits.first_byte));
+        let config = caller
+            .agent
+            .configure_request(request.map_err(unfit)?)
+            .timeout_resolve(Some(limits.connect))
+            .timeout_connect(Some(limits.connect))
+            .timeout_per_write(Some(limits.read));
+        Ok(caller.agent.run(config.build()))
     }
 
     fn accept(

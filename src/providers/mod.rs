@@ -28,6 +28,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::sys::abort::Abort;
+use crate::sys::shared_text::SharedText;
 use crate::wire::object::objects;
 
 /// Everything a model needs for one call.
@@ -72,11 +73,11 @@ pub enum Message {
 /// A piece of content.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
-    Text(String),
+    Text(SharedText),
     /// `data` is base64 of the bytes.
     Image {
         mime: String,
-        data: String,
+        data: SharedText,
     },
 }
 

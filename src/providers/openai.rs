@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::http::payload::Payload;
 use super::http::{Flow, Upstream};
 use super::settings::ProviderSettings;
 use super::{Delta, Embeddings, Finish, ModelInfo, Provider, ProviderError, Turn, Usage};
@@ -93,7 +94,7 @@ impl Provider for OpenAi {
     ) -> Result<Embeddings, ProviderError> {
         let request = EmbedRequest { model, input, dimensions, encoding_format: "float" };
         let body = serde_json::to_vec(&request).expect("strings and numbers always serialise");
-        let answer = self.upstream.post("/embeddings", &body, abort)?.whole(EMBEDDINGS_CAP)?;
+        let answer = self.upstream.post("/embeddings", &Payload::plain(body), abort)?.whole(EMBEDDINGS_CAP)?;
         let parsed: EmbedAnswer = misfit::read_bytes(&answer)
             .map_err(|misfit| ProviderError::Garbled { what: format!("embeddings: {}", misfit.sentence()) })?;
         let mut rows = parsed.data;

@@ -91,7 +91,7 @@ fn one(choice: Choice, model: &str, abort: &Abort) -> Probed {
 fn ask(provider: &Arc<dyn Provider>, model: &str, abort: &Abort) -> Result<(), ProviderError> {
     let turn = Turn {
         model: model.to_owned(),
-        messages: vec![Message::User(vec![Part::Text("Reply with OK.".to_owned())])],
+        messages: vec![Message::User(vec![Part::Text("Reply with OK.".into())])],
         sampling: Sampling { max_tokens: Some(TOKENS), ..Sampling::default() },
         session_key: "probe".to_owned(),
         ..Turn::default()

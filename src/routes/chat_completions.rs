@@ -12,9 +12,7 @@ use crate::sys::{clock, random};
 use crate::wire::openai::*;
 
 pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, HttpError> {
-    let body = visit.body(exchange)?;
-    let (asked, include_usage) = chat_request::read(visit, exchange, &body)?;
-    drop(body);
+    let (asked, include_usage) = chat_request::read(visit, exchange)?;
     let begin = Begin {
         run_id: format!("chatcmpl_{}", random::uuid()),
         session_key: asked.session_key,

@@ -17,8 +17,11 @@ const IMAGES: usize = 8;
 const BAD_IMAGE: &str = "Invalid image_url content in `messages`";
 
 /// The request, and whether it ends with a chunk of usage.
-pub fn read(visit: &Visit<'_>, exchange: &mut Exchange<'_>, body: &[u8]) -> Result<(Asked, bool), HttpError> {
-    let request: ChatRequest = asking::parse(body)?;
+pub fn read(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<(Asked, bool), HttpError> {
+    let mut body = visit.lifted_body(exchange)?;
+    let mut request: ChatRequest = asking::parse(&body.rest)?;
+    request.restore(&mut body).map_err(asking::too_long)?;
+    drop(body);
     let config = &visit.config;
     let model = request.model.clone().filter(|m| !m.trim().is_empty()).unwrap_or_else(|| "openclaw".into());
     if request.n.is_some_and(|n| n != 1) {
@@ -45,7 +48,7 @@ pub fn read(visit: &Visit<'_>, exchange: &mut Exchange<'_>, body: &[u8]) -> Resu
     let asked = Asked {
         stream: request.stream.unwrap_or(false),
         input: Input {
-            text: said.text,
+            text: said.text.into(),
             parts: said.images,
             history,
             stateless: !place.stable || !said.tool_results.is_empty(),
@@ -105,11 +108,12 @@ pub fn apart(parts: Vec<Part>) -> (String, Vec<Part>) {
     let (mut texts, mut images) = (Vec::new(), Vec::new());
     for part in parts {
         match part {
-            Part::Text(text) => texts.push(text),
+            Part::Text(text) => texts.push(text.into_string()),
             image => images.push(image),
         }
     }
-    (texts.join("\n"), images)
+    let text = if texts.len() == 1 { texts.remove(0) } else { texts.join("\n") };
+    (text, images)
 }
 
 struct Conversation {
@@ -142,7 +146,7 @@ fn conversation(list: Vec<RequestMessage>, images: &mut Images<'_>) -> Result<Co
             "tool" | "function" => {
                 let call_id = message.tool_call_id.or(message.name.clone()).unwrap_or_default();
                 let name = message.name.unwrap_or_else(|| called(&messages, &call_id));
-                let content = vec![Part::Text(text_of(message.content))];
+                let content = vec![Part::Text(text_of(message.content).into())];
                 messages.push(Message::ToolResult { call_id, name, content, is_error: false });
             }
             other => {
@@ -178,17 +182,17 @@ fn text_of(content: Option<Content>) -> String {
 fn parts(content: Option<Content>, images: &mut Images<'_>, now: bool) -> Result<Vec<Part>, HttpError> {
     let list = match content {
         Some(Content::Parts(list)) => list,
-        other => return Ok(vec![Part::Text(text_of(other))]),
+        other => return Ok(vec![Part::Text(text_of(other).into())]),
     };
     if list.iter().filter(|part| part.kind == "image_url").count() > IMAGES {
         return Err(HttpError::invalid(format!("{BAD_IMAGE}.")));
     }
     list.into_iter()
         .map(|part| match part.kind.as_str() {
-            "text" | "input_text" => Ok(Part::Text(part.text.unwrap_or_default())),
+            "text" | "input_text" => Ok(Part::Text(part.text.unwrap_or_default().into())),
             "image_url" => {
-                let url = part.image_url.as_ref().map(ImageUrl::url).unwrap_or_default();
-                match (url_inputs::is_url(url), images.rules.allow_url == Some(true)) {
+                let url = part.image_url.map(ImageUrl::into_url).unwrap_or_default();
+                match (url_inputs::is_url(&url), images.rules.allow_url == Some(true)) {
                     // In the words of the reference, which says no more here.
                     (true, false) => Err(HttpError::invalid(format!("{BAD_IMAGE}."))),
                     (true, true) if !now => Ok(Part::Text("(an image that was shown before)".into())),

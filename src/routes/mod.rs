@@ -44,7 +44,8 @@ use crate::config::Config;
 use crate::net::{App, Exchange, Head, Opening, Reply, Verdict};
 use crate::rpc::admin::Admin;
 use crate::rpc::{Conversation, Desk};
-use crate::sys::clock;
+use crate::sys::{clock, random};
+use crate::wire::json::lift::{Lifted, Lifter};
 use crate::wire::scope::{Scope, Scopes};
 
 /// The program behind the port.
@@ -217,12 +218,24 @@ impl Visit<'_> {
 
     /// The body, within the route's limit. What a page of another site may send without being asked is no JSON (T03).
     pub fn body(&self, exchange: &mut Exchange<'_>) -> Result<Vec<u8>, HttpError> {
+        let mut body = Vec::new();
+        self.take_body(exchange, &mut |piece| body.extend_from_slice(piece)).map(|()| body)
+    }
+
+    /// The same for a body that may hold pictures: its long strings are held once.
+    pub fn lifted_body(&self, exchange: &mut Exchange<'_>) -> Result<Lifted, HttpError> {
+        let mut lifter = Lifter::new(&random::uuid());
+        self.take_body(exchange, &mut |piece| lifter.push(piece))?;
+        lifter.end().map_err(|why| HttpError::invalid(format!("Invalid JSON: {why}")))
+    }
+
+    fn take_body(&self, exchange: &mut Exchange<'_>, take: &mut dyn FnMut(&[u8])) -> Result<(), HttpError> {
         let kind = exchange.header("content-type").and_then(|kind| kind.split(';').next()).unwrap_or_default();
         if self.caller.is_some() && kind.trim().eq_ignore_ascii_case("text/plain") {
             let told = HttpError::own(415, "invalid_request_error", "Content-Type must be application/json");
             return Err(told.and_close());
         }
-        exchange.read_body(self.limit).map_err(|fault| HttpError::of_fault(&fault))
+        exchange.take_body(self.limit, take).map_err(|fault| HttpError::of_fault(&fault))
     }
 }
 

@@ -11,9 +11,7 @@ use crate::sys::{clock, random};
 use crate::wire::responses::*;
 
 pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, HttpError> {
-    let body = visit.body(exchange)?;
-    let asked = responses_request::read(visit, exchange, &body)?;
-    drop(body);
+    let asked = responses_request::read(visit, exchange)?;
     let begin = Begin {
         run_id: format!("resp_{}", random::uuid()),
         session_key: asked.session_key,

@@ -22,8 +22,11 @@ const BAD_FILE: &str = "Invalid input_file content in `input`";
 /// Said for a message that brought files and no word.
 const FILES_ONLY: &str = "(files without a word)";
 
-pub fn read(visit: &Visit<'_>, exchange: &mut Exchange<'_>, body: &[u8]) -> Result<Asked, HttpError> {
-    let request: ResponsesRequest = asking::parse(body)?;
+pub fn read(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Asked, HttpError> {
+    let mut body = visit.lifted_body(exchange)?;
+    let mut request: ResponsesRequest = asking::parse(&body.rest)?;
+    request.restore(&mut body).map_err(asking::too_long)?;
+    drop(body);
     let config = &visit.config;
     let model = request.model.clone().filter(|m| !m.trim().is_empty()).unwrap_or_else(|| "openclaw".into());
     let sampling = Sampling {
@@ -48,7 +51,7 @@ pub fn read(visit: &Visit<'_>, exchange: &mut Exchange<'_>, body: &[u8]) -> Resu
     Ok(Asked {
         stream: request.stream.unwrap_or(false),
         input: Input {
-            text: said.text,
+            text: said.text.into(),
             parts: said.images,
             history: said.before,
             tool_results: said.tool_results,
@@ -120,7 +123,7 @@ impl Told {
     fn of(input: Option<wire::Input>, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Result<Told, HttpError> {
         let mut told = Told::default();
         match input {
-            Some(wire::Input::Text(text)) => told.messages.push(Message::User(vec![Part::Text(text)])),
+            Some(wire::Input::Text(text)) => told.messages.push(Message::User(vec![Part::Text(text.into())])),
             Some(wire::Input::Items(items)) => {
                 for item in items {
                     told.take(item, rules, inputs)?;
@@ -151,7 +154,7 @@ impl Told {
                 let call_id =
                     item.call_id.ok_or_else(|| HttpError::invalid("input: a function_call_output has no call_id"))?;
                 let name = called(&self.messages, &call_id);
-                let content = vec![Part::Text(text_of(item.output)?)];
+                let content = vec![Part::Text(text_of(item.output)?.into())];
                 self.messages.push(Message::ToolResult { call_id, name, content, is_error: false });
                 Ok(())
             }
@@ -179,15 +182,17 @@ impl Told {
                 let parts = match content {
                     Some(ItemContent::Parts(parts)) => parts,
                     other => {
-                        self.messages.push(Message::User(vec![Part::Text(text_of(other)?)]));
+                        self.messages.push(Message::User(vec![Part::Text(text_of(other)?.into())]));
                         return Ok(());
                     }
                 };
                 let mut read = Vec::new();
                 for part in parts {
                     match part.kind.as_str() {
-                        "input_text" | "output_text" | "text" => read.push(Part::Text(part.text.unwrap_or_default())),
-                        "input_image" => read.push(image(&part, rules, inputs)?),
+                        "input_text" | "output_text" | "text" => {
+                            read.push(Part::Text(part.text.unwrap_or_default().into()))
+                        }
+                        "input_image" => read.push(image(part, rules, inputs)?),
                         "input_file" => self.system.push(file(&part, rules, inputs)?),
                         other => {
                             let kind = cut(other, 32);
@@ -267,8 +272,8 @@ fn text_of(content: Option<ItemContent>) -> Result<String, HttpError> {
     }
 }
 
-fn image(part: &ItemPart, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Result<Part, HttpError> {
-    match (&part.source, &part.image_url) {
+fn image(part: ItemPart, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Result<Part, HttpError> {
+    match (part.source, part.image_url) {
         (Some(Source { kind, data: Some(data), media_type, .. }), _) if kind == "base64" => {
             inputs.image_data(media_type.as_deref().unwrap_or_default(), data, &rules.images, BAD_IMAGE)
         }

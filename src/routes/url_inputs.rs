@@ -16,12 +16,15 @@ use crate::net::fetch::{Error, Fetch, Fetched, Limits, Policy, Target, fetch};
 use crate::net::{Exchange, Waited};
 use crate::providers::Part;
 use crate::sys::abort::Abort;
+use crate::wire::frame::cut;
 
 /// Bytes of one image, and of one file, unless the configuration says otherwise.
 pub const IMAGE_BYTES: u64 = 10 << 20;
 pub const FILE_BYTES: u64 = 5 << 20;
 /// Bytes of all images of one request, decoded.
 const IMAGES_BYTES: u64 = 20 << 20;
+/// Of the name of a media type.
+const MIME: usize = 128;
 const REDIRECTS: u32 = 3;
 const TIME: Duration = Duration::from_secs(10);
 /// TLS and decoding.
@@ -44,26 +47,29 @@ impl<'a> Inputs<'a> {
     }
 
     /// An image by its URL, `data:` included. The error goes to the client, with `what` in front when it is its fault.
-    pub fn image(&mut self, url: &str, rules: &UrlInput, what: &str) -> Result<Part, HttpError> {
+    pub fn image(&mut self, mut url: String, rules: &UrlInput, what: &str) -> Result<Part, HttpError> {
         if let Some((mime, data)) = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
-            return self.image_data(mime, data, rules, what);
+            let (mime, length) = (cut(mime, MIME).to_string(), data.len());
+            url.drain(..url.len() - length);
+            return self.image_data(&mime, url, rules, what);
         }
         let limit = rules.max_bytes.unwrap_or(IMAGE_BYTES);
-        let got = self.fetched(url, rules, limit.min(self.image_bytes), what)?;
+        let got = self.fetched(&url, rules, limit.min(self.image_bytes), what)?;
         let mime = match essence(&got.content_type) {
             mime if mime.starts_with("image/") => mime.to_string(),
             _ => sniffed(&got.body).unwrap_or_default().to_string(),
         };
         self.image_bytes -= got.body.len() as u64;
         let data = STANDARD.encode(&got.body);
-        asking::image(&mime, &data, rules).ok_or_else(|| HttpError::invalid(format!("{what}.")))
+        asking::image(&mime, data, rules).ok_or_else(|| HttpError::invalid(format!("{what}.")))
     }
 
     /// An image that came inside the request.
-    pub fn image_data(&mut self, mime: &str, data: &str, rules: &UrlInput, what: &str) -> Result<Part, HttpError> {
+    pub fn image_data(&mut self, mime: &str, data: String, rules: &UrlInput, what: &str) -> Result<Part, HttpError> {
         let bad = || HttpError::invalid(format!("{what}."));
+        let bytes = data.len() as u64 / 4 * 3;
         let part = asking::image(mime, data, rules).ok_or_else(bad)?;
-        self.image_bytes = self.image_bytes.checked_sub(data.len() as u64 / 4 * 3).ok_or_else(bad)?;
+        self.image_bytes = self.image_bytes.checked_sub(bytes).ok_or_else(bad)?;
         Ok(part)
     }
 
@@ -175,7 +181,7 @@ mod tests {
     fn nothing_is_fetched_unless_the_owner_allows_it() {
         let mut never = |_: &str, _: &UrlInput, _: u64| -> Result<Fetched, HttpError> { panic!("fetched") };
         let mut inputs = Inputs::new(8, &mut never);
-        let refused = words(inputs.image("http://a.example/x.png", &UrlInput::default(), "Bad image"));
+        let refused = words(inputs.image("http://a.example/x.png".into(), &UrlInput::default(), "Bad image"));
         assert_eq!(refused, "Bad image: URLs are not fetched here; send the data itself.");
         assert!(inputs.file(None, "http://a.example/x", &UrlInput::default(), "Bad file").is_err());
     }
@@ -186,12 +192,16 @@ mod tests {
             [("image/png; q=1", &b"x"[..]), ("application/octet-stream", b"\x89PNG1"), ("", b"\x89PNG1")]
         {
             let mut get = answering(200, said, body);
-            let part = Inputs::new(8, &mut get).image("http://a.example/x", &OPEN, "Bad").expect("an image");
+            let part = Inputs::new(8, &mut get).image("http://a.example/x".into(), &OPEN, "Bad").expect("an image");
             assert!(matches!(part, Part::Image { mime, .. } if mime == "image/png"), "{said}");
         }
         for (said, body) in [("text/html", &b"<p>"[..]), ("image/svg+xml", b"<svg>"), ("", b"x")] {
             let mut get = answering(200, said, body);
-            assert_eq!(words(Inputs::new(8, &mut get).image("http://a.example/x", &OPEN, "Bad")), "Bad.", "{said}");
+            assert_eq!(
+                words(Inputs::new(8, &mut get).image("http://a.example/x".into(), &OPEN, "Bad")),
+                "Bad.",
+                "{said}"
+            );
         }
     }
 
@@ -200,11 +210,11 @@ mod tests {
         let large = vec![b'x'; 9 << 20];
         let mut get = answering(200, "image/png", &large);
         let mut inputs = Inputs::new(8, &mut get);
-        let mut image = || inputs.image("http://a.example/x", &OPEN, "Bad");
+        let mut image = || inputs.image("http://a.example/x".into(), &OPEN, "Bad");
         assert!(image().is_ok() && image().is_ok(), "18 of 20 MB");
         let mut small = answering(200, "image/png", b"x");
         let mut inputs = Inputs::new(2, &mut small);
-        let mut image = || inputs.image("http://a.example/x", &OPEN, "Bad");
+        let mut image = || inputs.image("http://a.example/x".into(), &OPEN, "Bad");
         assert!(image().is_ok() && image().is_ok());
         assert_eq!(words(image()), "Bad: too many URLs.");
         let mut limits = Vec::new();
@@ -214,9 +224,9 @@ mod tests {
         };
         let mut inputs = Inputs::new(8, &mut noting);
         for _ in 0..2 {
-            inputs.image("http://a.example/x", &OPEN, "Bad").expect("an image");
+            inputs.image("http://a.example/x".into(), &OPEN, "Bad").expect("an image");
         }
-        assert!(inputs.image_data("image/png", &"A".repeat(8), &OPEN, "Bad").is_err(), "all bytes are spent");
+        assert!(inputs.image_data("image/png", "A".repeat(8), &OPEN, "Bad").is_err(), "all bytes are spent");
         assert_eq!(limits, [10 << 20, 10 << 20]);
     }
 

@@ -54,7 +54,7 @@ fn prepare(state: &State, who: &Arc<Caller>, params: AgentParams, received: Inst
         session_key: session_key.into(),
         agent_id: agent_id.into(),
         input: Input {
-            text,
+            text: text.into(),
             parts,
             extra_system: params.extra_system_prompt.filter(|s| !s.trim().is_empty()),
             model,

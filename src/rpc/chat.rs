@@ -79,7 +79,7 @@ fn prepare(state: &State, who: &Arc<Caller>, params: ChatSend) -> Result<Sent, R
         session_key: session_key.into(),
         agent_id: agent_id.into(),
         input: Input {
-            text,
+            text: text.into(),
             parts: images,
             thinking: params.thinking,
             commands,
@@ -153,7 +153,7 @@ pub fn attachments(list: &[Attachment], (max_bytes, max_image): (u64, u64)) -> R
         }
         let bytes = STANDARD.decode(data.trim()).map_err(|_| bad("content is not base64".into()))?;
         if image {
-            files.push(File::Image(Part::Image { mime, data: data.trim().to_string() }));
+            files.push(File::Image(Part::Image { mime, data: data.trim().into() }));
             continue;
         }
         let text = String::from_utf8(bytes).map_err(|_| {

@@ -127,7 +127,7 @@ impl Plan {
         }
         let run_id = params.idempotency_key.map_or_else(random::uuid, |id| id.0);
         let input = Input {
-            text,
+            text: text.into(),
             parts: images,
             commands: true,
             admin: who.scopes.allows(Scope::Admin),
@@ -505,7 +505,7 @@ fn message(state: &State, who: &Arc<Caller>, params: SessionsSendParams) -> Resu
         session_key: session_key.into(),
         agent_id: agent_id.into(),
         input: Input {
-            text,
+            text: text.into(),
             parts: images,
             thinking: params.thinking,
             commands: true,

@@ -23,6 +23,7 @@ pub mod random;
 #[cfg(test)]
 pub mod scratch;
 pub mod secret;
+pub mod shared_text;
 pub mod signals;
 pub mod swap;
 pub mod terminal;

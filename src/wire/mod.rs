@@ -26,7 +26,7 @@ pub mod exec_approvals;
 pub mod frame;
 pub mod health;
 pub mod hooks;
-mod json;
+pub mod json;
 pub mod logs;
 pub mod misfit;
 pub mod models;

@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::json::lift::Lifted;
 use super::object::objects;
 
 #[derive(Debug, Serialize)]
@@ -103,11 +104,52 @@ pub enum ImageUrl {
 }
 
 impl ImageUrl {
-    pub fn url(&self) -> &str {
+    pub fn into_url(self) -> String {
         match self {
             ImageUrl::Object { url } | ImageUrl::Plain(url) => url,
         }
     }
+}
+
+impl ChatRequest {
+    /// Puts the long strings back. The error names a field where none can be.
+    pub fn restore(&mut self, lifted: &mut Lifted) -> Result<(), &'static str> {
+        for message in &mut self.messages {
+            match &mut message.content {
+                None => {}
+                Some(Content::Text(text)) => lifted.restore(text),
+                Some(Content::Parts(parts)) => {
+                    for part in parts {
+                        lifted.restore_in(&mut part.text);
+                        lifted.restore_in(&mut part.refusal);
+                        if let Some(ImageUrl::Object { url } | ImageUrl::Plain(url)) = &mut part.image_url {
+                            lifted.restore(url);
+                        }
+                    }
+                }
+            }
+            for call in message.tool_calls.iter_mut().flatten() {
+                lifted.restore(&mut call.function.arguments);
+            }
+        }
+        if self.response_format.as_ref().is_some_and(|raw| lifted.is_in(raw.get())) {
+            return Err("response_format");
+        }
+        restore_tools(self.tools.as_deref_mut(), lifted)
+    }
+}
+
+/// The same for the tools of a request.
+pub fn restore_tools(tools: Option<&mut [RequestTool]>, lifted: &mut Lifted) -> Result<(), &'static str> {
+    for tool in tools.into_iter().flatten() {
+        for function in tool.function.iter_mut().chain([&mut tool.flat]) {
+            lifted.restore_in(&mut function.description);
+            if function.parameters.as_ref().is_some_and(|raw| lifted.is_in(raw.get())) {
+                return Err("tools");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Both shapes in use: `{type,function:{name,..}}` and the flat `{type,name,..}`.

@@ -6,7 +6,8 @@
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::openai::{RequestTool, RequestToolChoice};
+use super::openai::{RequestTool, RequestToolChoice, restore_tools};
+use crate::wire::json::lift::Lifted;
 use crate::wire::object::objects;
 
 objects! { plain:
@@ -77,6 +78,47 @@ objects! { plain:
         pub media_type: Option<String>,
         pub data: Option<String>,
         pub filename: Option<String>,
+    }
+}
+
+impl ResponsesRequest {
+    /// Puts the long strings back. The error names a field where none can be.
+    pub fn restore(&mut self, lifted: &mut Lifted) -> Result<(), &'static str> {
+        lifted.restore_in(&mut self.instructions);
+        match &mut self.input {
+            Some(Input::Text(text)) => lifted.restore(text),
+            Some(Input::Items(items)) => {
+                for item in items {
+                    lifted.restore_in(&mut item.arguments);
+                    for content in item.content.iter_mut().chain(&mut item.output) {
+                        content.restore(lifted);
+                    }
+                }
+            }
+            Some(Input::Other(_)) | None => {}
+        }
+        restore_tools(self.tools.as_deref_mut(), lifted)
+    }
+}
+
+impl ItemContent {
+    fn restore(&mut self, lifted: &mut Lifted) {
+        match self {
+            ItemContent::Text(text) => lifted.restore(text),
+            ItemContent::Parts(parts) => {
+                for part in parts {
+                    let ItemPart { text, refusal, source, image_url, file_data, file_url, .. } = part;
+                    for field in [text, refusal, image_url, file_data, file_url] {
+                        lifted.restore_in(field);
+                    }
+                    if let Some(source) = source {
+                        lifted.restore_in(&mut source.url);
+                        lifted.restore_in(&mut source.data);
+                    }
+                }
+            }
+            ItemContent::Other(_) => {}
+        }
     }
 }
 

@@ -23,12 +23,14 @@ const SPAN: Duration = Duration::from_secs(3);
 
 const CLIENTS: usize = 8;
 
+const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+
 pub fn measure(board: &mut Board) {
     let upstream = fast_upstream::start();
     let gateway = Gateway::start(fast_upstream::config(upstream));
 
     board.figure("health_call_p50_ms", median(health_calls(gateway.addr())));
-    board.figure("healthz_per_second", healthz_rate(gateway.addr()));
+    board.figure("healthz_per_second", keep_alive_rate(gateway.addr(), HEALTHZ));
 
     let direct = median(completions(upstream));
     board.note("upstream called directly p50 ms", direct);
@@ -61,14 +63,13 @@ fn answer(socket: &mut Raw) {
 }
 
 /// Two threads with four connections each, one request outstanding on every connection.
-fn healthz_rate(addr: SocketAddr) -> f64 {
-    const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+pub fn keep_alive_rate(addr: SocketAddr, request: &[u8]) -> f64 {
     rate(2, |until| {
         let mut sockets: Vec<Raw> = (0..CLIENTS / 2).map(|_| Raw::open(addr)).collect();
         let mut done = 0;
         while Instant::now() < until {
             for socket in &mut sockets {
-                socket.send(REQUEST);
+                socket.send(request);
             }
             for socket in &mut sockets {
                 assert_eq!(socket.reply().status, 200);

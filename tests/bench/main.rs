@@ -6,6 +6,7 @@
 mod budgets;
 mod config;
 mod fast_upstream;
+mod http;
 mod idle;
 mod load;
 mod memory;
@@ -22,11 +23,12 @@ use budgets::Board;
 /// A group of measurements: its name on the command line, and what it does.
 type Group = (&'static str, fn(&mut Board));
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     ("startup", startup::measure),
     ("config", config::measure),
     ("memory", memory::measure),
     ("load", load::measure),
+    ("http", http::measure),
     ("idle", idle::measure),
     (SOAK, soak::measure),
 ];

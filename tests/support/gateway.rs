@@ -198,6 +198,11 @@ impl Gateway {
         status_number(self.pid(), "VmRSS:") * 1024
     }
 
+    /// The most memory that was ever resident, in bytes.
+    pub fn peak_rss(&self) -> u64 {
+        status_number(self.pid(), "VmHWM:") * 1024
+    }
+
     pub fn threads(&self) -> u64 {
         status_number(self.pid(), "Threads:")
     }

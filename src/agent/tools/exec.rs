@@ -151,7 +151,7 @@ fn refused(denied: &Denied, command: &str, cwd: String) -> ToolOutcome {
         no_output_timed_out: false,
         cwd,
     };
-    ToolOutcome { content: vec![Part::Text(text)], is_error: true, details: Details::Exec(details) }
+    ToolOutcome { content: vec![Part::Text(text.into())], is_error: true, details: Details::Exec(details) }
 }
 
 fn outcome(ended: Outcome, limit: Duration, cwd: String, ignored: &[String]) -> ToolOutcome {
@@ -188,7 +188,7 @@ fn outcome(ended: Outcome, limit: Duration, cwd: String, ignored: &[String]) -> 
         cwd,
     };
     let is_error = status == ExecStatus::Failed;
-    ToolOutcome { content: vec![Part::Text(text)], is_error, details: Details::Exec(details) }
+    ToolOutcome { content: vec![Part::Text(text.into())], is_error, details: Details::Exec(details) }
 }
 
 /// The end of what was said so far: what progress shows. Never more than [`TAIL`] bytes.

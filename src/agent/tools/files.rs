@@ -37,7 +37,7 @@ pub(super) fn read(wanted: Decoded<ReadArguments>, context: &mut ToolContext) ->
     if let Some(mime) = image_type(&head) {
         let image = attach(head, file, mime, &raw, context.limits)?;
         details.mime_type = Some(mime.to_owned());
-        let note = Part::Text(format!("Read image file [{mime}]"));
+        let note = Part::Text(format!("Read image file [{mime}]").into());
         return Ok(ToolOutcome { content: vec![note, image], is_error: false, details: Details::File(details) });
     }
     if head.contains(&0) {
@@ -73,7 +73,7 @@ fn attach(mut bytes: Vec<u8>, rest: File, mime: &str, raw: &str, limits: &ToolLi
             "{raw} is an image of more than {most} bytes; make a smaller copy and read that."
         )));
     }
-    Ok(Part::Image { mime: mime.to_owned(), data: STANDARD.encode(bytes) })
+    Ok(Part::Image { mime: mime.to_owned(), data: STANDARD.encode(bytes).into() })
 }
 
 struct Page {

@@ -41,6 +41,7 @@ use serde_json::value::RawValue;
 use crate::providers::{Part, ToolSpec};
 use crate::sys::abort::Abort;
 use crate::sys::child::Spec;
+use crate::sys::shared_text::SharedText;
 use crate::wire::question::QuestionRequestParams;
 
 pub use exec::{ExecDetails, ExecStatus};
@@ -288,7 +289,7 @@ impl ToolOutcome {
         texts.collect::<Vec<_>>().join("\n")
     }
 
-    fn said(text: impl Into<String>, details: Details) -> ToolOutcome {
+    fn said(text: impl Into<SharedText>, details: Details) -> ToolOutcome {
         ToolOutcome { content: vec![Part::Text(text.into())], is_error: false, details }
     }
 
@@ -297,7 +298,7 @@ impl ToolOutcome {
         let tool = tool.chars().take(64).collect();
         let sentence = cut(&sentence, 2 << 10).to_owned();
         ToolOutcome {
-            content: vec![Part::Text(sentence.clone())],
+            content: vec![Part::Text(sentence.as_str().into())],
             is_error: true,
             details: Details::Failed(Failed { status: "error", tool, error: sentence }),
         }

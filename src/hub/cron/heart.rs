@@ -249,7 +249,7 @@ impl State {
         let limit = config.agents.defaults.timeout_seconds.filter(|s| *s > 0).map(Duration::from_secs);
         let run_id: RunId = format!("heartbeat:{agent_id}:{slot}").into();
         let input = Input {
-            text: settings.prompt.unwrap_or_else(|| PROMPT.into()),
+            text: settings.prompt.map_or_else(|| PROMPT.into(), Into::into),
             model: settings.model,
             light: settings.light_context,
             unattended: true,
@@ -378,7 +378,7 @@ impl State {
             run_id: run_id.clone(),
             session_key: key.clone(),
             agent_id: agent_id.into(),
-            input: Input { text: said.join("\n"), unattended: true, created_via: "hook", ..Input::default() },
+            input: Input { text: said.join("\n").into(), unattended: true, created_via: "hook", ..Input::default() },
             starter: Starter::Inbox,
             conn: 0,
             timeout: config.agents.defaults.timeout_seconds.filter(|s| *s > 0).map(Duration::from_secs),

@@ -189,7 +189,7 @@ impl State {
                 ..
             } => {
                 let input = Input {
-                    text: message,
+                    text: message.into(),
                     model,
                     fallbacks,
                     thinking,
@@ -240,7 +240,7 @@ impl State {
             return self.job_came(run_id, came, now);
         }
         let input =
-            Input { text: format!("System: {text}"), unattended: true, created_via: "cron", ..Input::default() };
+            Input { text: format!("System: {text}").into(), unattended: true, created_via: "cron", ..Input::default() };
         self.begin_turn(run_id, agent_id, key, input, None, now);
     }
 

@@ -18,7 +18,7 @@ use crate::net::{Fault, Limits};
 const EXTENSIONS: usize = 4 << 10;
 /// All trailer fields of one body together.
 const TRAILERS: usize = 8 << 10;
-/// How much a body grows by at a time while it arrives.
+/// How much of a body is read at a time.
 const STEP: usize = 16 << 10;
 /// The answer to a client that asks before it sends.
 const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -60,19 +60,28 @@ pub(super) fn framing(head: &Head) -> Result<Framing, Fault> {
     }
 }
 
-/// Reads the whole body, or refuses it before the first byte when it promises more than `limit`.
-pub(super) fn read(pipe: &mut Pipe, head: &Head, limits: &Limits, limit: usize) -> Result<Vec<u8>, Fault> {
+/// Who takes a body, piece by piece as it arrives.
+pub(super) type Taker<'a> = dyn FnMut(&[u8]) + 'a;
+
+/// Reads the body to its end, or refuses it before the first byte when it promises more than `limit`.
+pub(super) fn read(
+    pipe: &mut Pipe,
+    head: &Head,
+    limits: &Limits,
+    limit: usize,
+    take: &mut Taker<'_>,
+) -> Result<(), Fault> {
     let until = Instant::now() + limits.body_time;
     match head.framing {
-        Framing::None => Ok(Vec::new()),
+        Framing::None => Ok(()),
         Framing::Length(length) => {
             let length = usize::try_from(length).ok().filter(|length| *length <= limit).ok_or(Fault::TooLarge)?;
             invite(pipe, head)?;
-            read_length(pipe, length, until)
+            read_length(pipe, length, until, take)
         }
         Framing::Chunked => {
             invite(pipe, head)?;
-            read_chunked(pipe, limit, until)
+            read_chunked(pipe, limit, until, take)
         }
     }
 }
@@ -94,31 +103,29 @@ pub(super) fn expects_go_on(head: &Head) -> Result<bool, Fault> {
     }
 }
 
-fn read_length(pipe: &mut Pipe, length: usize, until: Instant) -> Result<Vec<u8>, Fault> {
-    let ready = pipe.pending().len().min(length);
-    let mut body = Vec::with_capacity(length.min(STEP.max(ready)));
-    body.extend_from_slice(&pipe.pending()[..ready]);
-    pipe.used(ready);
-    while body.len() < length {
-        let have = body.len();
-        body.resize(length.min(have + STEP), 0);
-        let read = pipe.read(&mut body[have..], Patience::Until(until))?;
-        if read == 0 {
+fn read_length(pipe: &mut Pipe, length: usize, until: Instant, take: &mut Taker<'_>) -> Result<(), Fault> {
+    let mut left = length;
+    loop {
+        let ready = pipe.pending().len().min(left);
+        take(&pipe.pending()[..ready]);
+        pipe.used(ready);
+        left -= ready;
+        if left == 0 {
+            return Ok(());
+        }
+        if pipe.fill(Patience::Until(until), STEP)? == 0 {
             return Err(Fault::Closed);
         }
-        body.truncate(have + read);
     }
-    Ok(body)
 }
 
-fn read_chunked(pipe: &mut Pipe, limit: usize, until: Instant) -> Result<Vec<u8>, Fault> {
-    let mut body = Vec::new();
+fn read_chunked(pipe: &mut Pipe, limit: usize, until: Instant, take: &mut Taker<'_>) -> Result<(), Fault> {
     let mut chunks = Chunks::new(limit);
     loop {
-        let used = chunks.eat(pipe.pending(), &mut body)?;
+        let used = chunks.eat(pipe.pending(), take)?;
         pipe.used(used);
         if chunks.at_end() {
-            return Ok(body);
+            return Ok(());
         }
         if pipe.fill(Patience::Until(until), STEP)? == 0 {
             return Err(Fault::Closed);
@@ -130,7 +137,8 @@ fn read_chunked(pipe: &mut Pipe, limit: usize, until: Instant) -> Result<Vec<u8>
 #[derive(Debug)]
 pub(super) struct Chunks {
     state: State,
-    limit: usize,
+    /// Bytes of the body that may still come.
+    left: usize,
     extensions: usize,
     trailers: usize,
 }
@@ -153,7 +161,7 @@ enum State {
 
 impl Chunks {
     pub(super) fn new(limit: usize) -> Chunks {
-        Chunks { state: State::Size(0, 0), limit, extensions: 0, trailers: 0 }
+        Chunks { state: State::Size(0, 0), left: limit, extensions: 0, trailers: 0 }
     }
 
     pub(super) fn at_end(&self) -> bool {
@@ -161,13 +169,14 @@ impl Chunks {
     }
 
     /// Eats `input` up to the end of the body and says how much that was.
-    pub(super) fn eat(&mut self, input: &[u8], body: &mut Vec<u8>) -> Result<usize, Fault> {
+    pub(super) fn eat(&mut self, input: &[u8], take: &mut Taker<'_>) -> Result<usize, Fault> {
         const BAD: Fault = Fault::Malformed("The chunks of the body are malformed");
         let mut at = 0;
         while at < input.len() && self.state != State::End {
             if let State::Data(left) = self.state {
                 let piece = &input[at..input.len().min(at + left as usize)];
-                body.extend_from_slice(piece);
+                take(piece);
+                self.left -= piece.len();
                 at += piece.len();
                 let left = left - piece.len() as u32;
                 self.state = if left == 0 { State::DataReturn } else { State::Data(left) };
@@ -183,7 +192,7 @@ impl Chunks {
                 (State::Size(..), byte) if byte.is_ascii_hexdigit() => return Err(Fault::TooLarge),
                 (State::Size(_, 0), _) => return Err(BAD),
                 (State::Size(size, _) | State::Extension(size), b'\r') => {
-                    if size as usize > self.limit.saturating_sub(body.len()) {
+                    if size as usize > self.left {
                         return Err(Fault::TooLarge);
                     }
                     State::SizeLineFeed(size)
@@ -260,7 +269,9 @@ mod tests {
         let (mut body, mut at) = (Vec::new(), 0);
         while !chunks.at_end() && at < input.len() {
             let end = input.len().min(at + step);
-            at += chunks.eat(&input[at..end], &mut body).map_err(|fault| fault.status())?;
+            at += chunks
+                .eat(&input[at..end], &mut |piece| body.extend_from_slice(piece))
+                .map_err(|fault| fault.status())?;
         }
         Ok((body, at))
     }

@@ -102,12 +102,18 @@ impl<'c> Exchange<'c> {
     /// Fails with [`Fault::TooLarge`] (before the first byte, when the length is announced), [`Fault::TooSlow`],
     /// [`Fault::Malformed`] or because the client left. After a failure the connection is closed with the reply.
     pub fn read_body(&mut self, limit: usize) -> Result<Vec<u8>, Fault> {
+        let mut body = Vec::new();
+        self.take_body(limit, &mut |piece| body.extend_from_slice(piece)).map(|()| body)
+    }
+
+    /// The same, piece by piece as it arrives: nothing of it is kept here.
+    pub fn take_body(&mut self, limit: usize, take: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
         match self.body {
             Body::Unread => {}
-            Body::Read => return Ok(Vec::new()),
+            Body::Read => return Ok(()),
             Body::Lost => return Err(Fault::Closed),
         }
-        let read = body::read(self.pipe, self.head, self.limits, limit);
+        let read = body::read(self.pipe, self.head, self.limits, limit, take);
         self.body = if read.is_ok() { Body::Read } else { Body::Lost };
         read
     }

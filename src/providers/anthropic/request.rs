@@ -6,11 +6,12 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::super::http::payload::Payload;
 use super::super::{Message, ModelInfo, Part, ToolCall, ToolChoice, Turn};
 use crate::wire::misfit;
 
 /// The request body for one turn. `known` is the configured row of the model, if there is one.
-pub fn body(turn: &Turn, known: Option<&ModelInfo>) -> Vec<u8> {
+pub fn body(turn: &Turn, known: Option<&ModelInfo>) -> Payload {
     let thinking = budget(turn, known).map(|budget_tokens| Thinking { kind: "enabled", budget_tokens });
     let configured = known.and_then(|model| u32::try_from(model.max_tokens).ok()).filter(|limit| *limit > 0);
     let wanted = turn.sampling.max_tokens.or(configured).unwrap_or(MAX_TOKENS);
@@ -33,7 +34,7 @@ pub fn body(turn: &Turn, known: Option<&ModelInfo>) -> Vec<u8> {
         stop_sequences: &turn.sampling.stop,
         thinking,
     };
-    serde_json::to_vec(&body).expect("strings, numbers and checked JSON always serialise")
+    Payload::of(turn, &body)
 }
 
 /// Tokens for thinking. None while tool results are answered: the API then wants back the signed thinking of that very

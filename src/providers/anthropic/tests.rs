@@ -123,10 +123,7 @@ fn the_whole_vocabulary_is_translated() {
         model: "claude".into(),
         system: "be brief".into(),
         messages: vec![
-            Message::User(vec![
-                Part::Text(String::new()),
-                Part::Image { mime: "image/png".into(), data: "QUJD".into() },
-            ]),
+            Message::User(vec![Part::Text("".into()), Part::Image { mime: "image/png".into(), data: "QUJD".into() }]),
             Message::Assistant { text: "ok ".into(), tool_calls: vec![call(r#"{"a":1}"#), call("broken")] },
             result("out", false),
             result("bad", true),
@@ -143,7 +140,7 @@ fn the_whole_vocabulary_is_translated() {
         },
         session_key: "agent:main:main".into(),
     };
-    let body = |turn: &Turn| String::from_utf8(request::body(turn, None)).expect("JSON is UTF-8");
+    let body = |turn: &Turn| request::body(turn, None).text();
     let expected = concat!(
         r#"{"model":"claude","max_tokens":8192,"system":[{"type":"text","text":"be brief","cache_control":{"type":"ephemeral"}}],"#,
         r#""messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"QUJD"}}]},"#,

@@ -30,7 +30,7 @@ fn read(answer: Answer<'_>) -> Result<Vec<String>, ProviderError> {
 }
 
 fn call(upstream: &Upstream, abort: &Abort) -> Result<Vec<String>, ProviderError> {
-    upstream.post("/x", b"{}", abort).and_then(read)
+    upstream.post("/x", &Payload::plain(b"{}".to_vec()), abort).and_then(read)
 }
 
 /// Runs a call, fires the abort when the server has fallen silent, and gives the result with the time it took to end.
@@ -109,7 +109,9 @@ fn the_pool_keeps_a_few_connections_only() {
     let calls = IDLE_CAP + 2;
     let fake = Fake::start(vec![events(&["a"]); calls]);
     let upstream = upstream(&fake, Timeouts::default());
-    let answers: Vec<_> = (0..calls).map(|_| upstream.post("/x", b"{}", &Abort::new()).expect("an answer")).collect();
+    let answers: Vec<_> = (0..calls)
+        .map(|_| upstream.post("/x", &Payload::plain(b"{}".to_vec()), &Abort::new()).expect("an answer"))
+        .collect();
     answers.into_iter().for_each(|answer| drop(read(answer).expect("a body")));
     assert_eq!(upstream.idle.lock().expect("no panic").len(), IDLE_CAP);
 }
@@ -158,7 +160,7 @@ fn a_server_that_does_not_end_its_body_delays_nobody() {
     let lazy = vec![stream_head(), chunk(b"data: [DONE]\n\n"), Act::Silence];
     let fake = Fake::start(vec![lazy]);
     let upstream = upstream(&fake, Timeouts::default());
-    let answer = upstream.post("/x", b"{}", &Abort::new()).expect("an answer");
+    let answer = upstream.post("/x", &Payload::plain(b"{}".to_vec()), &Abort::new()).expect("an answer");
     let begin = Instant::now();
     answer.events(&mut |_| Ok(Flow::Last)).expect("the event says it is the last");
     assert!(begin.elapsed() < Duration::from_secs(2));
@@ -171,7 +173,7 @@ fn an_endless_head_and_a_huge_document_are_cut_off() {
     let fake = Fake::start(vec![endless, json("200 OK", &"x".repeat(1 << 16))]);
     let upstream = upstream(&fake, Timeouts::default());
     assert!(call(&upstream, &Abort::new()).is_err());
-    let answer = upstream.post("/x", b"{}", &Abort::new()).expect("an answer");
+    let answer = upstream.post("/x", &Payload::plain(b"{}".to_vec()), &Abort::new()).expect("an answer");
     assert!(matches!(answer.whole(1 << 10), Err(ProviderError::Garbled { .. })));
 }
 
@@ -190,7 +192,7 @@ fn a_large_request_goes_out_whole() {
     let fake = Fake::start(vec![events(&["a"])]);
     let body = vec![b'x'; 300 << 10];
     let answer = upstream(&fake, Timeouts::default());
-    let answer = answer.post("/x", &body, &Abort::new()).expect("an answer");
+    let answer = answer.post("/x", &Payload::plain(body.clone()), &Abort::new()).expect("an answer");
     assert_eq!(read(answer), Ok(vec!["a".into()]));
     assert!(fake.request().len() > body.len());
 }

@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::super::http::payload::Payload;
 use super::super::{Message, ModelInfo, Part, ToolChoice, ToolSpec, Turn};
 
 /// Where endpoints differ in what they want to be sent.
@@ -32,7 +33,7 @@ impl Dialect {
 }
 
 /// The request body for one turn. `known` is the configured row of the model, if there is one.
-pub fn body(turn: &Turn, dialect: Dialect, known: Option<&ModelInfo>) -> Vec<u8> {
+pub fn body(turn: &Turn, dialect: Dialect, known: Option<&ModelInfo>) -> Payload {
     let limit = turn.sampling.max_tokens;
     let sampling = &turn.sampling;
     let body = Body {
@@ -53,7 +54,7 @@ pub fn body(turn: &Turn, dialect: Dialect, known: Option<&ModelInfo>) -> Vec<u8>
         reasoning_effort: effort(sampling.thinking.as_deref(), known),
         response_format: sampling.response_format.as_deref(),
     };
-    serde_json::to_vec(&body).expect("strings, numbers and checked JSON always serialise")
+    Payload::of(turn, &body)
 }
 
 /// A model that is configured as not reasoning is not asked to, for servers refuse the whole request over it.
@@ -123,9 +124,7 @@ fn text_of(parts: &[Part]) -> Cow<'_, str> {
 fn part(part: &Part) -> WirePart<'_> {
     match part {
         Part::Text(text) => WirePart::Text { text },
-        Part::Image { mime, data } => {
-            WirePart::ImageUrl { image_url: ImageUrl { url: format!("data:{mime};base64,{data}") } }
-        }
+        Part::Image { mime, data } => WirePart::ImageUrl { image_url: ImageUrl { url: DataUrl { mime, data } } },
     }
 }
 
@@ -217,12 +216,24 @@ enum Content<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum WirePart<'a> {
     Text { text: &'a str },
-    ImageUrl { image_url: ImageUrl },
+    ImageUrl { image_url: ImageUrl<'a> },
 }
 
 #[derive(Serialize)]
-struct ImageUrl {
-    url: String,
+struct ImageUrl<'a> {
+    url: DataUrl<'a>,
+}
+
+/// `data` is base64.
+struct DataUrl<'a> {
+    mime: &'a str,
+    data: &'a str,
+}
+
+impl Serialize for DataUrl<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("data:{};base64,{}", self.mime, self.data))
+    }
 }
 
 #[derive(Serialize)]

@@ -229,9 +229,7 @@ fn the_whole_vocabulary_is_translated() {
         },
         session_key: "agent:main:main".into(),
     };
-    let body = |dialect, known: Option<&ModelInfo>| {
-        String::from_utf8(request::body(&turn, dialect, known)).expect("JSON is UTF-8")
-    };
+    let body = |dialect, known: Option<&ModelInfo>| request::body(&turn, dialect, known).text();
     let expected = concat!(
         r#"{"model":"gpt","messages":[{"role":"system","content":"be brief"},"#,
         r#"{"role":"user","content":[{"type":"text","text":"look"},{"type":"image_url","image_url":{"url":"data:image/png;base64,QUJD"}}]},"#,

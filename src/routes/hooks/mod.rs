@@ -296,8 +296,8 @@ fn dispatch(
     let limit = action.timeout_seconds.map_or_else(|| run_limit(&visit.config), Duration::from_secs);
     let mut run = own_run(run_id.clone(), session_key, agent_id.to_string(), limit);
     run.input.text = match action.trusted {
-        true => action.message.clone(),
-        false => format!("[{}]\n{}", cut(&action.name, 128), untrusted::wrapped(&action.message, "Webhook")),
+        true => action.message.as_str().into(),
+        false => format!("[{}]\n{}", cut(&action.name, 128), untrusted::wrapped(&action.message, "Webhook")).into(),
     };
     run.input.model = model;
     run.input.thinking = action.thinking.clone();

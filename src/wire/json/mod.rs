@@ -7,6 +7,7 @@
 //! Invariants: takes what RFC 8259 allows and nothing else, at most [`DEPTH`] levels deep, two equal keys in a struct are
 //! an error; never reads outside the text, never panics.
 
+pub mod lift;
 mod typed;
 
 use std::borrow::Cow;
