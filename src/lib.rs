@@ -59,6 +59,8 @@
 //! - Durable before acknowledged: writes of many requests share one commit of the store thread.
 //! - Everything a peer can make grow is counted in bytes and has a cap; every wait has a deadline with a name.
 //! - Nothing is advertised that is not built: tables produce hello-ok's lists, and absences have reasons ([`rpc::absent`]).
+//! - A picture is held once from the socket to the model: [`wire::json::lift`] takes it out of the body,
+//!   [`sys::shared_text`] passes it on, [`providers`] send it from there.
 //! - No async runtime, no unsafe code of ours; tiny_http gives words (methods, statuses, headers, responses), never its
 //!   `Server`, which one EMFILE ends and which cannot read and write an upgraded stream at once.
 #![forbid(unsafe_code)]

@@ -165,6 +165,34 @@ fn an_image_reaches_the_model() {
 }
 
 #[test]
+fn a_large_picture_and_a_long_text_arrive_as_they_were_sent() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::on(&upstream);
+    let url = format!("data:image/png;base64,{}", "QUJD".repeat(500_000));
+    let text = "a line with \"quotes\", a \\ and ü\n".repeat(20_000);
+    let content = json!([{ "type": "text", "text": text }, { "type": "image_url", "image_url": { "url": url } }]);
+    let reply = gateway.post(COMPLETIONS, &json!({ "messages": [{ "role": "user", "content": content }] }));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let asked = upstream.asked();
+    let content =
+        asked[0].body["messages"].as_array().and_then(|list| list.last()).expect("a message")["content"].clone();
+    assert!(content[0]["text"].as_str().is_some_and(|sent| sent.ends_with(&text)), "the text is another one");
+    assert!(content[1]["image_url"]["url"] == json!(url), "the picture is another one");
+
+    let input = json!([{ "role": "user", "content": [{ "type": "input_text", "text": text },
+                                                     { "type": "input_image", "image_url": url }] }]);
+    let reply = gateway.post("/v1/responses", &json!({ "input": input }));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(upstream.asked()[1].body["messages"].to_string().contains(&url));
+
+    let parameters = json!({ "type": "object", "description": "x".repeat(200_000) });
+    let tool = json!({ "type": "function", "function": { "name": "a", "parameters": parameters } });
+    let messages = json!([{ "role": "user", "content": "hi" }]);
+    let reply = gateway.post(COMPLETIONS, &json!({ "messages": messages, "tools": [tool] }));
+    refused(&reply, 400, "invalid_request_error", "tools: a string of more than 64 KiB cannot stand here");
+}
+
+#[test]
 fn a_response_comes_whole() {
     let upstream = Upstream::friendly();
     let gateway = Gateway::on(&upstream);
