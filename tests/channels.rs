@@ -395,7 +395,7 @@ impl Drop for Hook {
     }
 }
 
-fn signature(secret: &str, seconds: u64, body: &str) -> String {
+pub fn signature(secret: &str, seconds: u64, body: &str) -> String {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
     let tag = ring::hmac::sign(&key, format!("{seconds}.{body}").as_bytes());
     let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();

@@ -8,6 +8,7 @@ mod support;
 mod agents;
 mod approvals;
 mod attacks;
+mod attacks_http;
 mod channels;
 mod chat;
 mod command_line;

@@ -24,22 +24,23 @@ enum Piece {
     Text(Inside),
 }
 
-/// What a shared text is from some place on as the inside of a JSON string.
-#[derive(Debug, Clone)]
+/// What a stretch of a shared text is as the inside of a JSON string.
+#[derive(Debug)]
 struct Inside {
     text: SharedText,
     from: usize,
+    to: usize,
     /// Bytes, written with escapes.
     length: u64,
 }
 
 /// Takes what `serde_json` writes. It hands on stretches of a string as they lie in memory, so one that lies in a long
-/// text is known by its place; from there to the closing quote everything is that text.
+/// text is known by its place; from there to the closing quote everything is that text, as far as bytes were written.
 struct Splicer<'a> {
     long: Vec<&'a SharedText>,
     pieces: Vec<Piece>,
     plain: Vec<u8>,
-    inside: bool,
+    inside: Option<Inside>,
 }
 
 /// Sends a payload's bytes once.
@@ -65,7 +66,7 @@ impl Payload {
             let texts = parts.iter().map(|(Part::Text(text) | Part::Image { data: text, .. })| text);
             long.extend(texts.filter(|text| text.len() > LONG));
         }
-        let mut splicer = Splicer { long, pieces: Vec::new(), plain: Vec::new(), inside: false };
+        let mut splicer = Splicer { long, pieces: Vec::new(), plain: Vec::new(), inside: None };
         serde_json::to_writer(&mut splicer, body).expect("strings, numbers and checked JSON always serialise");
         let Splicer { mut pieces, plain, .. } = splicer;
         pieces.push(Piece::Plain(plain));
@@ -95,18 +96,17 @@ impl Payload {
 
 impl Write for Splicer<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.inside && (bytes != b"\"" || self.place_of(bytes).is_some()) {
-            return Ok(bytes.len());
-        }
-        self.inside = false;
-        match self.place_of(bytes) {
-            Some((text, from)) => {
-                let length = text.as_bytes()[from..].iter().map(|byte| escape(*byte).map_or(1, |e| e.length())).sum();
+        let length = bytes.len() as u64;
+        match (&mut self.inside, place_of(&self.long, bytes)) {
+            (Some(inside), place) if bytes != b"\"" || place.is_some() => inside.length += length,
+            (None, Some((text, from))) => {
                 self.pieces.push(Piece::Plain(std::mem::take(&mut self.plain)));
-                self.pieces.push(Piece::Text(Inside { text: text.clone(), from, length }));
-                self.inside = true;
+                self.inside = Some(Inside { text: text.clone(), from, to: from, length });
             }
-            None => self.plain.extend_from_slice(bytes),
+            _ => {
+                self.pieces.extend(self.inside.take().map(|inside| Piece::Text(inside.closed())));
+                self.plain.extend_from_slice(bytes);
+            }
         }
         Ok(bytes.len())
     }
@@ -116,14 +116,29 @@ impl Write for Splicer<'_> {
     }
 }
 
-impl<'a> Splicer<'a> {
-    /// The long text these bytes lie in, and where.
-    fn place_of(&self, bytes: &[u8]) -> Option<(&'a SharedText, usize)> {
-        let at = bytes.as_ptr() as usize;
-        self.long.iter().copied().find_map(|text| {
-            let from = at.checked_sub(text.as_ptr() as usize)?;
-            (from < text.len() && !bytes.is_empty()).then_some((text, from))
-        })
+/// The long text these bytes lie in, and where.
+fn place_of<'a>(long: &[&'a SharedText], bytes: &[u8]) -> Option<(&'a SharedText, usize)> {
+    let at = bytes.as_ptr() as usize;
+    long.iter().copied().find_map(|text| {
+        let from = at.checked_sub(text.as_ptr() as usize)?;
+        (from < text.len() && !bytes.is_empty()).then_some((text, from))
+    })
+}
+
+impl Inside {
+    /// Ends where as many bytes were written as the stretch has.
+    fn closed(mut self) -> Inside {
+        let mut left = self.length;
+        for byte in &self.text.as_bytes()[self.from..] {
+            let length = escape(*byte).map_or(1, Escape::length);
+            if length > left {
+                break;
+            }
+            left -= length;
+            self.to += 1;
+        }
+        debug_assert_eq!(left, 0, "a string that began in a shared text went on elsewhere");
+        self
     }
 }
 
@@ -179,8 +194,8 @@ impl Read for Sending<'_> {
                 match self.rest.next() {
                     None => break,
                     Some(Piece::Plain(bytes)) => (self.now, self.escapes) = (bytes, false),
-                    Some(Piece::Text(Inside { text, from, length })) => {
-                        self.now = &text.as_bytes()[*from..];
+                    Some(Piece::Text(Inside { text, from, to, length })) => {
+                        self.now = &text.as_bytes()[*from..*to];
                         self.escapes = *length != self.now.len() as u64;
                     }
                 }
@@ -241,7 +256,9 @@ mod tests {
             let (Part::Text(a), Part::Text(b), Part::Image { data, .. }) = (&parts[0], &parts[1], &parts[2]) else {
                 unreachable!()
             };
-            let body = Body { first: b, texts: vec![a, "\n", a, ""], url: Url(data), last: 7 };
+            // Part of a text, too: from its middle, and not to its end.
+            let middle = &a[a.len() / 5 * 2..a.len() / 5 * 3];
+            let body = Body { first: b, texts: vec![a, "\n", a, "", middle], url: Url(data), last: 7 };
             let expected = serde_json::to_vec(&body).expect("JSON");
             let payload = Payload::of(&turn, &body);
             assert_eq!(payload.length(), expected.len() as u64);
