@@ -26,6 +26,7 @@ mod hostile;
 mod http;
 mod http_openai;
 mod http_own;
+mod http_recorded;
 mod irc;
 mod liars;
 mod matrix;
