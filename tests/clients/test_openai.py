@@ -51,7 +51,9 @@ def answers(url):
         return False
 
 
-class Suite(unittest.TestCase):
+class Gateway(unittest.TestCase):
+    """A gateway over a scripted upstream, for one class of tests."""
+
     @classmethod
     def setUpClass(cls):
         cls.upstream = subprocess.Popen(
@@ -141,6 +143,8 @@ class Suite(unittest.TestCase):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.upstream_port}/asked", timeout=5) as reply:
             return json.load(reply)
 
+
+class Suite(Gateway):
     def say(self, content, **more):
         messages = [{"role": "user", "content": content}]
         return self.client.chat.completions.create(model="openclaw", messages=messages, **more)
