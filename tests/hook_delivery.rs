@@ -57,3 +57,62 @@ fn a_hook_that_was_taken_is_answered_after_a_crash() {
     let _again = Gateway::with(hooks(&upstream, &telegram)).home(home).start();
     assert_eq!(telegram.wait_shown(ADA, 1), ["After all."]);
 }
+
+#[test]
+fn a_mapping_without_a_recipient_answers_whom_the_agent_talked_to_last() {
+    let (upstream, telegram) = (Upstream::by(|asked| Answer::say(&last(&asked.body))), Telegram::start());
+    let mut config = hooks(&upstream, &telegram);
+    config["hooks"]["mappings"] = json!([{ "match": { "path": "door" }, "name": "Door", "messageTemplate": "{{what}}",
+        "allowUnsafeExternalContent": true }]);
+    let gateway = Gateway::start(config.clone());
+    // Nobody has written yet: it is news in the main session.
+    assert_eq!(hook(&gateway, "door", &json!({ "what": "bell" })).status, 200);
+    let asked = upstream.wait_asked(2);
+    assert!(last(&asked[1].body).contains("System: Hook Door: bell"), "{}", last(&asked[1].body));
+    telegram.says(ADA, "hello");
+    telegram.wait_shown(ADA, 1);
+    assert_eq!(hook(&gateway, "door", &json!({ "what": "open" })).status, 200);
+    assert_eq!(telegram.wait_shown(ADA, 2)[1], "open");
+    // A restart does not forget it.
+    let home = gateway.kill();
+    let gateway = Gateway::with(config).home(home).start();
+    assert_eq!(hook(&gateway, "door", &json!({ "what": "closed" })).status, 200);
+    assert_eq!(telegram.wait_shown(ADA, 3)[2], "closed");
+}
+
+#[test]
+fn the_end_of_a_hook_is_news_where_nobody_asked() {
+    let upstream = Upstream::by(|asked| match last(&asked.body) {
+        text if text.contains("FAIL") => Answer::Refuse(400, "stub bad request"),
+        _ => Answer::say("done so far"),
+    });
+    let gateway = Gateway::start(
+        upstream.config_and(json!({ "hooks": { "enabled": true, "token": "hook-secret-canary-a97c" } })),
+    );
+    let ask = |more: Value| {
+        let mut body = json!({ "message": "m", "name": "CI", "waitForCompletion": true });
+        for (name, value) in more.as_object().expect("an object") {
+            body[name.as_str()] = value.clone();
+        }
+        assert_eq!(hook(&gateway, "agent", &body).status, 200);
+    };
+    // What is not to be told is not; what waits for the next turn comes with it.
+    ask(json!({ "deliver": false }));
+    ask(json!({ "wakeMode": "next-heartbeat" }));
+    ask(json!({ "message": "FAIL", "deliver": false, "wakeMode": "next-heartbeat" }));
+    assert_eq!(upstream.asked().len(), 3);
+    ask(json!({}));
+    let asked = upstream.wait_asked(5);
+    let news = last(&asked[4].body);
+    let wanted = ["System: Hook CI: done so far", "System: Hook CI (error): 400 stub bad request"];
+    for words in wanted {
+        assert!(news.contains(words), "{words} in {news}");
+    }
+    assert_eq!(news.matches("done so far").count(), 2, "each end is told: {news}");
+}
+
+/// What was said last.
+fn last(body: &Value) -> String {
+    let messages = body["messages"].as_array().expect("messages");
+    messages.last().expect("a message")["content"].as_str().unwrap_or_default().to_owned()
+}

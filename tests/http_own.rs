@@ -268,7 +268,7 @@ fn a_wake_reaches_the_agent_now_or_with_its_next_turn() {
 fn a_hook_runs_an_agent_once_per_key() {
     let upstream = Upstream::friendly();
     let gateway = hooked(upstream.config());
-    let ask = json!({ "message": "deploy-9910", "name": "CI", "idempotencyKey": "k1", "waitForCompletion": true });
+    let ask = json!({ "message": "deploy-9910", "name": "CI", "idempotencyKey": "k1", "waitForCompletion": true, "deliver": false });
     let reply = hook(&gateway, "agent", &ask);
     assert_eq!(reply.status, 200, "{}", reply.text());
     let first = reply.json();

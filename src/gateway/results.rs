@@ -25,8 +25,20 @@ impl Outlet for Messengers {
         let config = self.shared.config.get();
         let thread = wanted.thread_id.map(text);
         let named = wanted.channel.filter(|channel| !matches!(*channel, "" | "last" | "owner"));
+        if wanted.to.is_none()
+            && wanted.channel != Some("owner")
+            && let Some(talk) = self.shared.talks.of(wanted.agent_id, named)
+        {
+            return Ok(Route {
+                channel: talk.channel,
+                to: talk.chat,
+                account_id: Some(talk.account),
+                thread_id: talk.thread.map(Value::from),
+            });
+        }
         let owner = owner(&config, named);
-        let to = wanted.to.or(owner.as_deref()).ok_or("nobody is named, and commands.ownerAllowFrom names nobody")?;
+        let nobody = "nobody is named, nobody has written to the agent yet, and commands.ownerAllowFrom names nobody";
+        let to = wanted.to.or(owner.as_deref()).ok_or(nobody)?;
         let asked = send::Wanted { channel: named, account: wanted.account_id, to, thread, reply_to: None };
         let target = send::target(&config, &asked).map_err(|error| error.message)?;
         Ok(Route {

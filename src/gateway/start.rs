@@ -25,6 +25,7 @@ use crate::hub::devices::RECORDS;
 use crate::hub::health::Seen;
 use crate::hub::messengers::Messengers;
 use crate::hub::run::{NewRun, Starter, Waiting};
+use crate::hub::talks::{self, Talks};
 use crate::hub::{Boot, ConfigDesk, Event, Hub, Now, Parts, Pool, Shared, State, Stop, TaskContext};
 use crate::net::mdns::Published;
 use crate::net::{Legacy, Limits, Server};
@@ -209,6 +210,8 @@ impl Gateway {
         let store = Store::open(&file).map_err(|e| of_store(&file, e))?;
         let seen = seen(&store).map_err(|e| of_store(&file, e))?;
         let jobs = store.read("read the automations", cron::load).map_err(|e| of_store(&file, e))?;
+        let talks = store.read("read the last conversations", |conn| kv::list(conn, talks::SCOPE));
+        let talks = talks.map_err(|e| of_store(&file, e))?;
         let devices = devices(&store).map_err(|e| of_store(&file, e))?;
         let rules = Approvals::open(&store).map_err(|e| of_store(&file, e))?;
         let limits = limits(env);
@@ -223,6 +226,7 @@ impl Gateway {
             config: Swap::new(prepared.config),
             attempts: Attempts::default(),
             suspended: AtomicBool::new(false),
+            talks: Talks::load(talks),
         });
         let (hub, inbox) = Hub::new();
         let engine = Arc::new(Engine::new(hub.clone(), store.clone(), shared.clone(), registry));

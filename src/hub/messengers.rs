@@ -297,6 +297,7 @@ impl State {
     fn arrived(&mut self, admitted: Vec<Admitted>, now: Now) {
         for message in admitted {
             self.messengers.note_inbound(&message.target, now);
+            self.note_talk(&message.agent_id, &message.target);
             if message.run_id.is_empty() {
                 self.messengers.poke(&message.target);
                 continue;

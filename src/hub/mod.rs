@@ -7,6 +7,7 @@
 //! byte-counted mailboxes, a length-limited job queue and the store's capped queue. The wait graph has no cycle, which
 //! is why there is no lock order to document.
 
+pub mod announce;
 pub mod approvals;
 pub mod compaction;
 pub mod cron;
@@ -30,6 +31,7 @@ pub mod runs;
 pub mod sessions;
 pub mod shared;
 pub mod suspend;
+pub mod talks;
 pub mod tasks;
 pub mod ticket;
 pub mod timers;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use serde_json::value::RawValue;
 
+use super::announce::Announce;
 use super::compaction::Request;
 use super::ticket::Ticket;
 use crate::channels::Target;
@@ -78,6 +79,8 @@ pub struct Input {
     pub reply: Option<Box<Target>>,
     /// The messenger an HTTP client says that it stands for.
     pub channel: Option<String>,
+    /// Its end is news in the agent's main session.
+    pub announce: Option<Box<Announce>>,
     /// Other inputs whose words are in this one; they leave the inbox with it.
     pub absorbed: Vec<RunId>,
 }

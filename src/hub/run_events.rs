@@ -361,12 +361,12 @@ impl State {
         let row = outcome.row.take();
         self.timing(run_id, "dispatch-completed", now);
         let outcome = Arc::new(outcome);
-        let Some((run, waited)) = self.runs.end(run_id, outcome.clone()) else { return };
+        let Some((mut run, waited)) = self.runs.end(run_id, outcome.clone()) else { return };
         if let (Some(sink), false) = (run.sink(), run.launched) {
             // The thread of a run tells its end itself; this one never had a thread. The handler may have left.
             let _ = sink.try_send(Emission::Done(outcome.clone()));
         }
-        for ticket in run.finals {
+        for ticket in std::mem::take(&mut run.finals) {
             ticket.answer(agent_result(run_id, &outcome));
         }
         for ticket in waited {
@@ -383,6 +383,7 @@ impl State {
         if let Some(to) = &run.reply {
             self.messengers.poke(to);
         }
+        self.announce_end(&run, &outcome, now);
         self.resume_backlog(now);
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use super::announce::Announce;
 use super::run::{Emission, Input, Launch, Link, NewRun, Order, Outcome, RunId, Starter, Status, Steered};
 use super::ticket::Ticket;
 use crate::channels::Target;
@@ -94,6 +95,8 @@ pub struct Run {
     pub joined: Vec<RunId>,
     /// The messenger's conversation its answer goes to.
     pub reply: Option<Box<Target>>,
+    /// Its end is news in the agent's main session.
+    pub announce: Option<Box<Announce>>,
     /// Bytes of text shown there so far.
     pub previewed: usize,
     input: Option<Input>,
@@ -396,6 +399,7 @@ impl Run {
             timeout: new.timeout,
             joined: new.input.absorbed.clone(),
             reply: new.input.reply.clone(),
+            announce: new.input.announce.clone(),
             previewed: 0,
             input: Some(new.input),
             stored_in_inbox: stored,

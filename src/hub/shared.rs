@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use super::talks::Talks;
 use crate::auth::{Attempts, Policy};
 use crate::config::Config;
 use crate::sys::swap::Swap;
@@ -19,6 +20,8 @@ pub struct Shared {
     pub attempts: Attempts,
     /// Work is held off (see [`super::suspend`]). Set by the state thread alone.
     pub suspended: AtomicBool,
+    /// With whom each agent talked last.
+    pub talks: Talks,
 }
 
 /// Facts that hold as long as the process lives.

@@ -19,7 +19,7 @@ mod heart;
 pub mod job;
 pub mod outlet;
 pub mod schedule;
-mod settle;
+pub mod settle;
 mod start;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};

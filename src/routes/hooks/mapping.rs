@@ -32,6 +32,12 @@ pub struct AgentAction {
     pub trusted: bool,
     /// Where the answer goes besides the transcript.
     pub place: Option<Place>,
+    /// Without a place: to whom the agent talked last, through this messenger or any.
+    pub last: Option<Option<String>>,
+    /// The answer is news for the agent when it goes nowhere; a failure always is.
+    pub deliver: bool,
+    /// Whether such news begin a turn.
+    pub wake: WakeMode,
 }
 
 /// A conversation of a messenger, as it was written.
@@ -148,14 +154,21 @@ fn action(mapping: &HookMapping, scene: &Scene<'_>) -> Result<Action, Failed> {
         timeout_seconds: mapping.timeout_seconds.filter(|seconds| *seconds > 0),
         trusted: mapping.allow_unsafe_external_content,
         place: place(mapping, filled(&mapping.to)),
+        last: (mapping.deliver != Some(false)).then(|| channel(mapping)),
+        deliver: mapping.deliver != Some(false),
+        wake: mapping.wake_mode,
     })))
 }
 
-/// Without a recipient nothing is delivered: nobody here has written last.
 fn place(mapping: &HookMapping, to: Option<String>) -> Option<Place> {
-    let channel = mapping.channel.as_deref().map(str::trim).filter(|id| !id.is_empty() && *id != "last");
     let to = to.filter(|_| mapping.deliver != Some(false))?;
-    Some(Place { channel: channel.map(str::to_owned), to, account: None })
+    Some(Place { channel: channel(mapping), to, account: None })
+}
+
+/// The messenger that a mapping names.
+fn channel(mapping: &HookMapping) -> Option<String> {
+    let named = mapping.channel.as_deref().map(str::trim).filter(|id| !id.is_empty() && *id != "last");
+    named.map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use self::template::Scene;
 use super::{HttpError, Visit, json_of, table, untrusted};
 use crate::channels::{self, Target};
 use crate::config::Config;
+use crate::hub::announce::Announce;
 use crate::hub::run::{Input, NewRun, Starter, Waiting};
 use crate::hub::wakes::Queued;
 use crate::hub::{Ticket, main_key};
@@ -142,16 +143,20 @@ fn rouse(
     let key = key.map(|key| policy::requested(&visit.config.hooks, key, chosen)).transpose().map_err(bad)?;
     let key = policy::scoped(key.as_deref().unwrap_or("main"), agent_id, main_key(&visit.config));
     let agent_id = agent_id.to_string();
-    let mode = match mode {
-        WakeMode::Now => cron::WakeMode::Now,
-        WakeMode::NextHeartbeat => cron::WakeMode::NextHeartbeat,
-    };
+    let mode = moment(mode);
     let asked = visit.site.desk.hub.ask("hook wake", move |state, now| state.wake(&agent_id, &key, news, mode, now));
     let outcome = asked.map_err(|gone| HttpError::hook(503, gone.to_string()))?;
     match outcome.map_err(|error: crate::wire::error::RpcError| HttpError::hook(503, error.message))? {
         Queued::Queued => Ok("queued"),
         Queued::Coalesced => Ok("coalesced"),
         Queued::Full => Err(HttpError::hook(503, "too many sessions have events waiting")),
+    }
+}
+
+fn moment(mode: WakeMode) -> cron::WakeMode {
+    match mode {
+        WakeMode::Now => cron::WakeMode::Now,
+        WakeMode::NextHeartbeat => cron::WakeMode::NextHeartbeat,
     }
 }
 
@@ -194,6 +199,9 @@ fn agent(visit: &Visit<'_>, exchange: &mut Exchange<'_>, payload: &Value) -> Res
         timeout_seconds: payload["timeoutSeconds"].as_f64().map(|s| s.floor() as u64).filter(|s| *s > 0),
         trusted: false,
         place,
+        last: None,
+        deliver: payload["deliver"] != false,
+        wake: if payload["wakeMode"] == "next-heartbeat" { WakeMode::NextHeartbeat } else { WakeMode::Now },
     };
     if mode == SessionMode::Persistent
         && !(action.session_key.is_some()
@@ -302,9 +310,20 @@ fn dispatch(
     run.input.model = model;
     run.input.thinking = action.thinking.clone();
     let mut kept = false;
-    if let Some(place) = &action.place {
-        run.input.reply = Some(Box::new(target(&visit.config, place)?));
-        kept = keep(visit, &run)?;
+    let to = match (&action.place, &action.last) {
+        (Some(place), _) => Some(target(&visit.config, place)?),
+        (None, Some(channel)) => visit.site.desk.shared.talks.of(agent_id, channel.as_deref()),
+        (None, None) => None,
+    };
+    match to {
+        Some(to) => {
+            run.input.reply = Some(Box::new(to));
+            kept = keep(visit, &run)?;
+        }
+        None => {
+            let (name, failures_only) = (action.name.clone(), !action.deliver);
+            run.input.announce = Some(Box::new(Announce { name, mode: moment(action.wake), failures_only }));
+        }
     }
     let id = run.run_id.to_string();
     let admitted = visit.site.desk.hub.ask("hook agent", move |state, now| state.begin_own(run, now));
