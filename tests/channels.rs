@@ -69,6 +69,25 @@ fn a_stranger_gets_a_code_and_is_let_in_by_it() {
 }
 
 #[test]
+fn a_guest_with_a_session_of_their_own_sees_nobody_else_s() {
+    let list = || Answer::Call { name: "sessions_list", arguments: json!({}) };
+    let upstream = Upstream::script([Answer::say("hm"), list(), Answer::say("One.")]);
+    let telegram = Telegram::start();
+    let gateway = Gateway::start(upstream.config_and(json!({
+        "channels": { "telegram": telegram.section(json!({ "allowFrom": [ADA] })) },
+        "session": { "dmScope": "per-channel-peer" },
+    })));
+    crate::support::talk::say(&mut gateway.operator(), "agent:main:main", "a secret", "run-1");
+    telegram.says(ADA, "who else is here?");
+    telegram.wait_shown(ADA, 1);
+    let asked = upstream.wait_asked(3);
+    let told = asked[2].body["messages"].as_array().and_then(|all| all.last()).expect("one")["content"].clone();
+    let told: Value = serde_json::from_str(told.as_str().expect("text")).expect("JSON");
+    assert_eq!((&told["count"], &told["visibility"]), (&json!(1), &json!("self")), "{told}");
+    assert!(!told.to_string().contains("agent:main:main\""), "{told}");
+}
+
+#[test]
 fn a_group_is_heard_when_it_is_listed_and_we_are_named() {
     let (upstream, telegram) = (Upstream::friendly(), Telegram::start());
     let _gateway = gateway(&upstream, &telegram, json!({"groups": {"-100": {}}}));

@@ -114,3 +114,53 @@ fn the_tools_of_an_agent_are_listed_for_people() {
     assert_eq!(client.err("tools.catalog", json!({ "agentId": "nobody" }))["code"], "INVALID_REQUEST");
     assert_eq!(client.err("tools.effective", json!({}))["code"], "INVALID_REQUEST");
 }
+
+#[test]
+fn an_agent_reads_what_else_was_talked_about() {
+    let other = "agent:main:dinner";
+    let upstream = Upstream::script([
+        Answer::say("Soup, as always."),
+        Answer::Call { name: "sessions_list", arguments: json!({ "kinds": ["other"], "includeLastMessage": true }) },
+        Answer::Call { name: "sessions_history", arguments: json!({ "sessionKey": other }) },
+        Answer::Call { name: "sessions_history", arguments: json!({ "sessionKey": "agent:main:nowhere" }) },
+        Answer::say("You had soup."),
+    ]);
+    let gateway = Gateway::on(&upstream);
+    let mut client = gateway.operator();
+    say(&mut client, other, "what is for dinner?", "run-1");
+    say(&mut client, SESSION, "what did we eat?", "run-2");
+    let asked = upstream.wait_asked(5);
+    let answer =
+        |at: usize| asked[at].body["messages"].as_array().and_then(|all| all.last()).expect("one")["content"].clone();
+    let json = |at: usize| serde_json::from_str::<serde_json::Value>(answer(at).as_str().expect("text")).expect("JSON");
+    let list = json(2);
+    assert_eq!((&list["count"], &list["sessions"][0]["key"]), (&json!(1), &json!(other)), "{list}");
+    let history = json(3);
+    let said: Vec<_> = history["messages"].as_array().expect("messages").iter().map(|one| &one["content"]).collect();
+    assert_eq!(said, [&json!("what is for dinner?"), &json!("Soup, as always.")], "{history}");
+    assert!(answer(4).as_str().is_some_and(|text| text.contains("no session agent:main:nowhere")), "{}", answer(4));
+}
+
+#[test]
+fn what_an_agent_may_see_of_other_sessions_is_configured() {
+    let upstream = Upstream::script([Answer::say("hm")]);
+    let seen = |scope: &str, key: &str| {
+        let agents = json!({ "list": [{ "id": "main" }, { "id": "second" }] });
+        let config = json!({ "agents": agents, "tools": { "sessions": { "visibility": scope } } });
+        let gateway = Gateway::start(upstream.config_and(config));
+        let mut client = gateway.operator();
+        for (at, own) in ["agent:main:main", "agent:main:a", "agent:second:b"].into_iter().enumerate() {
+            say(&mut client, own, "hello", &format!("run-{at}"));
+        }
+        let ask = json!({ "tool": "sessions_list", "args": {}, "sessionKey": key });
+        let reply = gateway.post("/tools/invoke", &ask).json();
+        let list = reply["result"]["content"][0]["text"].as_str().expect("text").to_owned();
+        let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
+        list["count"].as_u64().expect("a count")
+    };
+    assert_eq!(seen("all", "agent:main:a"), 3);
+    assert_eq!(seen("agent", "agent:main:a"), 2);
+    assert_eq!(seen("tree", "agent:main:main"), 2);
+    assert_eq!(seen("tree", "agent:main:a"), 1);
+    assert_eq!(seen("self", "agent:main:main"), 1);
+}

@@ -18,6 +18,7 @@ mod people;
 mod permission;
 mod records;
 mod replies;
+mod session_tools;
 mod steering;
 mod tooling;
 pub mod tools;

@@ -163,6 +163,7 @@ impl Turning<'_> {
                 permission: &permission,
                 status: &status,
                 nodes: &|ask| self.engine().ask_nodes(ask, &self.order().abort),
+                sessions: &|ask| self.ask_sessions(ask),
                 people: &|params| self.engine().ask_people(params, &self.order().abort),
                 progress: &mut |progress| {
                     self.report(RunEvent::ToolOutput(Box::new(ToolOutput {

@@ -18,6 +18,15 @@ pub struct ToolsConfig {
     pub policy: ToolPolicy,
     pub exec: ExecConfig,
     pub fs: FsConfig,
+    pub sessions: SessionToolsConfig,
+}
+
+/// `tools.sessions.*`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SessionToolsConfig {
+    /// `self`, `tree`, `agent` or `all`.
+    pub visibility: Option<String>,
 }
 
 objects! { kept:

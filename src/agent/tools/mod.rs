@@ -25,6 +25,7 @@ mod regex;
 mod runner;
 mod safe_bins;
 mod search;
+mod sessions;
 mod shell;
 mod status;
 #[cfg(test)]
@@ -46,6 +47,7 @@ use crate::wire::question::QuestionRequestParams;
 
 pub use exec::{ExecDetails, ExecStatus};
 pub use nodes::NodesAsk;
+pub use sessions::{ListAsk, SessionsAsk};
 
 /// One tool: a row of [`TOOLS`].
 pub struct Tool {
@@ -85,6 +87,8 @@ pub struct ToolContext<'a> {
     pub status: &'a dyn Fn() -> String,
     /// Asks nodes; waits for their answer.
     pub nodes: &'a dyn Fn(NodesAsk) -> Result<String, String>,
+    /// Reads other sessions; the answer is JSON text.
+    pub sessions: &'a dyn Fn(SessionsAsk) -> Result<String, String>,
     /// Asks the people at the gateway; waits for their answer.
     pub people: &'a dyn Fn(QuestionRequestParams) -> Result<String, String>,
     /// Partial output while a command runs; called on the calling thread, at most ten times a second.
@@ -439,6 +443,28 @@ tools! {
     "Tells the exact time and the state of this session: model, tokens, queue.",
     status::session_status,
     r#"{"type":"object","properties":{}}"#;
+
+    "sessions_history" Reads "Read a session",
+    "Tells what was said in another session, newest messages last. Long texts are cut.",
+    sessions::sessions_history,
+    r#"{"type":"object","properties":{
+        "sessionKey":{"type":"string","description":"A key from sessions_list, or main."},
+        "limit":{"type":"integer","minimum":1,"description":"Newest messages; default 50, at most 200."},
+        "includeTools":{"type":"boolean","description":"With the results of tools; default false."}},
+        "required":["sessionKey"]}"#;
+
+    "sessions_list" Reads "List sessions",
+    "Lists the sessions of this gateway, latest change first: keys, kinds, models, tokens, how the last run ended.",
+    sessions::sessions_list,
+    r#"{"type":"object","properties":{
+        "kinds":{"type":"array","items":{"type":"string","enum":["main","group","cron","hook","node","other"]}},
+        "limit":{"type":"integer","minimum":1,"description":"Default 100, at most 200."},
+        "offset":{"type":"integer","minimum":0,"description":"nextOffset of the page before."},
+        "activeMinutes":{"type":"integer","minimum":1,"description":"Changed within so many minutes."},
+        "agentId":{"type":"string"},"label":{"type":"string"},
+        "search":{"type":"string","description":"Part of key, label, name or last message."},
+        "archived":{"description":"true: only archived; \"all\": those, too.","enum":[true,false,"all"]},
+        "includeLastMessage":{"type":"boolean"}}}"#;
 
     "write" Writes "Write a file",
     "Writes a whole file, replacing what was there; makes missing directories. To change parts of a file use edit.",

@@ -66,6 +66,7 @@ impl Place {
             limits: &self.limits,
             permission: &Unasked,
             nodes: &|ask| Err(format!("asked {ask:?}")),
+            sessions: &|ask| Err(format!("asked {ask:?}")),
             people: &|params| Err(format!("asked {params:?}")),
             status: &|| "Model: stub/stub-model".to_owned(),
             progress,
@@ -402,6 +403,7 @@ fn exec_hands_its_runner_exactly_the_job() {
         permission: &Unasked,
         status: &String::new,
         nodes: &|_| Ok(String::new()),
+        sessions: &|_| Ok(String::new()),
         people: &|_| Ok(String::new()),
         progress: &mut |_| {},
     };
@@ -496,6 +498,6 @@ fn a_policy_chooses_from_the_table() {
     assert_eq!(names("minimal", &[]), ["session_status"]);
     assert_eq!(
         names("full", &["group:runtime", "w*", "edit"]),
-        ["ask_user", "find", "grep", "ls", "nodes", "read", "session_status"]
+        ["ask_user", "find", "grep", "ls", "nodes", "read", "session_status", "sessions_history", "sessions_list"]
     );
 }

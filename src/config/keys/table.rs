@@ -368,6 +368,7 @@ pub static KEYS: &[Key] = &[
     key("tools.exec.timeoutSeconds", int(1, MAX), "1800", Hot, "Longest command."),
     key("tools.fs.workspaceOnly", Bool, "false", Hot, "File tools stay inside the workspace."),
     key("tools.profile", PROFILES, "", Hot, "Base set of tools."),
+    key("tools.sessions.visibility", Choice(&["self", "tree", "agent", "all"]), "", Hot, "Sessions an agent may see; all unless a guest of a messenger asks."),
     key("ui.assistant.avatar", Text, "", Hot, "Picture of the assistant on the page."),
     key("ui.assistant.name", Text, "", Hot, "Name of the assistant on the page."),
     key("ui.seamColor", Text, "", Hot, "Accent colour of the page."),
