@@ -30,6 +30,7 @@ mod http_recorded;
 mod irc;
 mod liars;
 mod matrix;
+mod matrix_rooms;
 mod models;
 mod nodes;
 mod packages;

@@ -208,6 +208,7 @@ pub fn accounts(config: &Config) -> Vec<Account> {
             }
             let enabled = !off && settings.get("enabled") != Some(&Value::Bool(false));
             settings.remove("enabled");
+            plain_dm(&mut settings);
             let key = AccountKey { channel: spec.id, account: id.into() };
             let unresolved = unresolved(config, spec.id, id);
             let (state_dir, vars) = (state_dir.clone(), config.vars.clone());
@@ -227,6 +228,19 @@ pub fn accounts(config: &Config) -> Vec<Account> {
         }
     }
     all
+}
+
+/// `dm.policy`, `dm.allowFrom` and `dm.enabled`, as some sections are written, are the flat keys by another name.
+fn plain_dm(settings: &mut Map<String, Value>) {
+    let Some(Value::Object(dm)) = settings.remove("dm") else { return };
+    let mut take = |name: &str, value: Option<&Value>| {
+        if let Some(value) = value.filter(|_| !settings.contains_key(name)) {
+            settings.insert(name.to_owned(), value.clone());
+        }
+    };
+    let off = Value::from("disabled");
+    take("dmPolicy", if dm.get("enabled") == Some(&Value::Bool(false)) { Some(&off) } else { dm.get("policy") });
+    take("allowFrom", dm.get("allowFrom"));
 }
 
 /// The account that sends when none is named.

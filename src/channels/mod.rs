@@ -40,9 +40,11 @@ pub mod account;
 pub mod chunk;
 pub mod delivery;
 pub mod gate;
+mod html;
 pub mod http;
 pub mod inbound;
 mod irc;
+mod matrix;
 pub mod media;
 pub mod message;
 pub mod pairing;
@@ -194,7 +196,7 @@ pub enum ChannelEvent {
 }
 
 /// All messengers this gateway speaks, in the order they are shown.
-pub static CHANNELS: &[&ChannelSpec] = &[&telegram::SPEC, &irc::SPEC, &webhook::SPEC];
+pub static CHANNELS: &[&ChannelSpec] = &[&telegram::SPEC, &matrix::SPEC, &irc::SPEC, &webhook::SPEC];
 
 /// The row of a messenger.
 pub fn find(id: &str) -> Option<&'static ChannelSpec> {

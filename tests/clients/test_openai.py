@@ -54,6 +54,9 @@ def answers(url):
 class Gateway(unittest.TestCase):
     """A gateway over a scripted upstream, for one class of tests."""
 
+    # Messengers it is connected to.
+    channels = {}
+
     @classmethod
     def setUpClass(cls):
         cls.upstream = subprocess.Popen(
@@ -82,6 +85,7 @@ class Gateway(unittest.TestCase):
             },
             "models": {"providers": {"stub": provider}},
         }
+        config["channels"] = cls.channels
         path = cls.home / "state/openclaw.json"
         path.write_text(json.dumps(config, indent=2))
         cls.port = free_port()

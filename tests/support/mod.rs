@@ -10,6 +10,7 @@ pub mod canary;
 pub mod device;
 pub mod gateway;
 pub mod golden;
+pub mod homeserver;
 pub mod raw;
 pub mod scratch;
 pub mod talk;

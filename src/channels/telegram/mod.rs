@@ -5,7 +5,7 @@
 //! the network ends it, whatever the kernel thinks of the connection.
 
 mod api;
-mod html;
+
 mod update;
 
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use self::api::{Api, METHOD, ROOT};
 use self::update::{Parsed, Update, User};
 use super::account::Account;
+use super::html;
 use super::http::Web;
 use super::inbound::Inbound;
 use super::message::{ChannelError, ChatKind, Incoming, IncomingFile, Outbound, Probe, Receipt, Target};

@@ -63,10 +63,10 @@ pub struct ChannelsAdd {
     /// a name for people
     #[argh(option, arg_name = "text")]
     pub name: Option<String>,
-    /// bot token (telegram)
+    /// token (bot token of telegram, access token of matrix)
     #[argh(option, arg_name = "token")]
     pub token: Option<String>,
-    /// a file that holds the bot token (telegram)
+    /// a file that holds the token (telegram, matrix)
     #[argh(option, arg_name = "file")]
     pub token_file: Option<String>,
     /// shared secret (webhook)
@@ -81,7 +81,7 @@ pub struct ChannelsAdd {
     /// nick (irc)
     #[argh(option, arg_name = "nick")]
     pub nick: Option<String>,
-    /// server password (irc)
+    /// password (server of irc, user of matrix)
     #[argh(option, arg_name = "text")]
     pub password: Option<String>,
     /// id of a sender who may write to the agent; may be given more than once

@@ -1,4 +1,4 @@
-//! Markdown, as models write it, as the HTML Telegram takes: few tags, always closed, everything else escaped.
+//! Markdown, as models write it, as the HTML messengers take: few tags, always closed, everything else escaped.
 //!
 //! What is no complete mark-up stays as it was written. Whatever the text, the result is well formed: tags are made in
 //! pairs around text that was rendered already.
