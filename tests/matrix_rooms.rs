@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::homeserver::{ADA, BOT, Homeserver, Misdeed};
+use crate::support::upstream::pieces;
 use crate::support::{Answer, Gateway, Upstream, wait};
 
 const DM: &str = "!dm:home.test";
@@ -102,7 +103,7 @@ fn a_gap_is_read_up_and_a_lost_answer_is_not_said_twice() {
     });
     let home = Homeserver::start();
     home.room(DM, &[ADA], false);
-    let options = json!({ "streaming": "off" });
+    let options = json!({});
     let first = gateway(config(&upstream, &home, options.clone()), &home);
     home.misbehave("/send/", Misdeed::Lose);
     home.says(DM, ADA, "one");
@@ -120,6 +121,19 @@ fn a_gap_is_read_up_and_a_lost_answer_is_not_said_twice() {
     });
     let said = home.shown(DM);
     assert_eq!(said.iter().filter(|content| content["body"] == "re one").count(), 1, "{said:?}");
+}
+
+#[test]
+fn an_answer_is_shown_while_it_is_made_where_that_is_wanted() {
+    let held = Answer::Hold(pieces("It is nearly there, only a moment more and "), pieces("it is done."));
+    let (upstream, home) = (Upstream::script([held]), Homeserver::start());
+    home.room(DM, &[ADA], false);
+    let _gateway = gateway(config(&upstream, &home, json!({ "streaming": { "mode": "partial" } })), &home);
+    home.says(DM, ADA, "how far is it?");
+    home.wait_said(DM, 1, "It is nearly there, only a moment more and");
+    upstream.release();
+    let shown = home.wait_said(DM, 1, "It is nearly there, only a moment more and it is done.");
+    assert_eq!(shown.len(), 1);
 }
 
 #[test]
@@ -142,7 +156,7 @@ fn a_limit_is_waited_for_and_a_picture_reaches_the_model() {
     let (upstream, home) = (Upstream::friendly(), Homeserver::start());
     home.room(DM, &[ADA], false);
     home.file("cat", b"\x89PNG\r\n\x1a\n0123".to_vec());
-    let _gateway = gateway(config(&upstream, &home, json!({ "streaming": "off" })), &home);
+    let _gateway = gateway(config(&upstream, &home, json!({})), &home);
     home.misbehave("/send/", Misdeed::Refuse(429, json!({ "errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 300 })));
     home.event(
         DM,

@@ -47,6 +47,7 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     count: chunk::bytes,
     thread_word: "thread",
     drafts: false,
+    streams: false,
     debounce_ms: 0,
     setup: &[("--host", "host", false), ("--nick", "nick", false), ("--password", "password", true)],
     configured: |section| section.contains_key("host"),

@@ -87,6 +87,8 @@ pub struct ChannelSpec {
     pub thread_word: &'static str,
     /// Messages can be changed, so an answer can be shown while it is made.
     pub drafts: bool,
+    /// It is shown unless the account's `streaming` says otherwise; else only where it says so.
+    pub streams: bool,
     /// Text that comes in pieces is put together when the pieces are this close (milliseconds); 0 = never.
     pub debounce_ms: u64,
     /// Flags of `openclaw channels add`: flag, key it sets, whether it is a secret.

@@ -38,6 +38,7 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     count: chunk::characters,
     thread_word: "thread",
     drafts: false,
+    streams: false,
     debounce_ms: 0,
     setup: &[("--secret", "secret", true), ("--url", "url", false)],
     configured: |section| section.contains_key("secret") || section.contains_key("secretFile"),

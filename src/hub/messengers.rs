@@ -297,7 +297,7 @@ impl State {
     fn arrived(&mut self, admitted: Vec<Admitted>, now: Now) {
         for message in admitted {
             self.messengers.note_inbound(&message.target, now);
-            self.note_talk(&message.agent_id, &message.target);
+            self.note_talk(&message.agent_id, &message.session_key, &message.target);
             if message.run_id.is_empty() {
                 self.messengers.poke(&message.target);
                 continue;
@@ -497,12 +497,12 @@ impl Messengers {
     }
 }
 
-/// `streaming`: a word, an object with `mode`, or a boolean; on unless it says otherwise.
+/// `streaming`: a word, an object with `mode`, or a boolean; without it as is usual with the messenger.
 fn streams(account: &Account) -> bool {
     match account.settings.get("streaming") {
         Some(serde_json::Value::Bool(on)) => *on,
         Some(serde_json::Value::String(word)) => word != "off",
-        Some(serde_json::Value::Object(section)) => section.get("mode").and_then(|mode| mode.as_str()) != Some("off"),
-        _ => true,
+        Some(serde_json::Value::Object(section)) if section.contains_key("mode") => section["mode"] != "off",
+        _ => account.spec.streams,
     }
 }

@@ -1,15 +1,16 @@
 //! With whom each agent talked last, in a chat of two: where a result goes that names nobody.
 //!
-//! Groups never count: what an agent finds out by itself is its owner's to pass on. Kept over restarts. Owner: the state
+//! Groups and guests with a session of their own never count: what an agent finds out by itself is its owner's to pass
+//! on. Kept over restarts. Owner: the state
 //! thread writes, others read behind one short lock; one row per agent.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::State;
+use super::{State, main_key};
 use crate::channels::{ChatKind, Target};
 use crate::store::kv;
-use crate::wire::misfit;
+use crate::wire::{misfit, session};
 
 /// The scope of the rows: an agent, and a conversation as JSON text.
 pub const SCOPE: &str = "last-talk";
@@ -48,9 +49,10 @@ impl Talks {
 }
 
 impl State {
-    /// Somebody wrote to an agent.
-    pub(super) fn note_talk(&mut self, agent_id: &str, target: &Target) {
-        if !self.shared.talks.note(agent_id, target) {
+    /// Somebody wrote to an agent. Only its main session counts: who has a session of their own is a guest.
+    pub(super) fn note_talk(&mut self, agent_id: &str, session_key: &str, target: &Target) {
+        let main = session::canonical("main", agent_id, main_key(&self.shared.config.get()));
+        if *session_key != main || !self.shared.talks.note(agent_id, target) {
             return;
         }
         let Some(talk) = self.shared.talks.of(agent_id, None) else { return };

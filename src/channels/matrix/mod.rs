@@ -54,6 +54,8 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     count: chunk::bytes,
     thread_word: "thread",
     drafts: true,
+    // Every change of a message is one more event in the room.
+    streams: false,
     debounce_ms: 0,
     setup: &[
         ("--url", "homeserver", false),

@@ -104,6 +104,9 @@ impl Matrix {
                 _ => break,
             }
         }
+        if events.len() >= GAP_PAGES * GAP_EVENTS {
+            log::warn!("{}: more was said while nobody listened than is read up", room.escape_debug());
+        }
         events.reverse();
         Ok(events)
     }

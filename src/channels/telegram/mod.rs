@@ -49,6 +49,7 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     count: chunk::utf16,
     thread_word: "topic",
     drafts: true,
+    streams: true,
     debounce_ms: 300,
     setup: &[("--token", "botToken", true), ("--token-file", "tokenFile", false)],
     configured: |section| ["botToken", "tokenFile"].iter().any(|key| section.contains_key(*key)),

@@ -322,7 +322,8 @@ fn dispatch(
         }
         None => {
             let (name, failures_only) = (action.name.clone(), !action.deliver);
-            run.input.announce = Some(Box::new(Announce { name, mode: moment(action.wake), failures_only }));
+            let (mode, foreign) = (moment(action.wake), !action.trusted);
+            run.input.announce = Some(Box::new(Announce { name, mode, failures_only, foreign }));
         }
     }
     let id = run.run_id.to_string();
