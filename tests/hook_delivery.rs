@@ -74,6 +74,7 @@ fn a_mapping_without_a_recipient_answers_whom_the_agent_talked_to_last() {
     assert_eq!(hook(&gateway, "door", &json!({ "what": "open" })).status, 200);
     assert_eq!(telegram.wait_shown(ADA, 2)[1], "open");
     // A restart does not forget it.
+    gateway.wait_sent();
     let home = gateway.kill();
     let gateway = Gateway::with(config).home(home).start();
     assert_eq!(hook(&gateway, "door", &json!({ "what": "closed" })).status, 200);

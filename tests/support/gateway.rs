@@ -151,6 +151,19 @@ impl Gateway {
         ws
     }
 
+    /// Until every message has left the outbox: a service shows one before its row is gone, and what a kill finds
+    /// there is sent again.
+    #[track_caller]
+    pub fn wait_sent(&self) {
+        let mut client = self.operator();
+        wait::until("nothing waits in the outbox", || {
+            let status = client.ok("channels.status", json!({}));
+            let channels = status["channelAccounts"].as_object().expect("accounts");
+            let mut accounts = channels.values().flat_map(|list| list.as_array().expect("a list"));
+            accounts.all(|account| account["queued"].as_u64().unwrap_or(0) == 0).then_some(())
+        });
+    }
+
     pub fn get(&self, path: &str) -> raw::Reply {
         raw::get(self.addr(), path, &[])
     }
