@@ -11,6 +11,10 @@ fn main() -> ExitCode {
     if args.next_if(|first| first == sys::child::stub::ARGUMENT).is_some() {
         return become_a_child(args);
     }
+    if args.next_if(|first| first == sys::pdf::ARGUMENT).is_some() {
+        let args: Vec<String> = args.filter_map(|arg| arg.into_string().ok()).collect();
+        return sys::pdf::child(&args);
+    }
     sys::child::stub::offer();
     cli::main(args)
 }

@@ -17,7 +17,7 @@ const SHORT: Duration = Duration::from_millis(1500);
 const LONGEST: usize = 70_000;
 
 /// xorshift64*: the same seed gives the same bytes everywhere.
-struct Dice(u64);
+pub struct Dice(u64);
 
 #[test]
 fn mutated_http_never_harms_the_gateway() {
@@ -182,11 +182,11 @@ fn unharmed(gateway: &mut Gateway, seed: u64) {
     assert_eq!(gateway.stop().code(), Some(0), "FUZZ_SEED={seed}");
 }
 
-fn span() -> Duration {
+pub fn span() -> Duration {
     number("FUZZ_MS").map_or(SHORT, Duration::from_millis)
 }
 
-fn seeded() -> (Dice, u64) {
+pub fn seeded() -> (Dice, u64) {
     let seed = number("FUZZ_SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         now.map_or(1, |since| since.as_nanos() as u64 | 1)
@@ -200,7 +200,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -208,7 +208,7 @@ impl Dice {
     }
 
     /// One of the corpus with one to eight changes.
-    fn mutate(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
+    pub fn mutate(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = corpus[self.roll(corpus.len())].clone();
         for _ in 0..=self.roll(8) {
             let at = self.roll(bytes.len() + 1);

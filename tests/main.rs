@@ -34,6 +34,7 @@ mod matrix_rooms;
 mod models;
 mod nodes;
 mod packages;
+mod pdf;
 mod protocol;
 mod questions;
 mod queue;

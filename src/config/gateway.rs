@@ -228,8 +228,17 @@ objects! { kept:
         pub max_bytes: Option<u64>,
         /// Characters taken of a file's text; for files only.
         pub max_chars: Option<usize>,
+        /// For files only.
+        pub pdf: PdfInput,
         pub max_redirects: Option<u32>,
         pub timeout_ms: Option<u64>,
+    }
+
+    /// What is read of a PDF file.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct PdfInput {
+        /// Pages, from the first.
+        pub max_pages: Option<usize>,
     }
 
     /// `gateway.http.securityHeaders.*`.

@@ -1,18 +1,22 @@
 //! Files inside a request, as text for a model.
 //!
-//! Text kinds only; nothing is kept. A file that is no text is refused, not guessed at.
+//! Text kinds, and what is text in a PDF; nothing is kept. A file that is no text is refused, not guessed at.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::untrusted;
 use crate::config::gateway::UrlInput;
+use crate::sys::pdf;
 use crate::wire::frame::cut;
 
 /// Characters of a file's text, unless the configuration says otherwise.
 const FILE_CHARS: usize = 60_000;
-/// What is read as text.
-const MIMES: [&str; 5] = ["text/plain", "text/markdown", "text/html", "text/csv", "application/json"];
+/// Pages of a PDF, unless the configuration says otherwise.
+const PDF_PAGES: usize = 4;
+const PDF: &str = "application/pdf";
+/// What is read.
+const MIMES: [&str; 6] = ["text/plain", "text/markdown", "text/html", "text/csv", "application/json", PDF];
 
 /// A file as a block for the prompt, from base64. The error is a sentence.
 pub fn block(name: &str, mime: &str, data: &str, rules: &UrlInput) -> Result<String, String> {
@@ -29,18 +33,27 @@ pub fn block(name: &str, mime: &str, data: &str, rules: &UrlInput) -> Result<Str
 
 /// The same from the file's bytes.
 pub fn block_of(name: &str, mime: &str, bytes: &[u8], rules: &UrlInput) -> Result<String, String> {
-    check(mime, rules)?;
-    let text = decoded(bytes, mime).ok_or_else(|| "The file is not text.".to_string())?;
     let chars = rules.max_chars.unwrap_or(FILE_CHARS);
+    let text = match check(mime, rules)?.as_str() {
+        PDF => pdf_text(bytes, chars, rules)?,
+        _ => decoded(bytes, mime).ok_or_else(|| "The file is not text.".to_string())?,
+    };
     let end = text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
     Ok(untrusted::file(name, &text[..end]))
 }
 
-fn check(mime: &str, rules: &UrlInput) -> Result<(), String> {
+/// The text of a PDF's first pages, and what is missing.
+fn pdf_text(bytes: &[u8], chars: usize, rules: &UrlInput) -> Result<String, String> {
+    let wanted = pdf::Wanted { pages: rules.pdf.max_pages.unwrap_or(PDF_PAGES), chars };
+    pdf::text(bytes.to_vec(), wanted).map(pdf::Found::with_note).map_err(|error| error.to_string())
+}
+
+/// The type without its parameters, if such files are taken.
+fn check(mime: &str, rules: &UrlInput) -> Result<String, String> {
     let essence = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let wanted = rules.allowed_mimes.is_empty() || rules.allowed_mimes.iter().any(|m| m.eq_ignore_ascii_case(&essence));
     match MIMES.contains(&essence.as_str()) && wanted {
-        true => Ok(()),
+        true => Ok(essence),
         false => Err(format!("Files of type {} are not supported.", cut(&essence, 64))),
     }
 }
@@ -119,7 +132,8 @@ mod tests {
         let text = block("a.txt", "text/plain; charset=utf-8", &data, &rules).expect("a text");
         assert!(text.contains("äöü\n") && !text.contains('ß'), "{text}");
         let refused = |mime: &str, data: &str| block("a", mime, data, &rules).expect_err("refused");
-        assert_eq!(refused("application/pdf", &data), "Files of type application/pdf are not supported.");
+        assert_eq!(refused("application/zip", &data), "Files of type application/zip are not supported.");
+        assert_eq!(refused("application/pdf", &data), "The file is not a readable PDF.");
         assert_eq!(refused("text/plain", "!"), "The file is not valid base64.");
         assert_eq!(refused("text/plain", &STANDARD.encode([0; 9])), "The file is not text.");
         assert_eq!(refused("text/plain", &STANDARD.encode([65; 99])), "The file is larger than 64 bytes.");

@@ -160,6 +160,7 @@ mod tests {
         allowed_mimes: Vec::new(),
         max_bytes: None,
         max_chars: None,
+        pdf: crate::config::gateway::PdfInput { max_pages: None },
         max_redirects: None,
         timeout_ms: None,
     };

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod beneath;
 pub mod child;
 pub mod clock;
+mod confine;
 pub mod env;
 pub mod files;
 pub mod handed;
@@ -18,6 +19,7 @@ pub mod multicast;
 pub mod notify;
 pub mod order;
 pub mod paths;
+pub mod pdf;
 pub mod ports;
 pub mod random;
 #[cfg(test)]

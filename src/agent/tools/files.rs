@@ -1,4 +1,4 @@
-//! `read`: text in pages of lines, images as attachments.
+//! `read`: text in pages of lines, a PDF's text likewise, images as attachments.
 //!
 //! Memory stays bounded whatever the file's size: lines before the page are counted, not kept, and one line never takes
 //! more than a page.
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::arguments::{self, Decoded};
 use super::{Details, FileDetails, Refusal, ToolContext, ToolLimits, ToolOutcome, cut, paths};
 use crate::providers::Part;
+use crate::sys::pdf;
 
 #[derive(Deserialize)]
 pub(super) struct ReadArguments {
@@ -40,9 +41,16 @@ pub(super) fn read(wanted: Decoded<ReadArguments>, context: &mut ToolContext) ->
         let note = Part::Text(format!("Read image file [{mime}]").into());
         return Ok(ToolOutcome { content: vec![note, image], is_error: false, details: Details::File(details) });
     }
+    if head.starts_with(b"%PDF-") {
+        details.mime_type = Some("application/pdf".to_owned());
+        let text = pdf_text(head, file, &raw)?;
+        let page = page(text.as_bytes(), offset.unwrap_or(1).max(1), limit, context.limits).map_err(failed)?;
+        details.next_offset = page.next;
+        return Ok(ToolOutcome::said(page.text, Details::File(details)));
+    }
     if head.contains(&0) {
         return Err(Refusal(format!(
-            "{raw} is a binary file ({} bytes); read shows text and png, jpg, gif, webp images. Use exec to examine it.",
+            "{raw} is a binary file ({} bytes); read shows text, PDF files and png, jpg, gif, webp images. Use exec to examine it.",
             about.len()
         )));
     }
@@ -74,6 +82,15 @@ fn attach(mut bytes: Vec<u8>, rest: File, mime: &str, raw: &str, limits: &ToolLi
         )));
     }
     Ok(Part::Image { mime: mime.to_owned(), data: STANDARD.encode(bytes).into() })
+}
+
+/// All the text of a PDF, as far as [`PDF_WANTED`].
+fn pdf_text(mut bytes: Vec<u8>, rest: File, raw: &str) -> Result<String, Refusal> {
+    // One byte too many tells the reader of PDF files that it is one.
+    let more = (pdf::FILE_BYTES + 1).saturating_sub(bytes.len()) as u64;
+    rest.take(more).read_to_end(&mut bytes).map_err(|error| paths::cannot("read", raw, &error))?;
+    let found = pdf::text(bytes, PDF_WANTED).map_err(|error| Refusal(format!("{raw}: {error}")))?;
+    Ok(found.with_note())
 }
 
 struct Page {
@@ -144,3 +161,6 @@ const SNIFFED: u64 = 8 << 10;
 
 /// Where the search for a line stops: a sparse file of a terabyte must not keep a run busy.
 const SCANNED: u64 = 256 << 20;
+
+/// A book; what of it is shown at once is the page's business.
+const PDF_WANTED: pdf::Wanted = pdf::Wanted { pages: 500, chars: 1_000_000 };

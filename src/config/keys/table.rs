@@ -231,6 +231,7 @@ pub static KEYS: &[Key] = &[
     key("gateway.http.endpoints.responses.files.maxBytes", int(1, MAX), "", Hot, "Largest item."),
     key("gateway.http.endpoints.responses.files.maxChars", int(1, MAX), "", Hot, "Characters taken of a file's text."),
     key("gateway.http.endpoints.responses.files.maxRedirects", int(0, MAX), "", Hot, "Redirects followed."),
+    key("gateway.http.endpoints.responses.files.pdf.maxPages", int(1, 1000), "4", Hot, "Pages read of a PDF file, from the first."),
     key("gateway.http.endpoints.responses.files.timeoutMs", int(1, MAX), "", Hot, "Longest fetch."),
     key("gateway.http.endpoints.responses.files.urlAllowlist", Texts, "", Hot, "Hosts that may be fetched from; empty allows all public ones."),
     key("gateway.http.endpoints.responses.images.allowUrl", Bool, "", Hot, "Fetch what a URL points at."),

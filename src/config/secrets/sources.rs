@@ -170,7 +170,7 @@ pub fn exec(block: &ExecBlock, ids: &[String]) -> Vec<Result<String, String>> {
         quiet_limit: block.quiet,
         cap: usize::try_from(block.cap).unwrap_or(usize::MAX),
     };
-    let said = match ask(&question) {
+    let said = match ask(question) {
         Ok(said) => said,
         Err(error) => return all(format!("secrets.providers.{} {error}", block.name)),
     };

@@ -48,7 +48,7 @@ const PIECES: usize = 4;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Starts the program, hands it the input, and answers what it says.
-pub fn ask(question: &Question) -> Result<Vec<u8>, AskError> {
+pub fn ask(mut question: Question) -> Result<Vec<u8>, AskError> {
     let mut command = Command::new(&question.program);
     command.args(&question.args).env_clear().envs(question.env.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -56,7 +56,7 @@ pub fn ask(question: &Question) -> Result<Vec<u8>, AskError> {
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut running = Running(command.spawn().map_err(AskError::Start)?);
     let end = Instant::now() + question.time_limit;
-    let output = pipes(&mut running.0, question.input.clone()).map_err(AskError::Start)?;
+    let output = pipes(&mut running.0, std::mem::take(&mut question.input)).map_err(AskError::Start)?;
     let mut answer = Vec::new();
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -151,7 +151,7 @@ mod tests {
             quiet_limit: Duration::from_millis(1000),
             cap: 100_000,
         };
-        ask(&question).map(|answer| String::from_utf8(answer).unwrap()).map_err(|error| error.to_string())
+        ask(question).map(|answer| String::from_utf8(answer).unwrap()).map_err(|error| error.to_string())
     }
 
     #[test]

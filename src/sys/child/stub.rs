@@ -23,6 +23,16 @@ pub fn offer() {
     let _ = UNDERSTOOD.set(());
 }
 
+/// The running program, to be started again with one of its hidden arguments.
+pub fn own_program() -> io::Result<std::path::PathBuf> {
+    match UNDERSTOOD.get() {
+        None => Err(io::Error::other("this program does not start itself")),
+        // The link names the running program even after an update has replaced its file.
+        Some(()) if cfg!(target_os = "linux") => Ok("/proc/self/exe".into()),
+        Some(()) => std::env::current_exe(),
+    }
+}
+
 /// The argument vector to really start for `argv`.
 #[cfg(unix)]
 pub(super) fn wrapped(argv: &[String]) -> Vec<String> {

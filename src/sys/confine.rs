@@ -1,0 +1,17 @@
+//! Limits that a process sets for itself, before it touches what it does not trust.
+//!
+//! Linux enforces both; other Unix systems enforce the time, and most of them the memory. Where neither exists the parent
+//! still ends the process in time.
+
+use std::io;
+use std::time::Duration;
+
+#[cfg_attr(unix, path = "confine_unix.rs")]
+#[cfg_attr(not(unix), path = "confine_none.rs")]
+mod platform;
+
+/// From here on: at most so many bytes of memory and so much processor time, no core file, the first to go when the host
+/// runs out of memory, and not a moment longer than the parent lives.
+pub fn confine(memory_bytes: u64, time: Duration) -> io::Result<()> {
+    platform::confine(memory_bytes, time)
+}

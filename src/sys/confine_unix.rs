@@ -1,0 +1,27 @@
+//! `setrlimit`, and on Linux the parent's death signal and the kernel's choice of whom to kill.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+pub(super) fn confine(memory_bytes: u64, time: Duration) -> io::Result<()> {
+    let at_most = |limit: u64| Rlimit { current: Some(limit), maximum: Some(limit) };
+    setrlimit(Resource::Cpu, at_most(time.as_secs().max(1)))?;
+    setrlimit(Resource::Core, at_most(0))?;
+    setrlimit(Resource::Data, at_most(memory_bytes))?;
+    of_linux()
+}
+
+#[cfg(target_os = "linux")]
+fn of_linux() -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // A kernel without /proc still has the limits above.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn of_linux() -> io::Result<()> {
+    Ok(())
+}
