@@ -61,6 +61,7 @@
 //! - Nothing is advertised that is not built: tables produce hello-ok's lists, and absences have reasons ([`rpc::absent`]).
 //! - A picture is held once from the socket to the model: [`wire::json::lift`] takes it out of the body,
 //!   [`sys::shared_text`] passes it on, [`providers`] send it from there.
+//! - What is a program in all but name is read elsewhere: the text of a PDF comes from a child with limits ([`sys::pdf`]).
 //! - No async runtime, no unsafe code of ours; tiny_http gives words (methods, statuses, headers, responses), never its
 //!   `Server`, which one EMFILE ends and which cannot read and write an upgraded stream at once.
 #![forbid(unsafe_code)]

@@ -115,6 +115,11 @@ fn the_models_are_the_agents() {
         golden::same(&reply.json(), &model(id));
     }
     refused(&gateway.get_with_token("/v1/models/nope"), 400, "invalid_request_error", "Invalid model id.");
+    for name in ["openclaw/nope", "openclaw:main", "agent:nope"] {
+        let reply = gateway.get_with_token(&format!("/v1/models/{name}"));
+        refused(&reply, 404, "invalid_request_error", &format!("Model '{name}' not found."));
+    }
+    refused(&gateway.get_with_token("/v1/models/openclaw%2F..%2Fx"), 400, "invalid_request_error", "Invalid model id.");
     refused(&gateway.get_with_token("/v1/models/"), 400, "invalid_request_error", "Missing model id.");
 }
 

@@ -119,13 +119,16 @@ fn plain(inner: &str) -> String {
     }
 }
 
+/// What stands in front of an agent's id where OpenAI's clients name a model.
+pub const AGENT_PREFIXES: [&str; 3] = ["openclaw/", "openclaw:", "agent:"];
+
 /// The agent that a `model` or the header names.
 pub fn agent(visit: &Visit<'_>, header: Option<&str>, model: &str) -> Result<String, HttpError> {
     let config = &visit.config;
     let named = match model {
         "openclaw" | "openclaw/default" => None,
         other => Some(
-            ["openclaw/", "openclaw:", "agent:"]
+            AGENT_PREFIXES
                 .iter()
                 .find_map(|prefix| other.strip_prefix(prefix))
                 .filter(|id| !id.is_empty())

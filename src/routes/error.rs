@@ -90,6 +90,11 @@ impl HttpError {
         HttpError { shape: Shape::Plain, ..HttpError::new(404, "not_found", "Not Found") }
     }
 
+    /// A well-formed model name that stands for nobody here.
+    pub fn no_model(name: &str) -> HttpError {
+        HttpError::new(404, "invalid_request_error", format!("Model '{name}' not found."))
+    }
+
     /// `allow`: the methods there are.
     pub fn method(allow: String) -> HttpError {
         let mut error = HttpError { shape: Shape::Plain, ..HttpError::new(405, "method", "Method Not Allowed") };

@@ -5,6 +5,7 @@
 //   CLIENTTOOL one call of `get_weather`, which is the client's, then the same
 //   FAIL       400 with an error object
 //   SLOW       one word every 40 ms until the client leaves
+//   JSONREPLY  {"drink":"tea","cups":2}
 //   RECALL     "I remember: " and every earlier user message
 //   otherwise  "Hello from stub: " and the last line of the message
 // GET /asked lists the requests so far, each with `left`: the client went before the answer was over.
@@ -69,7 +70,9 @@ async function answer(body, entry, response) {
   const wantsTool = (last.includes("TOOLCALL") || clientTool) && !afterTool;
   const reply = afterTool
     ? "Tool said ok; final answer."
-    : last.includes("RECALL")
+    : last.includes("JSONREPLY")
+      ? '{"drink":"tea","cups":2}'
+      : last.includes("RECALL")
       ? `I remember: ${users.slice(0, -1).join(" | ")}`
       : `Hello from stub: ${last.trim().split("\n").at(-1)}`;
   if (!body.stream) {

@@ -430,8 +430,8 @@ tools! {
         "required":["action"]}"#;
 
     "read" Reads "Read a file",
-    "Reads a text file, or attaches an image (png, jpg, gif, webp). Long texts are cut at a line; the answer says which \
-     offset continues.",
+    "Reads a text file or the text of a PDF, or attaches an image (png, jpg, gif, webp). Long texts are cut at a line; the \
+     answer says which offset continues.",
     files::read,
     r#"{"type":"object","properties":{
         "path":{"type":"string","description":"File, relative to the workspace or absolute."},

@@ -23,6 +23,8 @@ pub struct Exchange<'c> {
     limits: &'c Limits,
     origin: &'c Origin,
     body: Body,
+    /// When the client was last looked for.
+    looked: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,7 @@ enum Body {
 
 impl<'c> Exchange<'c> {
     pub(super) fn new(head: &'c Head, pipe: &'c mut Pipe, limits: &'c Limits, origin: &'c Origin) -> Exchange<'c> {
-        Exchange { head, pipe, limits, origin, body: Body::Unread }
+        Exchange { head, pipe, limits, origin, body: Body::Unread, looked: Instant::now() }
     }
 
     pub fn method(&self) -> &Method {
@@ -123,15 +125,20 @@ impl<'c> Exchange<'c> {
         self.pipe.peer_gone(self.limits.head_bytes)
     }
 
-    /// Waits for an answer from elsewhere on behalf of the client, and stops within `look_every` of its leaving.
+    /// Waits for an answer from elsewhere on behalf of the client, and stops within `look_every` of its leaving, however
+    /// often answers come.
     pub fn wait<T>(&mut self, from: &Receiver<T>, until: Option<Instant>) -> Waited<T> {
         loop {
+            let now = Instant::now();
+            if now.saturating_duration_since(self.looked) >= self.limits.look_every {
+                self.looked = now;
+                if self.peer_gone() {
+                    return Waited::PeerGone;
+                }
+            }
             match waited(from, self.limits.look_every, until) {
                 Waited::TimedOut if until.is_none_or(|until| Instant::now() < until) => {}
                 other => return other,
-            }
-            if self.peer_gone() {
-                return Waited::PeerGone;
             }
         }
     }

@@ -50,6 +50,12 @@ impl App for Trial {
                 }
                 Reply::text(200, "nobody reads this")
             }
+            "/busy" => {
+                let often = crossbeam_channel::tick(Duration::from_millis(1));
+                while let Waited::Got(_) = x.wait(&often, None) {}
+                let _ = self.seen.send(Seen::PeerGone);
+                Reply::text(200, "nobody reads this")
+            }
             "/events" => Reply::events(|sse| {
                 sse.event("one")?;
                 sse.queue("two\nlines")?;

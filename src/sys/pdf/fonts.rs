@@ -32,7 +32,7 @@ enum Codes {
     /// The bytes from 0x81 on lead a pair.
     Mixed,
     /// As the map inside the file says.
-    Mapped(CMap),
+    Mapped(Box<CMap>),
 }
 
 /// Thousandths of the size.
@@ -82,7 +82,9 @@ impl Font {
 
     fn composite(dict: &Dict<'_>, to_unicode: Option<CMap>) -> Font {
         let (codes, vertical) = match dict.get::<Object<'_>>(b"Encoding") {
-            Some(Object::Stream(stream)) => (cmap(&stream).map_or(Codes::Glyphs, Codes::Mapped), false),
+            Some(Object::Stream(stream)) => {
+                (cmap(&stream).map_or(Codes::Glyphs, |map| Codes::Mapped(Box::new(map))), false)
+            }
             Some(Object::Name(name)) => {
                 let name = text(Some(name));
                 let codes = match name.as_str() {
