@@ -175,6 +175,57 @@ fn t46_bombs_in_json_are_answered() {
     assert_eq!(gateway.get("/healthz").status, 200);
 }
 
+/// As deep as JSON may be: the deepest place in every reader, with more than one member a level. An hour of mutations found
+/// a stack that was too short for it.
+#[test]
+fn t46_the_deepest_json_there_may_be_fits_on_the_stack() {
+    // The embedded model answers: another would have a limit of its own.
+    let mut gateway = Gateway::start(json!({
+        "hooks": { "enabled": true, "token": HOOK },
+        "plugins": { "entries": { "admin-http-rpc": { "enabled": true } } },
+    }));
+    let (auth, hook) = (bearer(), format!("Bearer {HOOK}"));
+    let places = [
+        ("/v1/chat/completions", r#"{"messages":[{"role":"user","content":"x"}],"metadata":@}"#),
+        ("/v1/chat/completions", r#"{"messages":[{"role":"user","content":"x"}],"response_format":@}"#),
+        (
+            "/v1/chat/completions",
+            r#"{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f","parameters":@}}]}"#,
+        ),
+        ("/v1/responses", r#"{"input":"x","tools":[{"type":"function","name":"f","parameters":@}]}"#),
+        ("/v1/responses", r#"{"input":@}"#),
+        ("/v1/embeddings", r#"{"input":@}"#),
+        ("/tools/invoke", r#"{"tool":"session_status","args":{"a":@}}"#),
+        ("/api/v1/admin/rpc", r#"{"method":"config.patch","params":@}"#),
+        ("/api/v1/admin/rpc", r#"{"method":"cron.add","params":{"name":"x","payload":@}}"#),
+        ("/hooks/agent", r#"{"message":"m","name":@}"#),
+        ("/hooks/wake", r#"{"text":"m","mode":@}"#),
+    ];
+    let levels = [("[", "]"), (r#"{"first":"m","second":"#, "}"), (r#"{"first":["m","#, "]}")];
+    for (path, place) in places {
+        let auth = if path.starts_with("/hooks") { &hook } else { &auth };
+        let headers = [("Authorization", auth.as_str()), ("Content-Type", "application/json")];
+        for (open, close) in levels {
+            // From what fits into what does not, whatever stands around it.
+            for depth in (100 / close.len()..=130 / close.len()).step_by(2) {
+                let body = place.replace('@', &format!("{}1{}", open.repeat(depth), close.repeat(depth)));
+                let reply = raw::request(gateway.addr(), "POST", path, &headers, body.as_bytes());
+                assert!(matches!(reply.status, 200..=499 | 502 | 503), "{path} {open} {depth}: {}", reply.status);
+            }
+        }
+    }
+    let mut client = gateway.operator();
+    for (open, close) in levels {
+        for depth in (100 / close.len()..=130 / close.len()).step_by(2) {
+            let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            client.send(&format!(r#"{{"type":"req","id":"d","method":"cron.add","params":{{"payload":{deep}}}}}"#));
+            client.send(&format!(r#"{{"type":"req","id":"d","method":"config.patch","params":{deep}}}"#));
+        }
+    }
+    client.ok("health", json!({}));
+    assert!(gateway.is_running());
+}
+
 fn message(id: &str, sender: &str, name: &str) -> Value {
     json!({ "id": id, "kind": "direct", "sender": { "id": sender, "name": name }, "text": format!("words of {id}") })
 }

@@ -38,7 +38,7 @@ use crate::sys::clock;
 use crate::sys::swap::Swap;
 
 /// A run reads files, parses JSON and calls a provider; TLS wants the most.
-const STACK: usize = 512 << 10;
+const STACK: usize = crate::sys::stack(512 << 10);
 
 /// What runs need; shared by all of them.
 pub struct Engine {

@@ -25,7 +25,7 @@ pub const BACKOFF_LAST: Duration = Duration::from_secs(60);
 /// A listener that lasted so long had a working connection.
 const LASTED: Duration = Duration::from_secs(60);
 /// TLS, JSON and a few frames of ours.
-const STACK: usize = 256 << 10;
+const STACK: usize = crate::sys::stack(256 << 10);
 /// An old life may take this long to end: one call to the service.
 const HANDOVER: Duration = Duration::from_secs(30);
 /// Previews that may wait; they are worth nothing later, so a full queue drops them.

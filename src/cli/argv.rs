@@ -7,11 +7,10 @@
 //! Knows no command by name except the default words of [`DEFAULTS`]; everything else comes from the tables behind
 //! [`Cli`]. Reads no environment and prints nothing.
 
-use std::collections::BTreeMap;
-
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind};
 
 use super::args::Cli;
+use crate::wire::sorted::Sorted;
 
 /// A command line in normal order.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +48,7 @@ fn meant(depth: usize, word: &str) -> &str {
 /// Reads the arguments after the program's name. An error is a sentence for the user.
 pub fn normalise(args: &[String]) -> Result<Line, String> {
     let root = Cli::get_args_info();
-    let mut takes_value = BTreeMap::new();
+    let mut takes_value = Sorted::new();
     collect(&root, &mut takes_value);
 
     let mut path = vec![&root];
@@ -123,7 +122,7 @@ pub fn normalise(args: &[String]) -> Result<Line, String> {
 }
 
 /// Every flag of the tree, long and short, with its long name and whether a value follows.
-fn collect(command: &CommandInfoWithArgs, into: &mut BTreeMap<String, (&'static str, bool)>) {
+fn collect(command: &CommandInfoWithArgs, into: &mut Sorted<String, (&'static str, bool)>) {
     for flag in command.flags {
         let entry = (flag.long, matches!(flag.kind, FlagInfoKind::Option { .. }));
         into.insert(flag.long.to_owned(), entry);
@@ -236,14 +235,14 @@ mod tests {
 
     #[test]
     fn a_flag_takes_a_value_everywhere_or_nowhere() {
-        fn check(command: &CommandInfoWithArgs, seen: &mut BTreeMap<&'static str, bool>) {
+        fn check(command: &CommandInfoWithArgs, seen: &mut Sorted<&'static str, bool>) {
             for flag in command.flags {
                 let takes = matches!(flag.kind, FlagInfoKind::Option { .. });
-                assert_eq!(*seen.entry(flag.long).or_insert(takes), takes, "{}", flag.long);
+                assert_eq!(*seen.get_or_insert_with(flag.long, || takes), takes, "{}", flag.long);
             }
             command.commands.iter().for_each(|sub| check(&sub.command, seen));
         }
-        check(&Cli::get_args_info(), &mut BTreeMap::new());
+        check(&Cli::get_args_info(), &mut Sorted::new());
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! description lists them, and the configuration's keys. The scripts never start the program. Writing into anybody's shell
 //! profile is deliberately absent; packages put the scripts where the shells look for them.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
@@ -14,6 +13,7 @@ use super::argv::DEFAULTS;
 use super::failure::Failure;
 use super::output::Shell;
 use crate::config::keys::KEYS;
+use crate::wire::sorted::Sorted;
 
 /// Prints the script.
 pub fn run(shell: &mut Shell, args: &Completion) -> Result<(), Failure> {
@@ -72,8 +72,8 @@ enum Value {
 }
 
 /// Every flag that takes a value, long and short, by what may follow.
-fn values(places: &[Place]) -> BTreeMap<Value, Vec<String>> {
-    let mut of_flag = BTreeMap::new();
+fn values(places: &[Place]) -> Sorted<Value, Vec<String>> {
+    let mut of_flag = Sorted::new();
     for flag in places.iter().flat_map(|place| &place.flags) {
         let FlagInfoKind::Option { arg_name } = flag.kind else { continue };
         let value = match (listed(flag.description), arg_name) {
@@ -82,7 +82,7 @@ fn values(places: &[Place]) -> BTreeMap<Value, Vec<String>> {
             _ => Value::Unknown,
         };
         // One flag may be two things at two commands; words are worth more than none.
-        let known = of_flag.entry(flag.long.to_owned()).or_insert_with(|| value.clone());
+        let known = of_flag.get_or_insert_with(flag.long.to_owned(), || value.clone());
         if *known > value {
             *known = value.clone();
         }
@@ -90,9 +90,9 @@ fn values(places: &[Place]) -> BTreeMap<Value, Vec<String>> {
             of_flag.insert(format!("-{short}"), value);
         }
     }
-    let mut all: BTreeMap<Value, Vec<String>> = BTreeMap::new();
+    let mut all: Sorted<Value, Vec<String>> = Sorted::new();
     for (flag, value) in of_flag {
-        all.entry(value).or_default().push(flag);
+        all.get_or_insert_with(value, Vec::new).push(flag);
     }
     all
 }

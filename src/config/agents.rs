@@ -6,7 +6,6 @@
 //!
 //! Invariant: ids in [`AgentsConfig::list`] are normalised (see [`normal_id`]) and unique; of two, the later one wins.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -16,6 +15,7 @@ use super::Config;
 use super::sections::{MemoryConfig, ToolPolicy};
 use crate::wire::misfit;
 use crate::wire::object::objects;
+use crate::wire::sorted::Sorted;
 
 /// The id of the agent that exists when the file names none.
 pub const MAIN_AGENT: &str = "main";
@@ -49,7 +49,7 @@ objects! { kept:
         pub cwd: Option<String>,
         pub model: ModelChoice,
         /// Catalogue rows by `provider/model`: aliases and parameters.
-        pub models: BTreeMap<String, ModelRow>,
+        pub models: Sorted<String, ModelRow>,
         pub model_policy: ModelPolicy,
         /// Longest run; 0 means no limit.
         pub timeout_seconds: Option<u64>,
@@ -162,7 +162,7 @@ objects! { kept:
         pub workspace: Option<String>,
         pub cwd: Option<String>,
         pub model: ModelChoice,
-        pub models: BTreeMap<String, ModelRow>,
+        pub models: Sorted<String, ModelRow>,
         pub model_policy: ModelPolicy,
         pub thinking_default: Option<String>,
         pub identity: IdentityConfig,

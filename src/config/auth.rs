@@ -3,8 +3,6 @@
 //! A profile says where its key or token is kept and never what it is. Using them, and resting one that was refused, is
 //! the providers' business.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use super::check::Problem;
@@ -13,14 +11,15 @@ use super::{Config, Unresolved};
 use crate::sys::order;
 use crate::sys::secret::Secret;
 use crate::wire::object::objects;
+use crate::wire::sorted::Sorted;
 
 objects! { kept:
     /// `auth.*`.
     #[derive(Debug, Clone, Default)]
     pub struct ProfilesConfig {
-        pub profiles: BTreeMap<String, AuthProfile>,
+        pub profiles: Sorted<String, AuthProfile>,
         /// Provider to profiles, first choice first.
-        pub order: BTreeMap<String, Vec<String>>,
+        pub order: Sorted<String, Vec<String>>,
     }
 
     /// `auth.profiles.<id>.*`.

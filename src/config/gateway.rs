@@ -2,13 +2,13 @@
 //!
 //! Shapes only; what they amount to together with flags and environment is worked out in [`super::resolve`].
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
 
 use crate::sys::secret::Secret;
 use crate::wire::object::objects;
+use crate::wire::sorted::Sorted;
 
 objects! { kept:
     /// `gateway.*`.
@@ -76,7 +76,7 @@ objects! { kept:
         pub password: Option<Secret>,
         pub allow_tailscale: Option<bool>,
         /// Verified identity to operator scopes.
-        pub identity_scopes: BTreeMap<String, Vec<String>>,
+        pub identity_scopes: Sorted<String, Vec<String>>,
         pub trusted_proxy: TrustedProxyConfig,
         pub rate_limit: RateLimitConfig,
         /// Tokens of limited power beside the shared secret.

@@ -31,7 +31,6 @@ pub mod secrets;
 pub mod sections;
 pub mod write;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,6 +39,7 @@ use serde_json::Value;
 use crate::sys::Env;
 use crate::sys::paths::Paths;
 use crate::wire::object::objects;
+use crate::wire::sorted::Sorted;
 
 pub use agents::{AgentDefaults, AgentEntry, AgentsConfig, ModelChoice};
 pub use auth::{AuthProfile, ProfileMode, ProfilesConfig};
@@ -66,7 +66,7 @@ objects! { kept:
         pub hooks: HooksConfig,
         pub cron: CronConfig,
         /// Each messenger reads its own section; the keys belong to the channel.
-        pub channels: BTreeMap<String, Value>,
+        pub channels: Sorted<String, Value>,
         /// Which agent answers whom.
         pub bindings: Vec<Binding>,
         pub env: EnvConfig,

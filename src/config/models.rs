@@ -2,20 +2,19 @@
 //!
 //! Shapes only; turning a row into something that answers is the providers' business.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::sys::secret::Secret;
 use crate::wire::object::objects;
+use crate::wire::sorted::Sorted;
 
 objects! { kept:
     /// `models.*`.
     #[derive(Debug, Clone, Default)]
     pub struct ModelsConfig {
         pub mode: CatalogMode,
-        pub providers: BTreeMap<String, ProviderConfig>,
+        pub providers: Sorted<String, ProviderConfig>,
     }
 }
 
@@ -40,7 +39,7 @@ objects! { kept:
         /// Send the key as `Authorization: Bearer` where the protocol would use another header.
         pub auth_header: Option<bool>,
         /// Extra request headers; values may be credentials.
-        pub headers: BTreeMap<String, Secret>,
+        pub headers: Sorted<String, Secret>,
         /// Longest call.
         pub timeout_seconds: Option<u64>,
         pub max_tokens: Option<u64>,
@@ -80,7 +79,7 @@ objects! { kept:
         /// Tokens the model can answer with.
         pub max_tokens: Option<u64>,
         pub cost: ModelCost,
-        pub headers: BTreeMap<String, Secret>,
+        pub headers: Sorted<String, Secret>,
         pub params: Map<String, Value>,
         pub compat: ModelCompat,
     }

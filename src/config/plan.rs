@@ -5,8 +5,6 @@
 //!
 //! Invariants: a plan changes nothing but credentials and `secrets.providers`; one bad target makes the whole plan bad.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -16,6 +14,7 @@ use super::secrets::places;
 use super::secrets::reference::{Reference, Source, is_provider};
 use crate::wire::misfit;
 use crate::wire::object::objects;
+use crate::wire::sorted::Sorted;
 
 /// A whole plan file (bytes); the reference's limit.
 pub const MAX_PLAN: u64 = 16 << 20;
@@ -27,8 +26,8 @@ objects! { lenient:
     pub struct Plan {
         pub version: u32,
         pub protocol_version: u32,
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        pub provider_upserts: BTreeMap<String, Value> = default,
+        #[serde(default, skip_serializing_if = "Sorted::is_empty")]
+        pub provider_upserts: Sorted<String, Value> = default,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub provider_deletes: Vec<String> = default,
         #[serde(default)]

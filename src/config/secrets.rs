@@ -15,7 +15,6 @@ pub mod reference;
 pub mod shelf;
 mod sources;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -27,6 +26,7 @@ use super::redact::{is_sentinel, sounds_secret};
 use super::{Config, Unresolved};
 use crate::sys::Env;
 use crate::sys::secret::Secret;
+use crate::wire::sorted::Sorted;
 
 use provider::{ExecBlock, Place as Kept, Providers};
 use reference::Reference;
@@ -80,7 +80,7 @@ impl Held {
 }
 
 /// All secrets that were fetched, by key path.
-pub type Holding = BTreeMap<String, Held>;
+pub type Holding = Sorted<String, Held>;
 
 /// What was left to say after resolving.
 #[derive(Default)]
@@ -251,7 +251,7 @@ fn fetch_all(
     around: &Surroundings,
     how: How,
     resolved: &mut Resolved,
-) -> BTreeMap<String, Option<String>> {
+) -> Sorted<String, Option<String>> {
     let mut values: Vec<Result<String, String>> = Vec::with_capacity(found.len());
     let mut places: Vec<Option<Arc<Kept>>> = Vec::with_capacity(found.len());
     let mut programs: Vec<(Arc<Kept>, Vec<usize>)> = Vec::new();
@@ -282,7 +282,7 @@ fn fetch_all(
         places.push(kept.ok());
     }
     ask_programs(&programs, found, &mut values);
-    let mut fetched = BTreeMap::new();
+    let mut fetched = Sorted::new();
     for ((Found { path, reference }, value), kept) in found.iter().zip(values).zip(places) {
         let value = match value.and_then(usable) {
             Ok(value) => {
@@ -385,7 +385,7 @@ impl Surroundings<'_> {
 
 struct Work<'a> {
     env: &'a Env,
-    fetched: BTreeMap<String, Option<String>>,
+    fetched: Sorted<String, Option<String>>,
     resolved: Resolved,
     idle: Vec<&'static str>,
 }

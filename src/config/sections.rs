@@ -2,13 +2,12 @@
 //!
 //! Shapes and defaults only.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::sys::secret::Secret;
 use crate::wire::object::objects;
+use crate::wire::sorted::Sorted;
 
 /// `tools.*`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -84,7 +83,7 @@ objects! { kept:
         pub reset: ResetConfig,
         pub reset_triggers: Option<Vec<String>>,
         /// Canonical person to channel identities.
-        pub identity_links: BTreeMap<String, Vec<String>>,
+        pub identity_links: Sorted<String, Vec<String>>,
         pub maintenance: MaintenanceConfig,
     }
 }
@@ -207,7 +206,7 @@ objects! { kept:
     #[derive(Debug, Clone, Default)]
     pub struct EnvConfig {
         /// Used where the process environment has no such variable.
-        pub vars: BTreeMap<String, Secret>,
+        pub vars: Sorted<String, Secret>,
     }
 
     /// `commands.*`: slash commands in chats.
@@ -259,7 +258,7 @@ objects! { kept:
     pub struct InboundConfig {
         /// Pieces this close together are one message; 0 = never.
         pub debounce_ms: Option<u64>,
-        pub by_channel: BTreeMap<String, u64>,
+        pub by_channel: Sorted<String, u64>,
     }
 
     /// `memory.*`: of the reference's memory only what `POST /v1/embeddings` needs.
@@ -302,7 +301,7 @@ objects! { kept:
     /// `secrets.*`.
     #[derive(Debug, Clone, Default)]
     pub struct SecretsConfig {
-        pub providers: BTreeMap<String, SecretProvider>,
+        pub providers: Sorted<String, SecretProvider>,
     }
 
     /// `secrets.providers.<id>.*`.
@@ -322,7 +321,7 @@ objects! { kept:
         pub enabled: Option<bool>,
         pub allow: Vec<String>,
         pub deny: Vec<String>,
-        pub entries: BTreeMap<String, PluginEntry>,
+        pub entries: Sorted<String, PluginEntry>,
     }
 
     /// `plugins.entries.<id>.*`.

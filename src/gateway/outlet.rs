@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Of its answer nothing is used but the status.
 const ANSWER: u64 = 64 << 10;
 /// A fetch parses heads and speaks TLS.
-const STACK: usize = 512 << 10;
+const STACK: usize = crate::sys::stack(512 << 10);
 
 /// Without messengers; they have an outlet of their own.
 pub struct Webhooks(pub Arc<Shared>);

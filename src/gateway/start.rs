@@ -43,7 +43,7 @@ use crate::wire::misfit;
 use crate::wire::presence::PresenceEntry;
 
 /// A state thread keeps its maps on the heap; its stack holds one handler at a time.
-const STATE_STACK: usize = 512 << 10;
+const STATE_STACK: usize = crate::sys::stack(512 << 10);
 /// Under this much memory one client may not make us hold 25 MiB (MB).
 const SMALL_HOST: u64 = 256;
 /// An accepted message older than this is not answered after a restart: its sender has moved on (milliseconds).

@@ -476,7 +476,8 @@ impl State {
             return None;
         }
         let mut file = self.approvals.rules.file.clone();
-        let list = &mut file.agents.entry(agent_id.unwrap_or("main").to_string()).or_default().allowlist;
+        let list =
+            &mut file.agents.get_or_insert_with(agent_id.unwrap_or("main").to_string(), Default::default).allowlist;
         for grant in grants {
             let same = |own: &AllowlistEntry| own.pattern == grant.pattern && own.arg_pattern == grant.arg_pattern;
             if list.iter().any(same) {

@@ -1,6 +1,5 @@
 //! What `health`, `status` and hello-ok say, read off the state.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::Opened;
@@ -15,6 +14,7 @@ use crate::wire::event::EVENTS;
 use crate::wire::frame::Payload;
 use crate::wire::health::*;
 use crate::wire::scope::Scope;
+use crate::wire::sorted::Sorted;
 
 /// Sessions shown in health, per agent and in all.
 const RECENT: usize = 5;
@@ -90,7 +90,7 @@ impl State {
             count: if agent.is_none() || sole { self.seen.count } else { self.seen.rows(agent, now.ms).len() as u64 },
             recent: self.seen.rows(agent, now.ms),
         };
-        let (mut channels, mut channel_labels) = (BTreeMap::new(), BTreeMap::new());
+        let (mut channels, mut channel_labels) = (Sorted::new(), Sorted::new());
         let mut channel_order: Vec<String> = Vec::new();
         for look in self.messengers.looks() {
             let id = look.account.spec.id.to_owned();
@@ -98,7 +98,7 @@ impl State {
                 channel_order.push(id.clone());
                 channel_labels.insert(id.clone(), look.account.spec.label.to_owned());
             }
-            let row = channels.entry(id).or_insert_with(HealthChannel::new);
+            let row = channels.get_or_insert_with(id, HealthChannel::new);
             if look.account.enabled {
                 row.running &= look.running;
                 row.connected &= look.facts.connected && look.running;

@@ -9,7 +9,6 @@
 //! Invariants: a call is answered by the connection it was sent to, by the node it was meant for, or by its deadline; at
 //! most [`CALLS`] calls wait, [`CALLS_EACH`] of them for one node.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +29,7 @@ use crate::wire::event as kinds;
 use crate::wire::frame::{self, cut};
 use crate::wire::misfit;
 use crate::wire::node::*;
+use crate::wire::sorted::Sorted;
 
 /// Calls that wait for an answer, in all; each is a few hundred bytes.
 const CALLS: usize = 512;
@@ -64,8 +64,8 @@ pub struct Asked {
 /// Connected nodes and open calls.
 #[derive(Default)]
 pub struct Nodes {
-    live: BTreeMap<String, Live>,
-    calls: BTreeMap<String, Call>,
+    live: Sorted<String, Live>,
+    calls: Sorted<String, Call>,
 }
 
 /// One connected node.

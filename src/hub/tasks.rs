@@ -24,7 +24,7 @@ const WORKERS: usize = 4;
 const QUEUE: usize = 256;
 /// An idle worker ends after this.
 const IDLE: Duration = Duration::from_secs(10);
-const STACK: usize = 256 << 10;
+const STACK: usize = crate::sys::stack(256 << 10);
 
 /// What a task may use.
 pub struct TaskContext {

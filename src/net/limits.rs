@@ -87,7 +87,7 @@ impl Default for Limits {
             keep_buffer: 32 << 10,
             sse_ping: Duration::from_secs(15),
             look_every: Duration::from_millis(500),
-            connection_stack: 512 << 10,
+            connection_stack: crate::sys::stack(512 << 10),
             writer_stack: 128 << 10,
         }
     }

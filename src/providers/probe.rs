@@ -21,7 +21,7 @@ const TOKENS: u32 = 16;
 /// Asked side by side; further credentials are not asked.
 const CREDENTIALS_MAX: usize = 16;
 /// The caller of a provider, TLS included.
-const STACK: usize = 256 << 10;
+const STACK: usize = crate::sys::stack(256 << 10);
 
 /// What came of one credential.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ const INPUTS: usize = 128;
 const INPUT_CHARS: usize = 8192;
 const TOTAL_CHARS: usize = 65_536;
 /// The thread that asks the provider parses a JSON answer and does TLS.
-const STACK: usize = 512 << 10;
+const STACK: usize = crate::sys::stack(512 << 10);
 
 pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, HttpError> {
     let body = visit.body(exchange)?;

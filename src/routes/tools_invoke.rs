@@ -1,7 +1,5 @@
 //! `POST /tools/invoke`: one tool, called directly, within the agent's policy and the hard deny list.
 
-use std::collections::BTreeMap;
-
 use crossbeam_channel::bounded;
 use serde_json::value::RawValue;
 
@@ -17,6 +15,7 @@ use crate::sys::random;
 use crate::wire::frame::cut;
 use crate::wire::misfit;
 use crate::wire::scope::Scope;
+use crate::wire::sorted::Sorted;
 use crate::wire::tools::*;
 
 /// Closed over HTTP unless `gateway.tools.allow` opens it: whoever holds the token of a web page must not thereby hold
@@ -42,7 +41,7 @@ const DENIED: [&str; 18] = [
     "write",
 ];
 /// Tools parse JSON and walk directories.
-const STACK: usize = 512 << 10;
+const STACK: usize = crate::sys::stack(512 << 10);
 
 pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, HttpError> {
     let body = visit.body(exchange)?;
@@ -107,7 +106,7 @@ fn arguments(tool: &Tool, args: Option<Box<RawValue>>, action: Option<String>) -
     let Some(action) = action.filter(|action| !action.trim().is_empty()) else { return Ok(text.to_string()) };
     let known = misfit::read::<Schema>(tool.parameters).is_ok_and(|s| s.properties.contains_key("action"));
     let bad = || HttpError::own(400, "invalid_request", "args is not an object");
-    let mut args: BTreeMap<String, Box<RawValue>> = misfit::read(text).map_err(|_| bad())?;
+    let mut args: Sorted<String, Box<RawValue>> = misfit::read(text).map_err(|_| bad())?;
     if !known || args.contains_key("action") {
         return Ok(text.to_string());
     }

@@ -1,6 +1,5 @@
 //! `channels.*`: the messengers and their accounts, and who was let in.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::wire::channels::*;
 use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
 use crate::wire::scope::Scope;
+use crate::wire::sorted::Sorted;
 
 /// How long one account may take to answer a probe when the caller does not say, and at most (milliseconds).
 const PROBE_MS: u64 = 10_000;
@@ -25,7 +25,7 @@ const PROBES: usize = 8;
 /// A connection that was not heard for so long is not well.
 const SILENT_MS: u64 = 10 * 60 * 1000;
 /// A probe uses TLS.
-const STACK: usize = 256 << 10;
+const STACK: usize = crate::sys::stack(256 << 10);
 
 pub fn status(
     context: &TaskContext,
@@ -56,14 +56,14 @@ pub fn status(
     let mut result = ChannelsStatusResult {
         ts: now,
         channel_order: Vec::new(),
-        channel_labels: BTreeMap::new(),
-        channel_detail_labels: BTreeMap::new(),
-        channel_system_images: BTreeMap::new(),
+        channel_labels: Sorted::new(),
+        channel_detail_labels: Sorted::new(),
+        channel_system_images: Sorted::new(),
         channel_meta: Vec::new(),
         event_loop,
-        channels: BTreeMap::new(),
-        channel_accounts: BTreeMap::new(),
-        channel_default_account_id: BTreeMap::new(),
+        channels: Sorted::new(),
+        channel_accounts: Sorted::new(),
+        channel_default_account_id: Sorted::new(),
         status_issues: Vec::new(),
     };
     for ((look, probe), queued) in looks.iter().zip(probes).zip(queued) {
@@ -83,7 +83,7 @@ pub fn status(
             result.status_issues.push(format!("{}: {error}", look.account.key));
         }
         let row = account_row(look, probe, queued, now);
-        let summary = result.channels.entry(id.clone()).or_insert_with(|| ChannelSummary {
+        let summary = result.channels.get_or_insert_with(id.clone(), || ChannelSummary {
             configured: true,
             running: true,
             connected: true,
@@ -94,7 +94,7 @@ pub fn status(
             summary.connected &= row.connected;
             summary.last_error = summary.last_error.take().or(row.last_error.clone());
         }
-        result.channel_accounts.entry(id).or_default().push(row);
+        result.channel_accounts.get_or_insert_with(id, Vec::new).push(row);
     }
     Ok(result)
 }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::decode::{Int, Name, Text};
 use super::object::objects;
+use super::sorted::Sorted;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,7 +177,7 @@ objects! { strict:
         pub command: Option<Name>,
         pub command_argv: Option<Vec<String>>,
         pub system_run_plan: Kept,
-        pub env: Option<std::collections::BTreeMap<String, String>>,
+        pub env: Option<Sorted<String, String>>,
         pub cwd: Option<String>,
         pub node_id: Option<String>,
         pub host: Option<String>,

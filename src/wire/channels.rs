@@ -1,12 +1,11 @@
 //! `channels.*`, `send` and `message.action`.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::decode::{Name, Whole};
 use super::health::EventLoop;
 use super::object::objects;
+use super::sorted::Sorted;
 
 objects! { strict:
     #[derive(Debug)]
@@ -23,14 +22,14 @@ objects! { strict:
 pub struct ChannelsStatusResult {
     pub ts: u64,
     pub channel_order: Vec<String>,
-    pub channel_labels: BTreeMap<String, String>,
-    pub channel_detail_labels: BTreeMap<String, String>,
-    pub channel_system_images: BTreeMap<String, String>,
+    pub channel_labels: Sorted<String, String>,
+    pub channel_detail_labels: Sorted<String, String>,
+    pub channel_system_images: Sorted<String, String>,
     pub channel_meta: Vec<ChannelMeta>,
     pub event_loop: EventLoop,
-    pub channels: BTreeMap<String, ChannelSummary>,
-    pub channel_accounts: BTreeMap<String, Vec<ChannelAccount>>,
-    pub channel_default_account_id: BTreeMap<String, String>,
+    pub channels: Sorted<String, ChannelSummary>,
+    pub channel_accounts: Sorted<String, Vec<ChannelAccount>>,
+    pub channel_default_account_id: Sorted<String, String>,
     pub status_issues: Vec<String>,
 }
 

@@ -9,6 +9,7 @@ use super::health::HealthSnapshot;
 use super::object::objects;
 use super::presence::PresenceEntry;
 use super::scope::Scopes;
+use super::sorted::Sorted;
 
 /// Payload of the first frame on every connection.
 #[derive(Debug, Serialize)]
@@ -104,7 +105,7 @@ objects! { strict:
         pub commands: Option<Vec<Name>>,
         pub computer_use: Option<IgnoredAny>,
         pub worker_runs: Option<IgnoredAny>,
-        pub permissions: Option<std::collections::BTreeMap<String, bool>>,
+        pub permissions: Option<Sorted<String, bool>>,
         pub path_env: Option<String>,
         pub role: Option<Name>,
         pub scopes: Option<Vec<Name>>,

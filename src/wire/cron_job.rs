@@ -1,10 +1,9 @@
 //! A scheduled job: what its owner writes, what the scheduler remembers, what clients see and what is stored.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::sorted::Sorted;
 use crate::wire::object::objects;
 
 /// The part of a job its owner writes. Also what is stored of it.
@@ -136,7 +135,7 @@ pub enum CronPayload {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cwd: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        env: Option<BTreeMap<String, String>>,
+        env: Option<Sorted<String, String>>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         input: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]

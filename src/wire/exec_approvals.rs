@@ -1,11 +1,10 @@
 //! The document of rules about commands: `exec.approvals.get` and `exec.approvals.set`.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::decode::Name;
 use super::object::objects;
+use super::sorted::Sorted;
 
 /// Which commands run at all; the first is the strictest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -143,13 +142,13 @@ objects! { strict:
         #[serde(default)]
         pub defaults: ExecRules = default,
         #[serde(default)]
-        pub agents: BTreeMap<String, AgentExecRules> = default,
+        pub agents: Sorted<String, AgentExecRules> = default,
     }
 }
 
 impl Default for ExecApprovalsFile {
     fn default() -> ExecApprovalsFile {
-        ExecApprovalsFile { version: 1, socket: None, defaults: ExecRules::default(), agents: BTreeMap::new() }
+        ExecApprovalsFile { version: 1, socket: None, defaults: ExecRules::default(), agents: Sorted::new() }
     }
 }
 

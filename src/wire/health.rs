@@ -1,10 +1,9 @@
 //! `health` and `status`: whether the gateway is well, in the shapes of the reference.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::object::objects;
+use super::sorted::Sorted;
 
 objects! { strict:
     #[derive(Debug)]
@@ -29,9 +28,9 @@ pub struct HealthSnapshot {
     pub duration_ms: u64,
     pub plugins: HealthPlugins,
     pub config_reload: ConfigReload,
-    pub channels: BTreeMap<String, HealthChannel>,
+    pub channels: Sorted<String, HealthChannel>,
     pub channel_order: Vec<String>,
-    pub channel_labels: BTreeMap<String, String>,
+    pub channel_labels: Sorted<String, String>,
     /// 0: heartbeats are off.
     pub heartbeat_seconds: u64,
     pub default_agent_id: String,

@@ -40,6 +40,7 @@ pub mod scope;
 pub mod session;
 pub mod session_change;
 pub mod session_usage;
+pub mod sorted;
 pub mod suspend;
 pub mod task;
 pub mod tools;

@@ -1,13 +1,12 @@
 //! Nodes: what they offer, their approval, calls to them and what they report (`node.*`).
 
-use std::collections::BTreeMap;
-
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::decode::{Int, Name, Text, Whole};
 use super::object::objects;
+use super::sorted::Sorted;
 
 objects! { lenient:
     /// What a node says it can do.
@@ -16,8 +15,8 @@ objects! { lenient:
     pub struct Surface {
         pub caps: Vec<String>,
         pub commands: Vec<String>,
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        pub permissions: BTreeMap<String, bool> = default,
+        #[serde(default, skip_serializing_if = "Sorted::is_empty")]
+        pub permissions: Sorted<String, bool> = default,
     }
 
     /// How a node's host is doing, as it last said.

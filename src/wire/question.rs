@@ -3,12 +3,11 @@
 //! Source: `Question*` of the published schema. Deliberately absent: `secretStore`; an answer is given to who asked and
 //! is kept nowhere else.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::decode::{Int, Name};
 use super::object::objects;
+use super::sorted::Sorted;
 
 objects! { strict:
     #[derive(Debug)]
@@ -76,7 +75,7 @@ objects! { strict:
     #[derive(Debug, Clone, Default, PartialEq, Serialize)]
     #[serde(deny_unknown_fields)]
     pub struct QuestionAnswers {
-        pub answers: BTreeMap<String, Vec<String>>,
+        pub answers: Sorted<String, Vec<String>>,
     }
 }
 

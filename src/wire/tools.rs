@@ -1,13 +1,12 @@
 //! The shapes of `POST /tools/invoke`.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::decode::Name;
 use super::object::objects;
+use super::sorted::Sorted;
 
 objects! { lenient:
     #[derive(Debug)]
@@ -24,7 +23,7 @@ objects! { lenient:
     /// The names of the arguments in a tool's schema.
     #[derive(Debug)]
     pub struct Schema {
-        pub properties: BTreeMap<String, IgnoredAny>,
+        pub properties: Sorted<String, IgnoredAny>,
     }
 }
 

@@ -3,14 +3,13 @@
 //! Forgiving where models slip (empty text, `null` for "not given", `"5"` or `5.0` for a count, snake_case names), strict
 //! where a guess could do harm. The error names the field. Nothing here looks at values beyond their type.
 
-use std::collections::BTreeMap;
-
 use serde::de::{DeserializeOwned, Error, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use super::{Refusal, cut};
 use crate::wire::misfit;
 use crate::wire::object::objects;
+use crate::wire::sorted::Sorted;
 
 /// A tool's arguments, and the names among them that mean nothing to it.
 pub(super) struct Decoded<T> {
@@ -24,7 +23,7 @@ pub(super) fn decode<T: DeserializeOwned>(tool: &str, schema: &str, json: &str) 
     let wrong = |what: String| {
         Refusal(format!("Wrong arguments for {tool}: {what}. Expected a JSON object: {}", compact(schema)))
     };
-    let given: BTreeMap<String, IgnoredAny> = misfit::read(json).map_err(|error| wrong(error.to_string()))?;
+    let given: Sorted<String, IgnoredAny> = misfit::read(json).map_err(|error| wrong(error.to_string()))?;
     let known = misfit::read(json).map_err(|misfit| {
         wrong(if misfit.path.is_empty() {
             misfit.sentence()
@@ -64,7 +63,7 @@ pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>,
 
 objects! { lenient:
     struct Schema {
-        properties: BTreeMap<String, IgnoredAny>,
+        properties: Sorted<String, IgnoredAny>,
     }
 }
 

@@ -5,17 +5,17 @@
 //!
 //! Pure: variables in, variables out. It does not read the process's environment itself.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Refusal;
 use crate::sys::Env;
 use crate::sys::child::scrub;
+use crate::wire::sorted::Sorted;
 
 /// The environment to start from; what the model asks for is checked, and added by whoever starts the command.
 pub(super) fn compose(
     inherited: &Env,
-    added: &BTreeMap<String, String>,
+    added: &Sorted<String, String>,
     path_prepend: &[PathBuf],
 ) -> Result<Env, Refusal> {
     let mut base = inherited.with("OPENCLAW_SHELL", "exec");
@@ -43,7 +43,7 @@ mod tests {
 
     fn names(inherited: &[&str], added: &[(&str, &str)]) -> Result<Vec<String>, Refusal> {
         let inherited = Env::from_iter(inherited.iter().map(|name| (*name, "v")));
-        let added: BTreeMap<_, _> = added.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let added: Sorted<_, _> = added.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let base = compose(&inherited, &added, &[])?;
         let extra: Vec<_> = added.into_iter().collect();
         let mut names: Vec<String> = scrub::environment(&base, &extra).into_iter().map(|(name, _)| name).collect();
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn prepended_directories_come_first() {
         let inherited = Env::from_iter([("PATH", "/bin")]);
-        let base = compose(&inherited, &BTreeMap::new(), &["/opt/x".into()]).unwrap();
+        let base = compose(&inherited, &Sorted::new(), &["/opt/x".into()]).unwrap();
         let path = base.get("PATH").unwrap();
         assert_eq!(std::env::split_paths(path).collect::<Vec<_>>(), [PathBuf::from("/opt/x"), PathBuf::from("/bin")]);
     }

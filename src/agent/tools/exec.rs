@@ -3,7 +3,7 @@
 //! It is no sandbox; whether a command may run is [`super::Permission`]'s to say, before it runs. What it adds to a shell: a deadline, a bounded
 //! output, an environment without secrets, and the certainty that nothing of the process group outlives the call.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use super::{Denied, Details, Progress, Refusal, ToolContext, ToolOutcome, enviro
 use crate::providers::Part;
 use crate::sys::Env;
 use crate::sys::child::{Outcome, Spec};
+use crate::wire::sorted::Sorted;
 
 /// How a command ended; the `details` of its result event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,7 +52,7 @@ pub(super) struct ExecArguments {
     command: String,
     #[serde(alias = "cwd")]
     workdir: Option<String>,
-    env: Option<BTreeMap<String, String>>,
+    env: Option<Sorted<String, String>>,
     #[serde(default, alias = "timeout", deserialize_with = "arguments::seconds")]
     timeout_seconds: Option<f64>,
     host: Option<String>,
@@ -108,7 +109,7 @@ fn prepare(arguments: &ExecArguments, context: &ToolContext) -> Result<Spec, Ref
     if !cwd.is_dir() {
         return Err(Refusal(format!("workdir {raw} is not a directory.")));
     }
-    let none = BTreeMap::new();
+    let none = Sorted::new();
     let added = arguments.env.as_ref().unwrap_or(&none);
     let base = environment::compose(&Env::of_process(), added, &context.limits.path_prepend)?;
     let extra = added.iter().map(|(name, value)| (name.clone(), value.clone())).collect();

@@ -280,7 +280,7 @@ mod tests {
         let open = config("full");
         assert!(Rules::of(&open, &file, "main").is_open());
         file.defaults.ask = Some(ExecAsk::OnMiss);
-        file.agents.entry("main".into()).or_default().security = Some(ExecSecurity::Allowlist);
+        file.agents.get_or_insert_with("main".into(), Default::default).security = Some(ExecSecurity::Allowlist);
         let rules = Rules::of(&open, &file, "main");
         assert_eq!((rules.security, rules.ask), (ExecSecurity::Allowlist, ExecAsk::OnMiss));
         assert_eq!(Rules::of(&open, &file, "other").security, ExecSecurity::Full);

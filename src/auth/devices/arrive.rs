@@ -193,7 +193,7 @@ impl Devices {
 
     /// Puts what was asked for into the device's record.
     pub(super) fn grant(&mut self, request: Request, via: &str, now_ms: u64) {
-        let device = self.all.entry(request.device_id.clone()).or_insert_with(|| Device {
+        let device = self.all.get_or_insert_with(request.device_id.clone(), || Device {
             device_id: request.device_id.clone(),
             public_key: request.public_key.clone(),
             display_name: None,

@@ -19,8 +19,6 @@ mod tests;
 mod token;
 mod upgrade;
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 pub use arrive::{Admission, Arrival, HandOver, Proof, Unasked};
@@ -32,6 +30,7 @@ pub use token::DeviceToken;
 use super::Role;
 use crate::wire::device::{DevicePairRequest, PairedDevice};
 use crate::wire::scope::Scopes;
+use crate::wire::sorted::Sorted;
 
 /// Devices remembered, about 1 KB each. Beyond it the one approved without asking and longest not seen goes.
 pub const DEVICES: usize = 512;
@@ -125,7 +124,7 @@ impl Effects {
 /// All devices and all requests.
 #[derive(Debug, Default)]
 pub struct Devices {
-    all: BTreeMap<String, Device>,
+    all: Sorted<String, Device>,
     /// Oldest first.
     pending: Vec<Request>,
     /// Oldest first.

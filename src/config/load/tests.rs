@@ -72,12 +72,12 @@ fn a_full_file_comes_out_typed() {
     assert_eq!(gateway.auth.mode, Some(AuthMode::Token));
     assert_eq!(gateway.auth.token.as_ref().map(|token| token.expose()), Some("abc"));
     assert!(!gateway.http.endpoints.chat_completions.enabled && gateway.http.endpoints.responses.enabled);
-    let provider = &config.models.providers["local"];
+    let provider = config.models.providers.get("local").expect("a provider");
     assert_eq!(provider.api, Some(ModelApi::OpenaiCompletions));
     assert_eq!(provider.models[0].context_window, Some(32_000));
     assert_eq!((provider.models[0].cost.input, provider.models[0].cost.output), (0.5, 1.5));
-    assert_eq!(provider.headers["X-A"].expose(), "b");
-    assert_eq!(config.models.providers["g"].api, Some(ModelApi::Other));
+    assert_eq!(provider.headers.get("X-A").expect("a header").expose(), "b");
+    assert_eq!(config.models.providers.get("g").expect("a provider").api, Some(ModelApi::Other));
     assert_eq!(config.agent_ids(), ["old-one", "second"]);
     assert_eq!(config.default_agent_id(), "second");
     assert_eq!(config.primary_model("second"), Some("local/x"));
@@ -90,7 +90,7 @@ fn a_full_file_comes_out_typed() {
     assert_eq!(config.agent_workspace("old-one"), home.join("w/old-one"));
     assert_eq!(config.tools.policy.profile.as_deref(), Some("coding"));
     assert_eq!(config.tools.exec.timeout_seconds, Some(5));
-    assert_eq!(config.channels["telegram"]["botToken"], "t");
+    assert_eq!(config.channels.get("telegram").expect("a channel")["botToken"], "t");
 }
 
 #[test]

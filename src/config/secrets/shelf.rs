@@ -6,7 +6,6 @@
 //! Invariants: names follow the grammar of references; a value that stands for a secret is never kept; the file is
 //! never larger than what is read back.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use crate::config::redact::is_sentinel;
 use crate::sys::{clock, files};
 use crate::wire::misfit;
 use crate::wire::object::objects;
+use crate::wire::sorted::Sorted;
 
 /// The file's name in the state directory.
 pub const FILE: &str = "secrets.store.json";
@@ -54,7 +54,7 @@ objects! { lenient:
     #[derive(Default, Serialize)]
     pub struct Shelf {
         #[serde(default)]
-        entries: BTreeMap<String, Entry> = default,
+        entries: Sorted<String, Entry> = default,
     }
 }
 

@@ -29,8 +29,8 @@ impl State {
     pub fn put_job(&mut self, job: Job, ticket: Ticket, answer: Answer, now: Now) {
         let id = job.id().to_string();
         let text = written(&job);
+        let (hub, name, revision) = (self.hub.clone(), id.clone(), job.revision.clone());
         let before = self.cron.jobs.insert(id.clone(), job);
-        let (hub, name, revision) = (self.hub.clone(), id.clone(), self.cron.jobs[&id].revision.clone());
         self.store.submit_sized(
             "save an automation",
             text.len(),
@@ -106,7 +106,7 @@ impl State {
                         if let Some((ticket, _)) = ticket {
                             ticket.answer(Err(crate::hub::sessions::stored(error)));
                         }
-                        state.cron.jobs.entry(job.id().to_string()).or_insert(job);
+                        state.cron.jobs.get_or_insert_with(job.id().to_string(), || job);
                         return;
                     }
                     state.tell_cron(&CronEvent { job: Some(job.shown()), ..CronEvent::of(job.id(), "removed") });

@@ -22,7 +22,7 @@ pub mod schedule;
 pub mod settle;
 mod start;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,7 @@ use crate::sys::abort::Abort;
 use crate::wire::cron::CronEvent;
 use crate::wire::event as kinds;
 use crate::wire::misfit;
+use crate::wire::sorted::Sorted;
 
 pub use heart::interval;
 pub(super) use heart::{ACK_CHARS, PROMPT, TARGET, of_agent};
@@ -54,7 +55,7 @@ const SPENT: &str = "cron";
 
 /// Everything about jobs. Owned by the state thread.
 pub struct Cron {
-    jobs: BTreeMap<String, Job>,
+    jobs: Sorted<String, Job>,
     /// Due, and waiting for one of the running ones to end.
     waiting: VecDeque<Waits>,
     /// Jobs that wait, are being written as begun, run, or deliver.

@@ -28,7 +28,7 @@ const NO_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Output of a command that is kept.
 const OUTPUT: usize = 16 << 10;
 const OUTPUT_MAX: u64 = 256 << 10;
-const STACK: usize = 256 << 10;
+const STACK: usize = crate::sys::stack(256 << 10);
 /// Sessions of isolated runs are removed this long after their last word (`cron.sessionRetention`).
 const SESSIONS_KEPT_MS: i64 = 24 * 3_600_000;
 /// Old sessions removed with one run.

@@ -253,7 +253,7 @@ fn a_handler_learns_that_its_client_left() {
     // A run that says something every few milliseconds must not hide it.
     for path in ["/wait", "/busy"] {
         let mut raw = rig.connect();
-        raw.send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        raw.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
         drop(raw);
         assert_eq!(rig.next_seen(), Seen::PeerGone, "{path}");
     }

@@ -6,8 +6,6 @@
 //!
 //! Invariant: what is run is exactly what the person wrote.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -15,6 +13,7 @@ use super::super::http::cut;
 use super::super::{Message, Part, ProviderError, ToolCall, ToolChoice, ToolSpec, Turn};
 use crate::wire::misfit;
 use crate::wire::object::objects;
+use crate::wire::sorted::Sorted;
 
 /// A plainly worded wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +114,7 @@ pub fn forced(turn: &Turn, text: &str, request: Option<&Request>) -> Result<Tool
         return Err(ProviderError::Unsupported("a forced tool call unless the message plainly says what to run"));
     };
     let schema = Schema::of(tool);
-    let arguments: BTreeMap<&str, Argument> =
+    let arguments: Sorted<&str, Argument> =
         schema.required.iter().map(|name| (name.as_str(), argument(schema.properties.get(name), text))).collect();
     let arguments = serde_json::to_string(&arguments).expect("strings and checked JSON always serialise");
     Ok(ToolCall { id: call_id(turn), name: tool.name.clone(), arguments })
@@ -205,7 +204,7 @@ fn filled(turn: &Turn, names: &[&str], keys: &[&str], value: String) -> Option<T
         let tool = turn.tools.iter().find(|tool| tool.name == *name)?;
         let schema = Schema::of(tool);
         let key = keys.iter().find(|key| schema.properties.contains_key(**key))?;
-        let arguments = serde_json::to_string(&BTreeMap::from([(*key, value.as_str())])).ok()?;
+        let arguments = serde_json::to_string(&Sorted::from([(*key, value.as_str())])).ok()?;
         Some(ToolCall { id: call_id(turn), name: tool.name.clone(), arguments })
     })
 }
@@ -222,7 +221,7 @@ fn call_id(turn: &Turn) -> String {
 
 /// The command or path among a call's arguments.
 fn subject(arguments: &str) -> Option<String> {
-    let arguments: BTreeMap<String, Box<RawValue>> = misfit::read(arguments).ok()?;
+    let arguments: Sorted<String, Box<RawValue>> = misfit::read(arguments).ok()?;
     let raw = COMMAND_KEYS.iter().chain(PATH_KEYS).find_map(|key| arguments.get(*key))?;
     misfit::read(raw.get()).ok()
 }
@@ -261,7 +260,7 @@ objects! { lenient:
     /// What we need of a tool's JSON Schema.
     #[derive(Default)]
     struct Schema {
-        properties: BTreeMap<String, Property> = default,
+        properties: Sorted<String, Property> = default,
         required: Vec<String> = default,
     }
 
