@@ -43,6 +43,7 @@ mod secrets;
 mod secrets_cli;
 mod service;
 mod sessions;
+mod suggestions;
 #[cfg(unix)]
 mod terminal;
 mod tidy;

@@ -1,10 +1,12 @@
-//! Asking the people at the gateway on behalf of a run: they answer by any client, the run's thread waits.
+//! Asking the people at the gateway on behalf of a run: they answer by any client, the run's thread waits. And cards
+//! with work for them, which nobody waits for.
 
 use std::time::Instant;
 
 use crossbeam_channel::{bounded, select};
 
 use super::Engine;
+use super::tools::SuggestAsk;
 use crate::hub::Ticket;
 use crate::sys::abort::Abort;
 use crate::wire::decode::Text;
@@ -28,12 +30,14 @@ fn was_answered(result: &str) -> bool {
 const NO_ANSWER: &str = r#"{"status":"no_answer"}"#;
 
 impl Engine {
-    /// Whether anybody is connected who could answer. Without one the tool is not offered.
-    pub(super) fn has_people(&self) -> bool {
+    /// Whether anybody is connected who could answer questions, and who could see a card. Without one the tools for that
+    /// are not offered.
+    pub(super) fn people_present(&self) -> [bool; 2] {
         let may = |state: &mut crate::hub::State, _| {
-            state.peers.iter().any(|peer| peer.caller.tracked() && peer.caller.scopes.allows(Scope::Questions))
+            let present = |who| state.peers.iter().any(|peer| peer.caller.tracked() && peer.caller.scopes.allows(who));
+            [Scope::Questions, Scope::Read].map(present)
         };
-        self.hub.ask("people for a run", may).unwrap_or(false)
+        self.hub.ask("people for a run", may).unwrap_or_default()
     }
 
     /// Asks, and waits until somebody answers, the time of the questions is over, or the run is stopped.
@@ -67,5 +71,17 @@ impl Engine {
                 Err("The run was aborted.".into())
             }
         }
+    }
+
+    /// Puts a card before the people, or takes one of the same session back.
+    pub(super) fn suggest(&self, ask: SuggestAsk, session_key: &str) -> Result<String, String> {
+        let key = session_key.to_owned();
+        let done = self.hub.ask("a suggested task", move |state, now| match ask {
+            SuggestAsk::Create(params) => {
+                state.suggest_task(params, key, now).map(|card| card.id).map_err(|error| error.message)
+            }
+            SuggestAsk::Dismiss(id) => Ok(state.dismiss_task(&id, Some(&key)).to_string()),
+        });
+        done.map_err(|gone| gone.to_string())?
     }
 }

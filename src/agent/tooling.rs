@@ -44,8 +44,14 @@ impl Engine {
         if !self.has_nodes() {
             policy = policy.and(denied("nodes", "nodes"));
         }
-        if session::is_reserved(session_key) || !self.has_people() {
-            policy = policy.and(denied("people", "ask_user"));
+        let [answer, see] = match session::is_reserved(session_key) {
+            true => [false; 2],
+            false => self.people_present(),
+        };
+        for (tool, offered) in [("ask_user", answer), ("suggest_task", see), ("dismiss_task", see)] {
+            if !offered {
+                policy = policy.and(denied("people", tool));
+            }
         }
         let exec = &config.tools.exec;
         let here = exec.host.as_deref().is_none_or(|host| matches!(host, "auto" | "gateway"));
@@ -165,6 +171,7 @@ impl Turning<'_> {
                 nodes: &|ask| self.engine().ask_nodes(ask, &self.order().abort),
                 sessions: &|ask| self.ask_sessions(ask),
                 people: &|params| self.engine().ask_people(params, &self.order().abort),
+                suggest: &|ask| self.engine().suggest(ask, &self.order().session_key),
                 progress: &mut |progress| {
                     self.report(RunEvent::ToolOutput(Box::new(ToolOutput {
                         call_id: call.id.clone(),

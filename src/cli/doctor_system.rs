@@ -45,7 +45,7 @@ pub fn database(paths: &Paths, all: &mut Vec<Finding>) {
 }
 
 pub fn disk_and_clock(paths: &Paths, all: &mut Vec<Finding>) {
-    if let Some(free) = host::disk_free(&paths.state_dir).filter(|free| *free < DISK) {
+    if let Some(free) = host::disk(&paths.state_dir).map(|disk| disk.free).filter(|free| *free < DISK) {
         let message = format!("{} is left on the disk of {}", size(free), paths.state_dir.display());
         all.push(finding(Level::Warning, "disk", message, "Make room: messages cannot be kept on a full disk."));
     }

@@ -53,11 +53,11 @@ impl Facts for Knowledge {
             Topic::Tools => {
                 FactSheet::default().fact("Tools", TOOLS.iter().map(|t| t.name).collect::<Vec<_>>().join(", "))
             }
-            Topic::Channels => FactSheet::default().line("This version has no messengers."),
+            Topic::Channels => sources.channels(),
             Topic::Service => {
                 FactSheet::default().line("`openclaw gateway status` shows whether it is installed as a service.")
             }
-            Topic::Jobs => FactSheet::default().line("This version has no scheduled jobs."),
+            Topic::Jobs => sources.jobs(),
             Topic::Devices => sources.devices(),
         }
     }
@@ -94,6 +94,39 @@ impl Sources {
         rows.iter().fold(FactSheet::default().fact("Sessions", total), |sheet, row| {
             let age = u64::try_from((now - row.updated_at_ms).max(0) / 1000).unwrap_or(0);
             sheet.line(format!("{} ({} messages, {} ago)", row.key, row.message_count, span(age)))
+        })
+    }
+
+    fn channels(&self) -> FactSheet {
+        let Ok(looks) = self.hub.ask("facts", |state, _| state.messengers.looks()) else { return FactSheet::default() };
+        if looks.is_empty() {
+            return FactSheet::default().line("No messenger is connected; `openclaw channels add` connects one.");
+        }
+        looks.iter().take(SESSIONS).fold(FactSheet::default().fact("Accounts", looks.len()), |sheet, look| {
+            let state = match (&look.facts.last_error, look.running) {
+                _ if !look.account.enabled => "off".to_string(),
+                (_, true) if look.facts.connected => "connected".to_string(),
+                (Some(error), _) => error.clone(),
+                _ => "not connected".to_string(),
+            };
+            sheet.line(format!("{}: {state}", look.account.key))
+        })
+    }
+
+    fn jobs(&self) -> FactSheet {
+        let known = self.hub.ask("facts", |state, _| {
+            let jobs = state.cron.jobs();
+            jobs.map(|job| (job.record.spec.name.clone(), job.record.state.next_run_at_ms)).collect::<Vec<_>>()
+        });
+        let Ok(jobs) = known else { return FactSheet::default() };
+        if jobs.is_empty() {
+            return FactSheet::default().line("No automation is set up; `openclaw cron add` sets one up.");
+        }
+        let now = clock::now_ms();
+        jobs.iter().take(SESSIONS).fold(FactSheet::default().fact("Automations", jobs.len()), |sheet, (name, next)| {
+            let when =
+                next.map_or("not due".to_string(), |at| format!("due in {}", span((at.saturating_sub(now)) / 1000)));
+            sheet.line(format!("{name} ({when})"))
         })
     }
 

@@ -30,6 +30,7 @@ mod run_start;
 pub mod runs;
 pub mod sessions;
 pub mod shared;
+pub mod suggestions;
 pub mod suspend;
 pub mod talks;
 pub mod tasks;
@@ -95,6 +96,7 @@ pub struct State {
     pub nodes: nodes::Nodes,
     pub approvals: Approvals,
     pub questions: questions::Questions,
+    pub suggestions: suggestions::Suggestions,
     pub upgrades: upgrades::Upgrades,
     pub runs: Runs,
     quiet: sessions::Quiet,
@@ -152,6 +154,7 @@ impl State {
             nodes: nodes::Nodes::default(),
             approvals: parts.approvals,
             questions: Default::default(),
+            suggestions: Default::default(),
             upgrades: upgrades::Upgrades::default(),
             runs: Runs::new(parts.launcher),
             quiet: sessions::Quiet::default(),

@@ -34,6 +34,18 @@ pub fn create_scope(_: &SessionsCreateParams) -> Scope {
 }
 
 pub fn create(state: &mut State, who: &Arc<Caller>, params: SessionsCreateParams, ticket: Ticket, now: Now) {
+    make(state, who, params, ticket, now, |_, ticket, made| ticket.answer_with(Ok(made)));
+}
+
+/// Makes a session, and its first run; `told` answers the ticket when both are on the disk.
+pub(super) fn make(
+    state: &mut State,
+    who: &Arc<Caller>,
+    params: SessionsCreateParams,
+    ticket: Ticket,
+    now: Now,
+    told: impl FnOnce(&mut State, Ticket, SessionsCreateResult) + Send + 'static,
+) {
     let plan = match Plan::of(state, who, params, now) {
         Ok(plan) => plan,
         Err(error) => return ticket.answer(Err(error)),
@@ -45,7 +57,7 @@ pub fn create(state: &mut State, who: &Arc<Caller>, params: SessionsCreateParams
         "create a session",
         move |conn| create_row(conn, &fresh, first.as_ref()),
         move |state, ticket, (row, created), now| {
-            ticket.answer_with(Ok(SessionsCreateResult {
+            let made = SessionsCreateResult {
                 ok: true,
                 key: row.key.clone(),
                 session_id: row.session_id.clone(),
@@ -53,7 +65,8 @@ pub fn create(state: &mut State, who: &Arc<Caller>, params: SessionsCreateParams
                 run_started: plan.first.is_some(),
                 run_id: plan.first.as_ref().map(|(run, _)| run.run_id.to_string()),
                 resolved: resolved_model(&row, &state.shared.catalogue.get()),
-            }));
+            };
+            told(state, ticket, made);
             state.seen.touch(&row.key, &row.agent_id, now.ms, created);
             state.tell_session_changed(&row, Some("create"), None, now);
             if let Some((run, _)) = plan.first {

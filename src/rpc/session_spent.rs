@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_log_line_names_tools_and_is_cut() {
-        let seen = |role, message| transcript::Seen { role, ts_ms: 7, message };
+        let seen = |role, message| transcript::Seen { row: 1, role, ts_ms: 7, message };
         let call = r#"{"content":[{"type":"text","text":"Look."},{"type":"toolCall","name":"exec"}],
             "usage":{"totalTokens":9,"cost":{"total":0.5}}}"#;
         let line = log(&seen("assistant", call)).expect("a line");

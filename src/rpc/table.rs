@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use super::{
     agent, agent_change, agent_files, agents, approvals, channels, chat, chat_inject, chat_read, config, config_read,
     cron, devices, exec_approvals, gateway, health, logs, models, nodes, questions, secrets, send, session_change,
-    session_compact, session_read, session_spent, session_usage, sessions, tasks, tools, usage,
+    session_compact, session_read, session_search, session_spent, session_usage, sessions, suggestions, system, tasks,
+    tools, usage,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -328,6 +329,8 @@ methods! {
     "sessions.reset": Admin, "<=2026.7", ticket session_change::reset;
     /// Finds a session by key, id or label.
     "sessions.resolve": Read, "<=2026.7", task session_read::resolve, unlisted;
+    /// Finds words in what was said.
+    "sessions.search": Read, "<=2026.7", task session_search::search;
     /// Says something in a session.
     "sessions.send": Write, "<=2026.7", ticket session_change::send;
     /// Stops what is made in a session and says something instead.
@@ -348,6 +351,16 @@ methods! {
     "system-event": Admin, "<=2026.7", state cron::system_event;
     /// Who is connected.
     "system-presence": Read, "<=2026.7", state health::presence;
+    /// The machine: name, system, memory, disk.
+    "system.info": Read, "<=2026.7", task system::info;
+    /// Begins the work of a suggestion.
+    "taskSuggestions.accept": Admin, "<=2026.7", ticket suggestions::accept;
+    /// Suggests work to the people at the gateway.
+    "taskSuggestions.create": Write, "<=2026.7", state suggestions::create;
+    /// Drops a suggestion.
+    "taskSuggestions.dismiss": Write, "<=2026.7", state suggestions::dismiss;
+    /// Suggested work that waits, newest first.
+    "taskSuggestions.list": Read, "<=2026.7", state suggestions::list;
     /// Stops a run.
     "tasks.cancel": Write, "<=2026.7", state tasks::cancel;
     /// One run that waits, is made or has ended.

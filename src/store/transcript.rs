@@ -144,6 +144,8 @@ pub fn since(
 /// An entry as [`scan`] shows it.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
+    /// See [`id_of`].
+    pub row: i64,
     pub role: &'a str,
     pub ts_ms: i64,
     /// Empty for a user's message, unless those were asked for.
@@ -161,7 +163,7 @@ pub fn scan(
     let Some(span) = Span::of(conn, session_id)? else { return Ok(()) };
     let mut found = statement(
         conn,
-        "SELECT role, ts_ms, CASE WHEN ?3 OR role <> 'user' THEN message ELSE '' END FROM entries
+        "SELECT role, ts_ms, CASE WHEN ?3 OR role <> 'user' THEN message ELSE '' END, id FROM entries
          WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC",
     )?;
     let mut rows = found.query(params![span.at(1), span.last(), with_users])?;
@@ -169,7 +171,7 @@ pub fn scan(
         let [role, message] = [row.get_ref(0)?, row.get_ref(2)?];
         // Both columns hold text; what somebody else put there is passed over.
         let (role, message) = (role.as_str().unwrap_or_default(), message.as_str().unwrap_or_default());
-        if each(Seen { role, ts_ms: row.get(1)?, message }).is_break() {
+        if each(Seen { row: row.get(3)?, role, ts_ms: row.get(1)?, message }).is_break() {
             break;
         }
     }
@@ -339,8 +341,13 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
+/// The name of the entry in a row.
+pub fn id_of(row_id: i64) -> String {
+    format!("{row_id:x}")
+}
+
 fn appended(row_id: i64, duplicate: bool) -> Appended {
-    Appended { seq: (row_id & SEQ_MAX) as u64, id: format!("{row_id:x}"), duplicate }
+    Appended { seq: (row_id & SEQ_MAX) as u64, id: id_of(row_id), duplicate }
 }
 
 #[cfg(test)]

@@ -84,6 +84,8 @@ events! {
     QUESTION_REQUESTED = "question.requested": Scope(Questions), essential, listed;
     /// Questions were answered, taken back, or expired.
     QUESTION_RESOLVED = "question.resolved": Scope(Questions), essential, listed;
+    /// An agent suggests work, or a suggestion is at its end.
+    TASK_SUGGESTION = "task.suggestion": Scope(Read), droppable, listed;
     /// Another configuration is in force.
     CONFIG_CHANGED = "config.changed": Scope(Read), droppable, unlisted;
     /// A scheduled job changed, began or ended.

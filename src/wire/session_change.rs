@@ -80,6 +80,38 @@ objects! { strict:
     }
 }
 
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsSearchParams {
+        pub agent_id: Option<Name>,
+        pub session_keys: Option<Vec<Name>>,
+        pub query: Text<4096>,
+        pub limit: Option<Int<1, 25>>,
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct SessionsSearchResult {
+    /// The best first.
+    pub results: Vec<SessionsSearchHit>,
+    /// There is more, or not everything was read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionsSearchHit {
+    pub session_key: String,
+    pub session_id: String,
+    pub message_id: String,
+    pub role: &'static str,
+    pub timestamp: u64,
+    pub snippet: String,
+    /// Only good for comparing hits of one answer.
+    pub score: f64,
+}
+
 #[derive(Debug, Serialize)]
 pub struct SessionsPreviewResult {
     pub ts: u64,

@@ -28,6 +28,7 @@ mod search;
 mod sessions;
 mod shell;
 mod status;
+mod suggest;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -48,6 +49,7 @@ use crate::wire::question::QuestionRequestParams;
 pub use exec::{ExecDetails, ExecStatus};
 pub use nodes::NodesAsk;
 pub use sessions::{ListAsk, SessionsAsk};
+pub use suggest::SuggestAsk;
 
 /// One tool: a row of [`TOOLS`].
 pub struct Tool {
@@ -91,6 +93,8 @@ pub struct ToolContext<'a> {
     pub sessions: &'a dyn Fn(SessionsAsk) -> Result<String, String>,
     /// Asks the people at the gateway; waits for their answer.
     pub people: &'a dyn Fn(QuestionRequestParams) -> Result<String, String>,
+    /// Puts a card before the people at the gateway, or takes one back.
+    pub suggest: &'a dyn Fn(SuggestAsk) -> Result<String, String>,
     /// Partial output while a command runs; called on the calling thread, at most ten times a second.
     pub progress: &'a mut dyn FnMut(Progress),
 }
@@ -356,6 +360,14 @@ tools! {
         "timeoutSeconds":{"type":"integer","description":"30 to 3600; default 900."}},
         "required":["questions"]}"#;
 
+    "dismiss_task" Reads "Take back a suggested task",
+    "Takes back a card of suggest_task that is stale or done. Only cards of this session that nobody has acted on.",
+    suggest::dismiss_task,
+    r#"{"type":"object","properties":{
+        "task_id":{"type":"string","description":"What suggest_task answered."},
+        "reason":{"type":"string","description":"Why, in a few words."}},
+        "required":["task_id"]}"#;
+
     "edit" Writes "Change parts of a file",
     "Replaces exact pieces of one text file. Every oldText must occur exactly once in the file as it is now; include \
      enough lines around it. Several changes to one file go into `edits`, which must not overlap.",
@@ -465,6 +477,18 @@ tools! {
         "search":{"type":"string","description":"Part of key, label, name or last message."},
         "archived":{"description":"true: only archived; \"all\": those, too.","enum":[true,false,"all"]},
         "includeLastMessage":{"type":"boolean"}}}"#;
+
+    "suggest_task" Reads "Suggest a task",
+    "Notes work you came across and were not asked to do, as a card for the people at the gateway: a bug seen in passing, a \
+     missing test, stale documentation, a follow-up. Nothing is started; they decide. Not for guesses. The prompt must make \
+     sense without this conversation. Cards are gone when the gateway restarts.",
+    suggest::suggest_task,
+    r#"{"type":"object","properties":{
+        "title":{"type":"string","maxLength":60,"description":"Begins with a verb; at most 60 characters."},
+        "prompt":{"type":"string","description":"The whole task, with paths, for an agent that sees nothing else."},
+        "tldr":{"type":"string","description":"One or two plain sentences: why it is worth doing."},
+        "cwd":{"type":"string","description":"Absolute folder of the work; default the workspace."}},
+        "required":["title","prompt","tldr"]}"#;
 
     "write" Writes "Write a file",
     "Writes a whole file, replacing what was there; makes missing directories. To change parts of a file use edit.",

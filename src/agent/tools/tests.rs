@@ -68,6 +68,7 @@ impl Place {
             nodes: &|ask| Err(format!("asked {ask:?}")),
             sessions: &|ask| Err(format!("asked {ask:?}")),
             people: &|params| Err(format!("asked {params:?}")),
+            suggest: &|_| Err("nobody takes cards".into()),
             status: &|| "Model: stub/stub-model".to_owned(),
             progress,
         };
@@ -405,6 +406,7 @@ fn exec_hands_its_runner_exactly_the_job() {
         nodes: &|_| Ok(String::new()),
         sessions: &|_| Ok(String::new()),
         people: &|_| Ok(String::new()),
+        suggest: &|_| Ok(String::new()),
         progress: &mut |_| {},
     };
     let recorder = Recorder(Default::default());
@@ -498,6 +500,18 @@ fn a_policy_chooses_from_the_table() {
     assert_eq!(names("minimal", &[]), ["session_status"]);
     assert_eq!(
         names("full", &["group:runtime", "w*", "edit"]),
-        ["ask_user", "find", "grep", "ls", "nodes", "read", "session_status", "sessions_history", "sessions_list"]
+        [
+            "ask_user",
+            "dismiss_task",
+            "find",
+            "grep",
+            "ls",
+            "nodes",
+            "read",
+            "session_status",
+            "sessions_history",
+            "sessions_list",
+            "suggest_task"
+        ]
     );
 }

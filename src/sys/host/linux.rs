@@ -4,6 +4,8 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use super::Room;
+
 pub fn hostname() -> Option<String> {
     rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
 }
@@ -15,6 +17,39 @@ pub fn release() -> Option<String> {
 pub fn memory_bytes() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     kb_line(&text, "MemTotal:").map(|kb| kb << 10)
+}
+
+pub fn memory_free_bytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    kb_line(&text, "MemAvailable:").map(|kb| kb << 10)
+}
+
+/// `PRETTY_NAME` of os-release(5).
+pub fn label() -> Option<String> {
+    let text = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| fs::read_to_string(path).ok())?;
+    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?.trim_matches(['"', '\'']);
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// x86 says `model name`, ARM boards often only `Model` or `Hardware`.
+pub fn cpu_model() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    ["model name", "Model", "Hardware"].iter().find_map(|name| {
+        let line = text.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == *name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    })
+}
+
+pub fn load_average() -> Option<[f64; 3]> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    let mut numbers = text.split(' ').map(str::parse);
+    Some([numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?])
+}
+
+pub fn disk(path: &Path) -> Option<Room> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    let bytes = |blocks: u64| blocks.checked_mul(stat.f_frsize);
+    Some(Room { total: bytes(stat.f_blocks)?, free: bytes(stat.f_bavail)? })
 }
 
 /// The limit of the control group this process is in: version 2 (every ancestor counts), then version 1.
@@ -30,11 +65,6 @@ pub fn memory_limit_bytes() -> Option<u64> {
 
 pub fn rss_kb() -> Option<u64> {
     kb_line(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
-}
-
-pub fn disk_free(path: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(path).ok()?;
-    stat.f_bavail.checked_mul(stat.f_frsize)
 }
 
 /// Local unicast addresses from the routing table, which every process may read.

@@ -76,14 +76,57 @@ pub fn rss_kb() -> u64 {
     platform::rss_kb().unwrap_or(0)
 }
 
+/// Bytes there are, and bytes that are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    pub total: u64,
+    pub free: u64,
+}
+
+/// The memory of the machine, or of the control group where that is less; zeros when unknown.
+pub fn memory() -> Room {
+    let total = platform::memory_bytes().unwrap_or(0);
+    let free = platform::memory_free_bytes().unwrap_or(0);
+    match platform::memory_limit_bytes() {
+        Some(limit) if limit < total => Room { total: limit, free: free.min(limit) },
+        _ => Room { total, free },
+    }
+}
+
+/// The kernel's or the product's version; empty when unknown.
+pub fn release() -> String {
+    platform::release().unwrap_or_default()
+}
+
+/// The system as people call it: `Debian GNU/Linux 12 (bookworm)`, `macOS 26.1`.
+pub fn label() -> String {
+    let name = match platform() {
+        "macos" => "macOS",
+        "windows" => "Windows",
+        "linux" => "Linux",
+        other => other,
+    };
+    platform::label().unwrap_or_else(|| format!("{name} {}", release()).trim_end().to_owned())
+}
+
+/// What the processor calls itself.
+pub fn cpu_model() -> Option<String> {
+    platform::cpu_model()
+}
+
+/// Over one, five and fifteen minutes; `None` where the system does not count it.
+pub fn load_average() -> Option<[f64; 3]> {
+    platform::load_average()
+}
+
 /// Processors this process may use, at least 1.
 pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Bytes an unprivileged user can still write under `path`; `None` when unknown.
-pub fn disk_free(path: &Path) -> Option<u64> {
-    platform::disk_free(path)
+/// The file system of `path`, and what an unprivileged user can still write there; `None` when unknown.
+pub fn disk(path: &Path) -> Option<Room> {
+    platform::disk(path)
 }
 
 /// Which of our addresses would speak to `target`. Connecting a datagram socket sends nothing.
@@ -105,6 +148,7 @@ mod tests {
         assert!(!hostname().is_empty());
         assert!(platform_release().starts_with(platform()));
         assert!(cpus() >= 1);
+        assert!(!label().is_empty());
     }
 
     #[cfg(target_os = "linux")]
@@ -112,7 +156,7 @@ mod tests {
     fn memory_is_known_on_linux() {
         assert!(memory_mb() > 16);
         assert!(rss_kb() > 100);
-        assert!(disk_free(Path::new("/")).is_some());
+        assert!(disk(Path::new("/")).is_some());
     }
 
     #[test]

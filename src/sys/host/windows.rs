@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::Room;
+
 pub fn hostname() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()
 }
@@ -32,12 +34,34 @@ pub fn rss_kb() -> Option<u64> {
     column.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok()
 }
 
-pub fn disk_free(path: &Path) -> Option<u64> {
+/// The first lines of `fsutil` are the free and the total bytes, in any language.
+pub fn disk(path: &Path) -> Option<Room> {
     let root = path.ancestors().last()?.to_str()?.trim_end_matches(['\\', '/']).to_owned();
     let text = output("fsutil", &["volume", "diskfree", &root])?;
-    let line = text.lines().next()?;
-    let digits = line.split_once(':')?.1.split('(').next()?;
-    digits.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok()
+    let mut numbers = text.lines().map(|line| {
+        let digits = line.split_once(':')?.1.split('(').next()?;
+        digits.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok()
+    });
+    let (free, total) = (numbers.next()??, numbers.next()??);
+    Some(Room { total, free })
+}
+
+pub fn memory_free_bytes() -> Option<u64> {
+    let query = "(Get-CimInstance Win32_OperatingSystem).FreePhysicalMemory * 1024";
+    output("powershell", &["-NoProfile", "-NonInteractive", "-Command", query])?.parse().ok()
+}
+
+pub fn label() -> Option<String> {
+    release().map(|release| format!("Windows {release}"))
+}
+
+pub fn cpu_model() -> Option<String> {
+    std::env::var("PROCESSOR_IDENTIFIER").ok()
+}
+
+/// Windows counts no such thing.
+pub fn load_average() -> Option<[f64; 3]> {
+    None
 }
 
 pub fn addresses() -> Vec<Ipv4Addr> {
