@@ -98,6 +98,7 @@ fn the_agent_makes_cards_and_takes_back_its_own() {
     assert_eq!(told["suggestion"]["title"], "Mend the lid");
     assert_eq!(told["suggestion"]["cwd"], gateway.workspace().display().to_string());
     let id = told["suggestion"]["id"].as_str().expect("an id").to_owned();
+    client.event_where("chat", |chat| chat["state"] == "final");
     // Not from another session.
     send(&mut client, "agent:main:other", &format!("take back {id}"), "run-2");
     let other = upstream.wait_asked(4)[3].body["messages"].to_string();

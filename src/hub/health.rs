@@ -53,7 +53,7 @@ impl Seen {
 }
 
 /// Names of capabilities clients look for; each is something this gateway does.
-const CAPABILITIES: &[&str] = &["published-model-catalog"];
+const CAPABILITIES: &[&str] = &["published-model-catalog", "taskSuggestions.acceptModes"];
 
 /// A heartbeat as health shows it; None: the agent has none, or all are switched off.
 fn heartbeat(of_agent: Option<(HeartbeatConfig, Duration)>) -> HealthHeartbeat {

@@ -1,10 +1,13 @@
 //! A protocol client for tests: tungstenite on a blocking socket, with every wait limited.
 //!
-//! It is not the product's own client on purpose: the two must not share a misunderstanding.
+//! It is not the product's own client on purpose: the two must not share a misunderstanding. `OPENCLAW_FRAMES` names a
+//! file to which every request and every frame of the gateway is appended, one JSON line each, for `tests/clients/frames.mjs`.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -13,6 +16,12 @@ use tungstenite::{Error, Message, WebSocket};
 
 use super::gateway::TOKEN;
 use super::wait;
+
+/// Where frames are kept, if they are wanted. Appending a line is one write, whoever else does so.
+static FRAMES: LazyLock<Option<File>> = LazyLock::new(|| {
+    let path = std::env::var_os("OPENCLAW_FRAMES")?;
+    Some(File::options().create(true).append(true).open(path).expect("open the file for frames"))
+});
 
 pub struct Ws {
     socket: WebSocket<Steady>,
@@ -148,6 +157,7 @@ impl Ws {
         if !params.is_null() {
             frame["params"] = params;
         }
+        self.keep("sent", &frame.to_string());
         self.send(&frame.to_string());
         id
     }
@@ -275,6 +285,15 @@ impl Ws {
         self.socket.get_ref().0.set_read_timeout(Some(limit)).expect("set the read deadline");
     }
 
+    fn keep(&self, way: &str, frame: &str) {
+        if let Some(mut file) = FRAMES.as_ref() {
+            // Our port tells this connection from all others of a test.
+            let port = self.socket.get_ref().0.local_addr().map_or(0, |addr| addr.port());
+            let line = format!("{{\"pid\":{},\"port\":{port},\"{way}\":{frame}}}\n", std::process::id());
+            file.write_all(line.as_bytes()).expect("keep a frame");
+        }
+    }
+
     /// The next text frame; `None` after the close.
     fn read(&mut self, end: Instant) -> Result<Option<Value>, Error> {
         loop {
@@ -283,6 +302,7 @@ impl Ws {
             }
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
+                    self.keep("got", &text);
                     return Ok(Some(serde_json::from_str(&text).expect("the gateway speaks JSON")));
                 }
                 Ok(Message::Close(close)) => {
