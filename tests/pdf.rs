@@ -64,6 +64,11 @@ fn a_pdf_that_cannot_be_read_is_refused_with_its_reason() {
         assert_eq!(reply.status, 400, "{}", reply.text());
         assert!(reply.text().contains(why), "{why:?} in {}", reply.text());
     }
+    let mut many = with_file(KETTLE);
+    let part = many["input"][0]["content"][0].clone();
+    many["input"][0]["content"] = json!(vec![part; 9]);
+    let reply = gateway.post("/v1/responses", &many);
+    assert!(reply.status == 400 && reply.text().contains("more than 8 PDF files"), "{}", reply.text());
     let grown = gateway.peak_rss() - before;
     assert!(grown < 16 << 20, "the bomb went off in the child, not here: {grown} bytes more");
     assert!(upstream.asked().is_empty());

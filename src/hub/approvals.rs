@@ -7,7 +7,7 @@
 //! Invariants: every approval comes to exactly one end; who asked is told of it once; what waits and what is remembered
 //! have caps; a decision is answered when it is on the disk.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use crate::wire::event as kinds;
 use crate::wire::exec_approvals::{AllowlistEntry, ExecApprovalsFile, ExecSecurity};
 use crate::wire::misfit::{self, Misfit};
 use crate::wire::scope::Scope;
+use crate::wire::sorted::Sorted;
 
 /// Scope and name of the document among the store's named facts.
 pub const RULES: (&str, &str) = ("exec", "approvals");
@@ -89,7 +90,7 @@ fn hash(text: &str) -> String {
 /// All approvals that wait, and the latest that do not any more. Owned by the state thread.
 #[derive(Default)]
 pub struct Approvals {
-    waiting: BTreeMap<Arc<str>, Waiting>,
+    waiting: Sorted<Arc<str>, Waiting>,
     ended: VecDeque<Arc<ApprovalSnapshot>>,
     ended_bytes: usize,
     pub rules: Arc<Rules>,

@@ -6,7 +6,7 @@
 //! Invariants: an account has at most one life at a time, and news of an older life change nothing; a message that was
 //! admitted has a run, waits in `held` or `backlog`, or lies in the inbox for the next start.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::sys::order;
 use crate::wire::channels::SendResult;
 use crate::wire::error::RpcError;
 use crate::wire::misfit;
+use crate::wire::sorted::Sorted;
 
 /// Between two looks at a run whose answer is shown while it is made.
 const PREVIEW: Duration = Duration::from_millis(1200);
@@ -39,7 +40,7 @@ const LONG_WAIT: Duration = Duration::from_millis(1500);
 #[derive(Default)]
 pub struct Messengers {
     host: Option<Host>,
-    accounts: BTreeMap<AccountKey, Entry>,
+    accounts: Sorted<AccountKey, Entry>,
     /// Lives are numbered; a number is never used twice.
     lives: u64,
     /// Text that may go on, by session and sender.

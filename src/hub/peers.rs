@@ -1,6 +1,6 @@
 //! Who is connected, and how an event reaches them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,6 +11,7 @@ use crate::net::Mailbox;
 use crate::wire::event::EventKind;
 use crate::wire::frame::{self, EventText, StateVersion};
 use crate::wire::scope::Scope;
+use crate::wire::sorted::Sorted;
 
 /// Sessions one connection may follow; more is a mistake of the client.
 pub const SUBSCRIPTIONS: usize = 256;
@@ -30,7 +31,7 @@ pub struct Peer {
 /// All connections, in order of arrival.
 #[derive(Default)]
 pub struct Peers {
-    all: BTreeMap<ConnId, Peer>,
+    all: Sorted<ConnId, Peer>,
     readers: usize,
 }
 

@@ -5,7 +5,7 @@
 //!
 //! Invariants: each is answered, cancelled or expires exactly once; what peers make grow is capped in number and bytes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::wire::error::RpcError;
 use crate::wire::event as kinds;
 use crate::wire::question::*;
 use crate::wire::session;
+use crate::wire::sorted::Sorted;
 
 /// Who asks without saying how long waits a quarter of an hour.
 const USUAL: Duration = Duration::from_secs(15 * 60);
@@ -32,7 +33,7 @@ const LISTENERS: usize = 16;
 
 #[derive(Default)]
 pub struct Questions {
-    waiting: BTreeMap<Arc<str>, Waiting>,
+    waiting: Sorted<Arc<str>, Waiting>,
     ended: VecDeque<(QuestionRecord, QuestionOutcome)>,
     /// Counts waits, so that the end of one does not end another.
     waits: u64,

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::untrusted;
 use crate::config::gateway::UrlInput;
+use crate::sys::abort::Abort;
 use crate::sys::pdf;
 use crate::wire::frame::cut;
 
@@ -14,7 +15,7 @@ use crate::wire::frame::cut;
 const FILE_CHARS: usize = 60_000;
 /// Pages of a PDF, unless the configuration says otherwise.
 const PDF_PAGES: usize = 4;
-const PDF: &str = "application/pdf";
+pub const PDF: &str = "application/pdf";
 /// What is read.
 const MIMES: [&str; 6] = ["text/plain", "text/markdown", "text/html", "text/csv", "application/json", PDF];
 
@@ -45,7 +46,7 @@ pub fn block_of(name: &str, mime: &str, bytes: &[u8], rules: &UrlInput) -> Resul
 /// The text of a PDF's first pages, and what is missing.
 fn pdf_text(bytes: &[u8], chars: usize, rules: &UrlInput) -> Result<String, String> {
     let wanted = pdf::Wanted { pages: rules.pdf.max_pages.unwrap_or(PDF_PAGES), chars };
-    pdf::text(bytes.to_vec(), wanted).map(pdf::Found::with_note).map_err(|error| error.to_string())
+    pdf::text(bytes.to_vec(), wanted, &Abort::new()).map(pdf::Found::with_note).map_err(|error| error.to_string())
 }
 
 /// The type without its parameters, if such files are taken.

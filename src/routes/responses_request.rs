@@ -291,7 +291,7 @@ fn file(part: &ItemPart, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Re
         let mime = source.media_type.as_deref().unwrap_or_default();
         return match (source.kind.as_str(), &source.data, &source.url) {
             ("base64", Some(data), _) => {
-                documents::block(name.unwrap_or("file"), mime, data, &rules.files).map_err(bad)
+                inputs.file_data(name.unwrap_or("file"), mime, data, &rules.files).map_err(bad)
             }
             ("url", _, Some(url)) => inputs.file(name, url, &rules.files, BAD_FILE),
             _ => Err(HttpError::invalid(format!("{BAD_FILE}."))),
@@ -304,7 +304,7 @@ fn file(part: &ItemPart, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Re
                 // Bare base64 says nothing of its type; the name may.
                 None => (documents::mime_by_name(name.unwrap_or_default()), data.as_str()),
             };
-            documents::block(name.unwrap_or("file"), mime, data, &rules.files).map_err(bad)
+            inputs.file_data(name.unwrap_or("file"), mime, data, &rules.files).map_err(bad)
         }
         (None, Some(url)) => inputs.file(name, url, &rules.files, BAD_FILE),
         (None, None) => Err(HttpError::invalid(format!("{BAD_FILE}."))),

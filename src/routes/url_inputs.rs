@@ -23,6 +23,8 @@ pub const IMAGE_BYTES: u64 = 10 << 20;
 pub const FILE_BYTES: u64 = 5 << 20;
 /// Bytes of all images of one request, decoded.
 const IMAGES_BYTES: u64 = 20 << 20;
+/// PDF files of one request: each may take its ten seconds.
+const PDFS: u32 = 8;
 /// Of the name of a media type.
 const MIME: usize = 128;
 const REDIRECTS: u32 = 3;
@@ -35,6 +37,7 @@ pub struct Inputs<'a> {
     get: &'a mut Get<'a>,
     urls: u32,
     image_bytes: u64,
+    pdfs: u32,
 }
 
 /// Fetches one URL by its rules, at most so many bytes.
@@ -43,7 +46,7 @@ pub type Get<'a> = dyn FnMut(&str, &UrlInput, u64) -> Result<Fetched, HttpError>
 impl<'a> Inputs<'a> {
     /// `urls`: how many may be fetched.
     pub fn new(urls: u32, get: &'a mut Get<'a>) -> Inputs<'a> {
-        Inputs { get, urls, image_bytes: IMAGES_BYTES }
+        Inputs { get, urls, image_bytes: IMAGES_BYTES, pdfs: PDFS }
     }
 
     /// An image by its URL, `data:` included. The error goes to the client, with `what` in front when it is its fault.
@@ -73,6 +76,19 @@ impl<'a> Inputs<'a> {
         Ok(part)
     }
 
+    /// A file that came inside the request, as a block for the prompt. The error is a sentence.
+    pub fn file_data(&mut self, name: &str, mime: &str, data: &str, rules: &UrlInput) -> Result<String, String> {
+        self.one_more(mime)?;
+        documents::block(name, mime, data, rules)
+    }
+
+    fn one_more(&mut self, mime: &str) -> Result<(), String> {
+        if essence(mime).eq_ignore_ascii_case(documents::PDF) {
+            self.pdfs = self.pdfs.checked_sub(1).ok_or_else(|| format!("more than {PDFS} PDF files in a request."))?;
+        }
+        Ok(())
+    }
+
     /// A file by its URL, as a block for the prompt.
     pub fn file(&mut self, name: Option<&str>, url: &str, rules: &UrlInput, what: &str) -> Result<String, HttpError> {
         let got = self.fetched(url, rules, rules.max_bytes.unwrap_or(FILE_BYTES), what)?;
@@ -81,7 +97,9 @@ impl<'a> Inputs<'a> {
         let declared = essence(&got.content_type);
         let mime =
             if matches!(declared, "" | "application/octet-stream") { documents::mime_by_name(name) } else { declared };
-        documents::block_of(name, mime, &got.body, rules).map_err(|why| HttpError::invalid(format!("{what}: {why}")))
+        self.one_more(mime)
+            .and_then(|()| documents::block_of(name, mime, &got.body, rules))
+            .map_err(|why| HttpError::invalid(format!("{what}: {why}")))
     }
 
     fn fetched(&mut self, url: &str, rules: &UrlInput, limit: u64, what: &str) -> Result<Fetched, HttpError> {

@@ -34,8 +34,11 @@ pub fn create_scope(_: &SessionsCreateParams) -> Scope {
 }
 
 pub fn create(state: &mut State, who: &Arc<Caller>, params: SessionsCreateParams, ticket: Ticket, now: Now) {
-    make(state, who, params, ticket, now, |_, ticket, made| ticket.answer_with(Ok(made)));
+    make(state, who, params, ticket, now, Box::new(|_, ticket, made| ticket.answer_with(Ok(made))));
 }
+
+/// Answers for a session that was made.
+pub(super) type Told = Box<dyn FnOnce(&mut State, Ticket, SessionsCreateResult) + Send>;
 
 /// Makes a session, and its first run; `told` answers the ticket when both are on the disk.
 pub(super) fn make(
@@ -44,7 +47,7 @@ pub(super) fn make(
     params: SessionsCreateParams,
     ticket: Ticket,
     now: Now,
-    told: impl FnOnce(&mut State, Ticket, SessionsCreateResult) + Send + 'static,
+    told: Told,
 ) {
     let plan = match Plan::of(state, who, params, now) {
         Ok(plan) => plan,

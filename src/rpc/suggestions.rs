@@ -9,7 +9,7 @@ use crate::hub::suggestions::Standing;
 use crate::hub::{Now, State, Ticket};
 use crate::wire::decode::{Name, Text};
 use crate::wire::error::RpcError;
-use crate::wire::session_change::SessionsCreateParams;
+use crate::wire::session_change::{SessionsCreateParams, SessionsCreateResult};
 use crate::wire::suggestion::*;
 
 pub fn list(
@@ -60,10 +60,11 @@ pub fn accept(state: &mut State, who: &Arc<Caller>, params: TaskSuggestionsAccep
         Err(error) => return ticket.answer(Err(error)),
     };
     let task_id = params.task_id.0;
-    session_change::make(state, who, plan, ticket, now, move |state, ticket, made| {
+    let told = move |state: &mut State, ticket: Ticket, made: SessionsCreateResult| {
         state.task_accepted(&task_id, &made.key);
         ticket.answer_with(Ok(TaskSuggestionsAcceptResult { task_id, key: made.key }));
-    });
+    };
+    session_change::make(state, who, plan, ticket, now, Box::new(told));
 }
 
 enum Plan {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::arguments::{self, Decoded};
 use super::{Details, FileDetails, Refusal, ToolContext, ToolLimits, ToolOutcome, cut, paths};
 use crate::providers::Part;
+use crate::sys::abort::Abort;
 use crate::sys::pdf;
 
 #[derive(Deserialize)]
@@ -43,7 +44,7 @@ pub(super) fn read(wanted: Decoded<ReadArguments>, context: &mut ToolContext) ->
     }
     if head.starts_with(b"%PDF-") {
         details.mime_type = Some("application/pdf".to_owned());
-        let text = pdf_text(head, file, &raw)?;
+        let text = pdf_text(head, file, &raw, context.abort)?;
         let page = page(text.as_bytes(), offset.unwrap_or(1).max(1), limit, context.limits).map_err(failed)?;
         details.next_offset = page.next;
         return Ok(ToolOutcome::said(page.text, Details::File(details)));
@@ -85,11 +86,11 @@ fn attach(mut bytes: Vec<u8>, rest: File, mime: &str, raw: &str, limits: &ToolLi
 }
 
 /// All the text of a PDF, as far as [`PDF_WANTED`].
-fn pdf_text(mut bytes: Vec<u8>, rest: File, raw: &str) -> Result<String, Refusal> {
+fn pdf_text(mut bytes: Vec<u8>, rest: File, raw: &str, abort: &Abort) -> Result<String, Refusal> {
     // One byte too many tells the reader of PDF files that it is one.
     let more = (pdf::FILE_BYTES + 1).saturating_sub(bytes.len()) as u64;
     rest.take(more).read_to_end(&mut bytes).map_err(|error| paths::cannot("read", raw, &error))?;
-    let found = pdf::text(bytes, PDF_WANTED).map_err(|error| Refusal(format!("{raw}: {error}")))?;
+    let found = pdf::text(bytes, PDF_WANTED, abort).map_err(|error| Refusal(format!("{raw}: {error}")))?;
     Ok(found.with_note())
 }
 

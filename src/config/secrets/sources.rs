@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::Surroundings;
 use super::provider::{ExecBlock, FileBlock};
 use super::shelf::Shelf;
+use crate::sys::abort::Abort;
 use crate::sys::child::ask::{Question, ask};
 use crate::wire::misfit;
 
@@ -170,7 +171,7 @@ pub fn exec(block: &ExecBlock, ids: &[String]) -> Vec<Result<String, String>> {
         quiet_limit: block.quiet,
         cap: usize::try_from(block.cap).unwrap_or(usize::MAX),
     };
-    let said = match ask(question) {
+    let said = match ask(question, &Abort::new()) {
         Ok(said) => said,
         Err(error) => return all(format!("secrets.providers.{} {error}", block.name)),
     };

@@ -3,8 +3,8 @@
 //! For helpers the operator named (secret providers), not for commands of an agent: the program is started as written,
 //! with exactly the variables it is given, in a process group of its own that ends with the question.
 //!
-//! Invariants: `ask` returns within the time limit and a moment, or when nothing was said for the quiet limit; more than
-//! the cap is never held; what the program says on its error output is not read.
+//! Invariants: `ask` returns within the time limit and a moment, or when nothing was said for the quiet limit, or at once
+//! when it is aborted; more than the cap is never held; what the program says on its error output is not read.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -13,7 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, never};
+use crossbeam_channel::{Receiver, bounded, never, select};
+
+use super::super::abort::Abort;
 
 /// What to ask whom.
 #[derive(Debug, Clone)]
@@ -38,6 +40,7 @@ pub enum AskError {
     TimedOut(Duration),
     Quiet(Duration),
     TooMuch(usize),
+    Aborted,
     /// The program ended with this status; `None` when a signal ended it.
     Failed(Option<i32>),
 }
@@ -48,7 +51,7 @@ const PIECES: usize = 4;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Starts the program, hands it the input, and answers what it says.
-pub fn ask(mut question: Question) -> Result<Vec<u8>, AskError> {
+pub fn ask(mut question: Question, abort: &Abort) -> Result<Vec<u8>, AskError> {
     let mut command = Command::new(&question.program);
     command.args(&question.args).env_clear().envs(question.env.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -57,20 +60,31 @@ pub fn ask(mut question: Question) -> Result<Vec<u8>, AskError> {
     let mut running = Running(command.spawn().map_err(AskError::Start)?);
     let end = Instant::now() + question.time_limit;
     let output = pipes(&mut running.0, std::mem::take(&mut question.input)).map_err(AskError::Start)?;
+    let (stop, stopped) = bounded(1);
+    let _guard = abort.on_fire(move || {
+        // It holds one already.
+        let _ = stop.try_send(());
+    });
     let mut answer = Vec::new();
     loop {
         let left = end.saturating_duration_since(Instant::now());
-        match output.recv_timeout(left.min(question.quiet_limit)) {
-            Ok(piece) if answer.len() + piece.len() > question.cap => return Err(AskError::TooMuch(question.cap)),
-            Ok(piece) => answer.extend_from_slice(&piece),
-            Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) if Instant::now() >= end => {
-                return Err(AskError::TimedOut(question.time_limit));
-            }
-            Err(RecvTimeoutError::Timeout) => return Err(AskError::Quiet(question.quiet_limit)),
+        select! {
+            recv(output) -> piece => match piece {
+                Ok(piece) if answer.len() + piece.len() > question.cap => return Err(AskError::TooMuch(question.cap)),
+                Ok(piece) => answer.extend_from_slice(&piece),
+                Err(_) => break,
+            },
+            recv(stopped) -> _ => return Err(AskError::Aborted),
+            default(left.min(question.quiet_limit)) => match Instant::now() >= end {
+                true => return Err(AskError::TimedOut(question.time_limit)),
+                false => return Err(AskError::Quiet(question.quiet_limit)),
+            },
         }
     }
     loop {
+        if abort.fired() {
+            return Err(AskError::Aborted);
+        }
         match running.0.try_wait().map_err(AskError::Start)? {
             Some(status) if status.success() => return Ok(answer),
             Some(status) => return Err(AskError::Failed(status.code())),
@@ -130,6 +144,7 @@ impl fmt::Display for AskError {
             AskError::Quiet(limit) => write!(f, "said nothing for {} ms", limit.as_millis()),
             AskError::TooMuch(cap) => write!(f, "said more than {cap} bytes"),
             AskError::Failed(Some(code)) => write!(f, "ended with status {code}"),
+            AskError::Aborted => f.write_str("was stopped"),
             AskError::Failed(None) => f.write_str("was ended by a signal"),
         }
     }
@@ -151,7 +166,7 @@ mod tests {
             quiet_limit: Duration::from_millis(1000),
             cap: 100_000,
         };
-        ask(question).map(|answer| String::from_utf8(answer).unwrap()).map_err(|error| error.to_string())
+        ask(question, &Abort::new()).map(|answer| String::from_utf8(answer).unwrap()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -160,6 +175,26 @@ mod tests {
         let long = "x".repeat(90_000);
         assert_eq!(sh("cat", &long), Ok(long.clone()));
         assert_eq!(sh("exec <&-; echo deaf", &long).as_deref(), Ok("deaf\n"));
+    }
+
+    #[test]
+    fn an_abort_ends_it_at_once() {
+        let abort = Abort::new();
+        let question = Question {
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), "echo begun; sleep 60".into()],
+            env: Vec::new(),
+            input: Vec::new(),
+            time_limit: Duration::from_secs(60),
+            quiet_limit: Duration::from_secs(60),
+            cap: 100,
+        };
+        let asking = std::thread::spawn({
+            let abort = abort.clone();
+            move || ask(question, &abort)
+        });
+        abort.fire();
+        assert!(matches!(asking.join().unwrap(), Err(AskError::Aborted)));
     }
 
     #[test]

@@ -17,9 +17,10 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, bounded, select};
 use hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 
+use super::abort::Abort;
 use super::child::ask::{self, AskError, Question};
 use super::child::stub;
 use extract::Reader;
@@ -90,11 +91,13 @@ pub enum PdfError {
     TooHard,
     /// Others were not done in time.
     Busy,
+    /// Nobody wants to know any more.
+    Aborted,
     Start(io::Error),
 }
 
-/// The text of a file.
-pub fn text(file: Vec<u8>, wanted: Wanted) -> Result<Found, PdfError> {
+/// The text of a file. A fired `abort` ends the child at once.
+pub fn text(file: Vec<u8>, wanted: Wanted, abort: &Abort) -> Result<Found, PdfError> {
     if file.len() > FILE_BYTES {
         return Err(PdfError::TooLarge);
     }
@@ -103,7 +106,7 @@ pub fn text(file: Vec<u8>, wanted: Wanted) -> Result<Found, PdfError> {
         return Err(PdfError::NotPdf);
     }
     let program = stub::own_program().map_err(PdfError::Start)?;
-    let _turn = Turn::take().ok_or(PdfError::Busy)?;
+    let _turn = Turn::take(abort)?;
     let question = Question {
         program,
         args: vec![ARGUMENT.into(), wanted.pages.to_string(), wanted.chars.to_string()],
@@ -113,13 +116,14 @@ pub fn text(file: Vec<u8>, wanted: Wanted) -> Result<Found, PdfError> {
         quiet_limit: TIME,
         cap: wanted.chars.saturating_mul(CHAR_BYTES).saturating_add(HEAD_BYTES),
     };
-    let said = ask::ask(question).map_err(|error| match error {
+    let said = ask::ask(question, abort).map_err(|error| match error {
         AskError::Start(error) => PdfError::Start(error),
         AskError::Failed(Some(code)) if code == i32::from(NOT_A_PDF) => PdfError::NotPdf,
         AskError::Failed(Some(code)) if code == i32::from(PROTECTED) => PdfError::Protected,
         AskError::Failed(Some(code)) if code == i32::from(UNLIMITED) => {
             PdfError::Start(io::Error::other("this system sets no limits for a process"))
         }
+        AskError::Aborted => PdfError::Aborted,
         AskError::TimedOut(_) | AskError::Quiet(_) | AskError::TooMuch(_) | AskError::Failed(_) => PdfError::TooHard,
     })?;
     let found = told(&said).ok_or(PdfError::TooHard)?;
@@ -150,7 +154,7 @@ struct Turns {
 }
 
 impl Turn {
-    fn take() -> Option<Turn> {
+    fn take(abort: &Abort) -> Result<Turn, PdfError> {
         static TURNS: OnceLock<Turns> = OnceLock::new();
         let turns = TURNS.get_or_init(|| {
             let (give, take) = bounded(1);
@@ -158,7 +162,16 @@ impl Turn {
             let _ = give.try_send(());
             Turns { give, take }
         });
-        turns.take.recv_timeout(TURN).ok().map(|()| Turn(turns))
+        let (stop, stopped) = bounded(1);
+        let _guard = abort.on_fire(move || {
+            // It holds one already.
+            let _ = stop.try_send(());
+        });
+        select! {
+            recv(turns.take) -> _ => Ok(Turn(turns)),
+            recv(stopped) -> _ => Err(PdfError::Aborted),
+            default(TURN) => Err(PdfError::Busy),
+        }
     }
 }
 
@@ -239,6 +252,7 @@ impl fmt::Display for PdfError {
                 TIME.as_secs()
             ),
             PdfError::Busy => f.write_str("Too many PDF files at once; send it again in a moment."),
+            PdfError::Aborted => f.write_str("Reading the PDF was stopped."),
             PdfError::Start(error) => write!(f, "PDF files cannot be read now: {error}."),
         }
     }

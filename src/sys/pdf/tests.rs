@@ -144,8 +144,8 @@ fn what_is_no_pdf_is_told_apart() {
         assert_eq!(extracted(bytes.to_vec(), ALL), Err(Unreadable::Invalid));
     }
     assert!(is_pdf(b"\n\n%PDF-1.4") && !is_pdf(b"%PD"));
-    assert!(matches!(text(b"hello".to_vec(), ALL), Err(PdfError::NotPdf)));
-    assert!(matches!(text(vec![0; FILE_BYTES + 1], ALL), Err(PdfError::TooLarge)));
+    assert!(matches!(text(b"hello".to_vec(), ALL, &Abort::new()), Err(PdfError::NotPdf)));
+    assert!(matches!(text(vec![0; FILE_BYTES + 1], ALL, &Abort::new()), Err(PdfError::TooLarge)));
 }
 
 /// Half a file is what a broken download leaves: what is there is read, and nothing falls over.
