@@ -5,7 +5,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::untrusted;
+use super::{HttpError, untrusted};
 use crate::config::gateway::UrlInput;
 use crate::sys::abort::Abort;
 use crate::sys::pdf;
@@ -15,38 +15,46 @@ use crate::wire::frame::cut;
 const FILE_CHARS: usize = 60_000;
 /// Pages of a PDF, unless the configuration says otherwise.
 const PDF_PAGES: usize = 4;
+/// Seconds after which who came at a bad moment may come again.
+const RETRY: u64 = 5;
 pub const PDF: &str = "application/pdf";
 /// What is read.
 const MIMES: [&str; 6] = ["text/plain", "text/markdown", "text/html", "text/csv", "application/json", PDF];
 
-/// A file as a block for the prompt, from base64. The error is a sentence.
-pub fn block(name: &str, mime: &str, data: &str, rules: &UrlInput) -> Result<String, String> {
-    check(mime, rules)?;
+/// A file as a block for the prompt, from base64. The error is a sentence, for [`HttpError::about`].
+pub fn block(name: &str, mime: &str, data: &str, rules: &UrlInput) -> Result<String, HttpError> {
+    let bad = |why: String| HttpError::invalid(why);
+    check(mime, rules).map_err(bad)?;
     let limit = rules.max_bytes.unwrap_or(super::url_inputs::FILE_BYTES);
     let data = data.trim();
     // The size is judged before anything is decoded.
     if data.len() as u64 / 4 * 3 > limit {
-        return Err(format!("The file is larger than {limit} bytes."));
+        return Err(bad(format!("The file is larger than {limit} bytes.")));
     }
-    let bytes = STANDARD.decode(data).map_err(|_| "The file is not valid base64.".to_string())?;
+    let bytes = STANDARD.decode(data).map_err(|_| bad("The file is not valid base64.".into()))?;
     block_of(name, mime, &bytes, rules)
 }
 
 /// The same from the file's bytes.
-pub fn block_of(name: &str, mime: &str, bytes: &[u8], rules: &UrlInput) -> Result<String, String> {
+pub fn block_of(name: &str, mime: &str, bytes: &[u8], rules: &UrlInput) -> Result<String, HttpError> {
     let chars = rules.max_chars.unwrap_or(FILE_CHARS);
-    let text = match check(mime, rules)?.as_str() {
+    let text = match check(mime, rules).map_err(HttpError::invalid)?.as_str() {
         PDF => pdf_text(bytes, chars, rules)?,
-        _ => decoded(bytes, mime).ok_or_else(|| "The file is not text.".to_string())?,
+        _ => decoded(bytes, mime).ok_or_else(|| HttpError::invalid("The file is not text."))?,
     };
     let end = text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
     Ok(untrusted::file(name, &text[..end]))
 }
 
 /// The text of a PDF's first pages, and what is missing.
-fn pdf_text(bytes: &[u8], chars: usize, rules: &UrlInput) -> Result<String, String> {
+fn pdf_text(bytes: &[u8], chars: usize, rules: &UrlInput) -> Result<String, HttpError> {
     let wanted = pdf::Wanted { pages: rules.pdf.max_pages.unwrap_or(PDF_PAGES), chars };
-    pdf::text(bytes.to_vec(), wanted, &Abort::new()).map(pdf::Found::with_note).map_err(|error| error.to_string())
+    let found = pdf::text(bytes.to_vec(), wanted, &Abort::new()).map_err(|error| match error {
+        pdf::PdfError::Busy => HttpError::unavailable(error.to_string()).retry_after(RETRY),
+        pdf::PdfError::Start(_) => HttpError::unavailable(error.to_string()),
+        _ => HttpError::invalid(error.to_string()),
+    })?;
+    Ok(found.with_note())
 }
 
 /// The type without its parameters, if such files are taken.
@@ -132,7 +140,8 @@ mod tests {
         let data = STANDARD.encode("äöüß");
         let text = block("a.txt", "text/plain; charset=utf-8", &data, &rules).expect("a text");
         assert!(text.contains("äöü\n") && !text.contains('ß'), "{text}");
-        let refused = |mime: &str, data: &str| block("a", mime, data, &rules).expect_err("refused");
+        let refused =
+            |mime: &str, data: &str| block("a", mime, data, &rules).expect_err("refused").parts().1.to_string();
         assert_eq!(refused("application/zip", &data), "Files of type application/zip are not supported.");
         assert_eq!(refused("application/pdf", &data), "The file is not a readable PDF.");
         assert_eq!(refused("text/plain", "!"), "The file is not valid base64.");

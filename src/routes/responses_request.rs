@@ -285,14 +285,13 @@ fn image(part: ItemPart, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Re
 
 fn file(part: &ItemPart, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Result<String, HttpError> {
     let name = part.filename.as_deref();
-    let bad = |why: String| HttpError::invalid(format!("{BAD_FILE}: {why}"));
     if let Some(source) = &part.source {
         let name = source.filename.as_deref().or(name);
         let mime = source.media_type.as_deref().unwrap_or_default();
         return match (source.kind.as_str(), &source.data, &source.url) {
-            ("base64", Some(data), _) => {
-                inputs.file_data(name.unwrap_or("file"), mime, data, &rules.files).map_err(bad)
-            }
+            ("base64", Some(data), _) => inputs
+                .file_data(name.unwrap_or("file"), mime, data, &rules.files)
+                .map_err(|error| error.about(BAD_FILE)),
             ("url", _, Some(url)) => inputs.file(name, url, &rules.files, BAD_FILE),
             _ => Err(HttpError::invalid(format!("{BAD_FILE}."))),
         };
@@ -304,7 +303,7 @@ fn file(part: &ItemPart, rules: &ResponsesConfig, inputs: &mut Inputs<'_>) -> Re
                 // Bare base64 says nothing of its type; the name may.
                 None => (documents::mime_by_name(name.unwrap_or_default()), data.as_str()),
             };
-            inputs.file_data(name.unwrap_or("file"), mime, data, &rules.files).map_err(bad)
+            inputs.file_data(name.unwrap_or("file"), mime, data, &rules.files).map_err(|error| error.about(BAD_FILE))
         }
         (None, Some(url)) => inputs.file(name, url, &rules.files, BAD_FILE),
         (None, None) => Err(HttpError::invalid(format!("{BAD_FILE}."))),

@@ -76,15 +76,16 @@ impl<'a> Inputs<'a> {
         Ok(part)
     }
 
-    /// A file that came inside the request, as a block for the prompt. The error is a sentence.
-    pub fn file_data(&mut self, name: &str, mime: &str, data: &str, rules: &UrlInput) -> Result<String, String> {
+    /// A file that came inside the request, as a block for the prompt.
+    pub fn file_data(&mut self, name: &str, mime: &str, data: &str, rules: &UrlInput) -> Result<String, HttpError> {
         self.one_more(mime)?;
         documents::block(name, mime, data, rules)
     }
 
-    fn one_more(&mut self, mime: &str) -> Result<(), String> {
+    fn one_more(&mut self, mime: &str) -> Result<(), HttpError> {
         if essence(mime).eq_ignore_ascii_case(documents::PDF) {
-            self.pdfs = self.pdfs.checked_sub(1).ok_or_else(|| format!("more than {PDFS} PDF files in a request."))?;
+            let more = || HttpError::invalid(format!("more than {PDFS} PDF files in a request."));
+            self.pdfs = self.pdfs.checked_sub(1).ok_or_else(more)?;
         }
         Ok(())
     }
@@ -99,7 +100,7 @@ impl<'a> Inputs<'a> {
             if matches!(declared, "" | "application/octet-stream") { documents::mime_by_name(name) } else { declared };
         self.one_more(mime)
             .and_then(|()| documents::block_of(name, mime, &got.body, rules))
-            .map_err(|why| HttpError::invalid(format!("{what}: {why}")))
+            .map_err(|error| error.about(what))
     }
 
     fn fetched(&mut self, url: &str, rules: &UrlInput, limit: u64, what: &str) -> Result<Fetched, HttpError> {

@@ -1,8 +1,9 @@
 //! The text of a PDF file, read by a process of its own.
 //!
 //! A PDF is a program in all but name, and its readers are where machines are taken over. So the gateway starts itself
-//! with a hidden argument, hands the bytes over, and takes text back: the child has no files, no network to speak of, a
-//! limit of memory and of time, and what it wrecks is itself. One runs at a time, so that the limit is one for the host.
+//! with a hidden argument, hands the bytes over, and takes text back: the child has a limit of memory and of time, and
+//! what it wrecks is itself. It keeps the gateway's rights; what reads there is safe Rust. One runs at a time, so that the
+//! limit is one for the host.
 //!
 //! Text only: pages that are pictures are not recognised, forms and notes are not read, and what a protected file hides
 //! behind a password stays there.
