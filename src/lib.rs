@@ -36,7 +36,8 @@
 //! | signals | 1 (Unix) | the signal pipe |
 //! | config watch | 0 or 1 | the watch on the configuration file |
 //! | config load | 0 or 1 | a reading of the file and the secrets it names |
-//! | `secret file`, `ask in`, `ask out` | while secrets are read | one file; both ends of a secret provider |
+//! | `secret file` | while secrets are read | one file |
+//! | `ask in`, `ask out` | while a secret provider or the reader of PDF files runs | both ends of that program |
 //! | watchdog | 0 or 1 | the answer to a supervisor that wants to hear from us |
 //! | mdns | 0 or 1 | the answers to who looks for gateways on the local network |
 //! | tool | one per `/tools/invoke` call | that tool |

@@ -53,11 +53,7 @@ impl Engine {
             Ok::<(), String>(())
         });
         asked.map_err(gone)??;
-        let (stop, stopped) = bounded(1);
-        let _guard = abort.on_fire(move || {
-            // It holds one already.
-            let _ = stop.try_send(());
-        });
+        let (stopped, _guard) = abort.heard();
         select! {
             recv(answered) -> result => match result {
                 Ok(Ok(payload)) if was_answered(&payload.0) => Ok(payload.0),

@@ -128,11 +128,7 @@ impl Asking<'_, '_> {
             return told.try_recv().map(|ruling| (String::new(), ruling)).map_err(|_| busy());
         };
         self.report("waiting-approval", &id);
-        let (stop, stopped) = bounded(1);
-        // Full means it was told before.
-        let _guard = order.abort.on_fire(move || {
-            let _ = stop.try_send(());
-        });
+        let (stopped, _guard) = order.abort.heard();
         let ruling = select! {
             recv(told) -> ruling => ruling.map_err(|_| Denied::because(&id, "the gateway is stopping")),
             recv(stopped) -> _ => {

@@ -82,7 +82,8 @@ impl State {
             "" => Err(RpcError::invalid(format!("invalid taskSuggestions.create params: at /{what}: must have text"))),
             text => Ok(text.to_string()),
         };
-        let agent_id = params.agent_id.map(|id| id.0).or_else(|| agent_of(&session_key));
+        let owner = || session::agent_of(&session_key).map(|(agent, _)| agent.to_string());
+        let agent_id = params.agent_id.map(|id| id.0).or_else(owner);
         let suggestion = TaskSuggestion {
             id: format!("task_{}", random::uuid()),
             title: said(&params.title, "title")?,
@@ -133,10 +134,6 @@ impl State {
 
 fn resolved(task_id: &str, resolution: Resolution) -> TaskSuggestionEvent<'_> {
     TaskSuggestionEvent::Resolved { task_id, resolution }
-}
-
-fn agent_of(session_key: &str) -> Option<String> {
-    session::agent_of(session_key).map(|(agent, _)| agent.to_string())
 }
 
 #[cfg(test)]

@@ -130,17 +130,19 @@ impl Look {
     }
 
     fn session(mut self, conn: &rusqlite::Connection, row: &SessionRow) -> Result<Look, crate::store::StoreError> {
-        transcript::scan(conn, &row.session_id, true, |seen| {
-            self.bytes = self.bytes.saturating_sub(seen.message.len());
-            if let Some(hit) = self.entry(row, &seen) {
-                self.hits.push(hit);
-            }
-            match self.is_over() || self.hits.len() >= LIST_MAX {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        })?;
+        transcript::scan(conn, &row.session_id, true, |seen| self.next(row, &seen))?;
         Ok(self)
+    }
+
+    fn next(&mut self, row: &SessionRow, seen: &transcript::Seen<'_>) -> ControlFlow<()> {
+        self.bytes = self.bytes.saturating_sub(seen.message.len());
+        if let Some(hit) = self.entry(row, seen) {
+            self.hits.push(hit);
+        }
+        match self.is_over() || self.hits.len() >= LIST_MAX {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     }
 
     fn entry(&self, row: &SessionRow, seen: &transcript::Seen<'_>) -> Option<Hit> {
@@ -192,6 +194,22 @@ mod tests {
         assert_eq!(words.count("tea"), None);
         assert!(words.may_be_in(r#"{"content":"TEA"}"#) && !words.may_be_in(r#"{"content":"te"}"#));
         assert!(Words::of(" \n").is_none());
+    }
+
+    /// What is over its bytes or its time reads no further, and says so.
+    #[test]
+    fn a_search_ends_with_its_bytes_or_its_time() {
+        let look = |bytes, until| Look { words: Words::of("x").expect("words"), hits: Vec::new(), bytes, until };
+        let later = Instant::now() + TIME;
+        assert!(!look(1, later).is_over() && look(0, later).is_over() && look(1, Instant::now()).is_over());
+        let mut some = look(10, later);
+        let row = SessionRow::default();
+        for (message, left) in [(r#"{"content":"x"}"#, 0), ("{}", 0)] {
+            let seen = transcript::Seen { row: 1, role: "user", ts_ms: 1, message };
+            assert!(some.next(&row, &seen).is_break());
+            assert_eq!(some.bytes, left);
+        }
+        assert_eq!(some.hits.len(), 1);
     }
 
     #[test]

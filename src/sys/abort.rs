@@ -8,6 +8,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crossbeam_channel::{Receiver, bounded};
+
 type Hook = Box<dyn FnOnce() + Send>;
 
 /// A cloneable handle to one wish to stop. Clones share the wish.
@@ -62,6 +64,16 @@ impl Abort {
             hooks.push((id, Box::new(hook)));
         }
         HookGuard { abort: self.clone(), id }
+    }
+
+    /// A channel on which firing is heard, for a thread that waits for several things; as long as the guard lives.
+    pub fn heard(&self) -> (Receiver<()>, HookGuard) {
+        let (stop, stopped) = bounded(1);
+        let guard = self.on_fire(move || {
+            // It holds one already.
+            let _ = stop.try_send(());
+        });
+        (stopped, guard)
     }
 
     /// A poisoned lock only means that some hook panicked; the list itself is whole.

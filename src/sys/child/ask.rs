@@ -60,11 +60,7 @@ pub fn ask(mut question: Question, abort: &Abort) -> Result<Vec<u8>, AskError> {
     let mut running = Running(command.spawn().map_err(AskError::Start)?);
     let end = Instant::now() + question.time_limit;
     let output = pipes(&mut running.0, std::mem::take(&mut question.input)).map_err(AskError::Start)?;
-    let (stop, stopped) = bounded(1);
-    let _guard = abort.on_fire(move || {
-        // It holds one already.
-        let _ = stop.try_send(());
-    });
+    let (stopped, _guard) = abort.heard();
     let mut answer = Vec::new();
     loop {
         let left = end.saturating_duration_since(Instant::now());

@@ -163,11 +163,7 @@ impl Turn {
             let _ = give.try_send(());
             Turns { give, take }
         });
-        let (stop, stopped) = bounded(1);
-        let _guard = abort.on_fire(move || {
-            // It holds one already.
-            let _ = stop.try_send(());
-        });
+        let (stopped, _guard) = abort.heard();
         select! {
             recv(turns.take) -> _ => Ok(Turn(turns)),
             recv(stopped) -> _ => Err(PdfError::Aborted),
