@@ -7,6 +7,7 @@
 mod beacon;
 mod bind;
 mod facts;
+mod limits;
 mod log_file;
 mod models;
 mod outlet;

@@ -14,7 +14,7 @@ use super::prepare::{Prepared, address, prepare};
 use super::reload::{self, Outcome, Reloader};
 use super::results;
 use super::tls::Certificate;
-use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, beacon, bind, models, watchdog};
+use super::{DRAIN, FAREWELL, LOCK_WAIT, Options, STORE_CLOSE, StartError, beacon, bind, limits, models, watchdog};
 use crate::agent::{Engine, Launcher};
 use crate::auth::Attempts;
 use crate::auth::devices::Devices;
@@ -44,8 +44,6 @@ use crate::wire::presence::PresenceEntry;
 
 /// A state thread keeps its maps on the heap; its stack holds one handler at a time.
 const STATE_STACK: usize = crate::sys::stack(512 << 10);
-/// Under this much memory one client may not make us hold 25 MiB (MB).
-const SMALL_HOST: u64 = 256;
 /// An accepted message older than this is not answered after a restart: its sender has moved on (milliseconds).
 const INBOX_TTL: i64 = 10 * 60 * 1000;
 /// A message whose run killed the process so often is not tried again.
@@ -214,7 +212,7 @@ impl Gateway {
         let talks = talks.map_err(|e| of_store(&file, e))?;
         let devices = devices(&store).map_err(|e| of_store(&file, e))?;
         let rules = Approvals::open(&store).map_err(|e| of_store(&file, e))?;
-        let limits = limits(env);
+        let limits = limits::of_host(env);
         let knowledge = Arc::new(Knowledge::default());
         let registry = models::registry(&prepared.config, Vec::new(), knowledge.clone());
         let (paths, listen) = (prepared.paths.clone(), prepared.listen.clone());
@@ -524,24 +522,6 @@ fn spawn_state(parts: Parts, inbox: Receiver<Event>) -> Result<Receiver<()>, Sta
         })
         .map_err(|e| StartError::Failed(format!("start the state thread: {e}")))?;
     Ok(ended)
-}
-
-/// How long a client may take to make itself known (milliseconds); a variable of the reference.
-const HANDSHAKE: &str = "OPENCLAW_HANDSHAKE_TIMEOUT_MS";
-
-fn limits(env: &Env) -> Limits {
-    let mut own = Limits::default();
-    match env.get(HANDSHAKE).map(|text| (text, text.trim().parse::<u64>())) {
-        Some((_, Ok(ms @ 1..=600_000))) => own.handshake_time = Duration::from_millis(ms),
-        Some((text, _)) if !text.trim().is_empty() => {
-            log::warn!("{HANDSHAKE}={text:?} is not used: 1 to 600000 milliseconds");
-        }
-        _ => {}
-    }
-    if host::memory_mb() >= SMALL_HOST {
-        return own;
-    }
-    Limits { max_payload: 4 << 20, max_buffered: 8 << 20, connections: 256, per_address: 128, ..own }
 }
 
 fn seen(store: &Store) -> Result<Seen, StoreError> {

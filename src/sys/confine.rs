@@ -1,4 +1,4 @@
-//! Limits that a process sets for itself, before it touches what it does not trust.
+//! Limits that a process sets for itself: before it touches what it does not trust, and to serve as many as it can.
 //!
 //! Linux enforces both; other Unix systems enforce the time, and most of them the memory. Where neither exists the parent
 //! still ends the process in time.
@@ -14,4 +14,10 @@ mod platform;
 /// runs out of memory, and not a moment longer than the parent lives.
 pub fn confine(memory_bytes: u64, time: Duration) -> io::Result<()> {
     platform::confine(memory_bytes, time)
+}
+
+/// How many descriptors this process may have open, after raising its own limit towards `wanted` as far as the host
+/// allows; `wanted` where there is no such limit.
+pub fn descriptors(wanted: usize) -> usize {
+    platform::descriptors(wanted)
 }

@@ -6,3 +6,7 @@ use std::time::Duration;
 pub(super) fn confine(_memory_bytes: u64, _time: Duration) -> io::Result<()> {
     Ok(())
 }
+
+pub(super) fn descriptors(wanted: usize) -> usize {
+    wanted
+}

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub(super) fn confine(memory_bytes: u64, time: Duration) -> io::Result<()> {
     let at_most = |limit: u64| Rlimit { current: Some(limit), maximum: Some(limit) };
@@ -24,4 +24,17 @@ fn of_linux() -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn of_linux() -> io::Result<()> {
     Ok(())
+}
+
+pub(super) fn descriptors(wanted: usize) -> usize {
+    let now = getrlimit(Resource::Nofile);
+    let count = |limit: Option<u64>| limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    if count(now.current) >= wanted {
+        return count(now.current);
+    }
+    let raised = wanted.min(count(now.maximum));
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(raised as u64), maximum: now.maximum }) {
+        Ok(()) => raised,
+        Err(_) => count(now.current),
+    }
 }

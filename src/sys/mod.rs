@@ -9,7 +9,7 @@ pub mod answer;
 pub mod beneath;
 pub mod child;
 pub mod clock;
-mod confine;
+pub mod confine;
 pub mod env;
 pub mod files;
 pub mod handed;

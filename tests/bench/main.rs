@@ -6,6 +6,7 @@
 mod budgets;
 mod config;
 mod fast_upstream;
+mod grown;
 mod http;
 mod idle;
 mod load;
@@ -23,12 +24,13 @@ use budgets::Board;
 /// A group of measurements: its name on the command line, and what it does.
 type Group = (&'static str, fn(&mut Board));
 
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     ("startup", startup::measure),
     ("config", config::measure),
     ("memory", memory::measure),
     ("load", load::measure),
     ("http", http::measure),
+    ("grown", grown::measure),
     ("idle", idle::measure),
     (SOAK, soak::measure),
 ];

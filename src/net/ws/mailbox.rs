@@ -4,13 +4,15 @@
 //! counted when they are posted and forgotten when they are written. Over the cap a droppable event is skipped, though
 //! its number counts, and anything else closes the connection as a slow consumer, whose mail is thrown away at once.
 //!
-//! Invariants: numbers leave in order without repetition; the first close wins; after it nothing is queued.
+//! A lock and a bell instead of a channel: hundreds of writers wait at one time, and each that looked again and again
+//! before it slept would take its time from those who have something to write.
+//!
+//! Invariants: numbers leave in order without repetition; the first close wins; after it nothing is queued; the lock is
+//! held for memory work only.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::close::CloseReason;
 
@@ -24,14 +26,25 @@ pub struct Mailbox(Arc<Shared>);
 struct Shared {
     id: u64,
     cap: usize,
-    queued: AtomicUsize,
-    /// The last number given. Held while the numbered mail is queued, which is what keeps numbers in order.
-    number: Mutex<u64>,
     closed: OnceLock<CloseReason>,
-    post: Sender<Mail>,
-    /// The writer's end; also here so that a slow consumer's mail can be thrown away while its writer is stuck.
-    take: Receiver<Mail>,
+    queue: Mutex<Queue>,
+    /// Rung when there is mail and somebody waits for it.
+    bell: Condvar,
 }
+
+#[derive(Default)]
+struct Queue {
+    mail: VecDeque<Mail>,
+    /// Bytes that were posted and not written yet.
+    bytes: usize,
+    /// The last number given.
+    number: u64,
+    /// The taker sleeps.
+    waiting: bool,
+}
+
+/// Room for so many pieces is kept after a flood.
+const KEPT: usize = 64;
 
 /// One piece of mail.
 pub(super) enum Mail {
@@ -59,32 +72,24 @@ enum Need {
 
 impl Mailbox {
     pub(super) fn new(id: u64, cap: usize) -> Mailbox {
-        let (post, take) = unbounded();
-        Mailbox(Arc::new(Shared {
-            id,
-            cap,
-            queued: AtomicUsize::new(0),
-            number: Mutex::new(0),
-            closed: OnceLock::new(),
-            post,
-            take,
-        }))
+        let (closed, queue, bell) = (OnceLock::new(), Mutex::default(), Condvar::new());
+        Mailbox(Arc::new(Shared { id, cap, closed, queue, bell }))
     }
 
     /// Queues one text message. When it does not fit the connection is closed as a slow consumer.
     pub fn text(&self, text: impl Into<Arc<str>>) {
         let text = text.into();
-        self.push(text.len(), Need::Essential, || Mail::Text(text));
+        self.push(self.queue(), text.len(), Need::Essential, || Mail::Text(text));
     }
 
     /// Queues `before`, this connection's next number, `after`, as one text message. One that is not `essential` is
     /// skipped when it does not fit, but its number is spent, so that the client sees the gap.
     pub fn numbered(&self, before: Arc<str>, after: Arc<str>, essential: bool) {
-        let mut number = self.0.number.lock().unwrap_or_else(PoisonError::into_inner);
-        *number += 1;
-        let this = *number;
+        let mut queue = self.queue();
+        queue.number += 1;
+        let this = queue.number;
         let need = if essential { Need::Essential } else { Need::Droppable };
-        self.push(before.len() + after.len() + 20, need, || Mail::Numbered(before, this, after));
+        self.push(queue, before.len() + after.len() + 20, need, || Mail::Numbered(before, this, after));
     }
 
     /// Closes the connection after what is queued. The first reason wins; after it nothing is queued.
@@ -101,7 +106,7 @@ impl Mailbox {
 
     /// Bytes that were posted and not written, each piece with a small addition for itself.
     pub fn queued_bytes(&self) -> usize {
-        self.0.queued.load(Ordering::Relaxed)
+        self.queue().bytes
     }
 
     /// The number of the connection.
@@ -130,47 +135,89 @@ impl Mailbox {
         const CLOSE_FRAME: u8 = 0x88;
         let echo = frame.first() == Some(&CLOSE_FRAME);
         let bytes = frame.to_vec();
-        self.push(bytes.len(), Need::Essential, || if echo { Mail::Echo(bytes) } else { Mail::Control(bytes) });
+        self.push(self.queue(), bytes.len(), Need::Essential, || {
+            if echo { Mail::Echo(bytes) } else { Mail::Control(bytes) }
+        });
     }
 
     /// Queues what is not counted.
     pub(super) fn post(&self, mail: Mail) {
-        // Cannot fail: both ends of the channel are in here.
-        let _ = self.0.post.send(mail);
+        self.put(self.queue(), mail);
     }
 
-    pub(super) fn mail(&self) -> &Receiver<Mail> {
-        &self.0.take
+    /// The next piece that is there.
+    pub(super) fn take(&self) -> Option<Mail> {
+        self.queue().next()
+    }
+
+    /// The next piece, waiting for it until then.
+    pub(super) fn take_until(&self, when: Instant) -> Option<Mail> {
+        let mut queue = self.queue();
+        loop {
+            if let Some(mail) = queue.next() {
+                return Some(mail);
+            }
+            let left = when.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            queue.waiting = true;
+            queue = self.0.bell.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue.waiting = false;
+        }
+    }
+
+    /// Nothing is there to be taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue().mail.is_empty()
     }
 
     /// Forgets bytes that were written.
     pub(super) fn forget(&self, bytes: usize) {
-        self.0.queued.fetch_sub(bytes, Ordering::Relaxed);
+        self.queue().bytes -= bytes;
     }
 
-    fn push(&self, bytes: usize, need: Need, mail: impl FnOnce() -> Mail) {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, mut queue: MutexGuard<'_, Queue>, bytes: usize, need: Need, mail: impl FnOnce() -> Mail) {
         if self.0.closed.get().is_some() {
             return;
         }
         let bytes = bytes + OVERHEAD;
-        let before = self.0.queued.fetch_add(bytes, Ordering::Relaxed);
         // One message alone always fits: a cap smaller than it would otherwise make every client a slow one.
-        if before > 0 && before + bytes > self.0.cap {
-            self.forget(bytes);
+        if queue.bytes > 0 && queue.bytes + bytes > self.0.cap {
+            drop(queue);
             if need == Need::Essential {
                 self.close(CloseReason::SlowConsumer);
             }
             return;
         }
-        self.post(mail());
+        queue.bytes += bytes;
+        self.put(queue, mail());
+    }
+
+    fn put(&self, mut queue: MutexGuard<'_, Queue>, mail: Mail) {
+        queue.mail.push_back(mail);
+        let waits = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        if waits {
+            self.0.bell.notify_one();
+        }
     }
 
     fn discard(&self) {
-        let mut bytes = 0;
-        while let Ok(mail) = self.0.take.try_recv() {
-            bytes += mail.cost();
+        let mut queue = self.queue();
+        let mail = std::mem::take(&mut queue.mail);
+        queue.bytes -= mail.iter().map(Mail::cost).sum::<usize>();
+    }
+}
+
+impl Queue {
+    fn next(&mut self) -> Option<Mail> {
+        let next = self.mail.pop_front();
+        if self.mail.is_empty() && self.mail.capacity() > KEPT {
+            self.mail = VecDeque::new();
         }
-        self.forget(bytes);
+        next
     }
 }
 
@@ -205,12 +252,12 @@ pub enum Sent {
 impl Outbox {
     /// The next thing that is there.
     pub fn take(&self) -> Option<Sent> {
-        self.sent(self.0.mail().try_recv().ok()?)
+        self.sent(self.0.take()?)
     }
 
     /// The next thing, waiting for it.
     pub fn wait(&self, within: Duration) -> Option<Sent> {
-        self.sent(self.0.mail().recv_deadline(Instant::now() + within).ok()?)
+        self.sent(self.0.take_until(Instant::now() + within)?)
     }
 
     /// Everything that is there.

@@ -68,7 +68,7 @@ impl Writer {
         self.sink.send(first)?;
         let mut ping_at = Instant::now() + self.ping_every;
         loop {
-            let mail = self.mail.mail().recv_deadline(ping_at).ok();
+            let mail = self.mail.take_until(ping_at);
             if Instant::now() >= ping_at {
                 self.frames.extend_from_slice(&PING);
                 ping_at = Instant::now() + self.ping_every;
@@ -115,11 +115,11 @@ impl Writer {
             if then != Then::GoOn || bytes >= BATCH {
                 break;
             }
-            next = self.mail.mail().try_recv().ok();
+            next = self.mail.take();
         }
         self.send_frames()?;
         self.mail.forget(bytes);
-        if self.frames.capacity() > COPIED || (self.frames.capacity() > KEPT && self.mail.mail().is_empty()) {
+        if self.frames.capacity() > COPIED || (self.frames.capacity() > KEPT && self.mail.is_empty()) {
             self.frames = Vec::new();
         }
         Ok(then)
@@ -155,7 +155,7 @@ impl Writer {
     /// Waits for the reader to see the peer's end, then ends the connection.
     fn part(&self) {
         let until = Instant::now() + self.drain_time;
-        while let Ok(mail) = self.mail.mail().recv_deadline(until) {
+        while let Some(mail) = self.mail.take_until(until) {
             self.mail.forget(mail.cost());
             if matches!(mail, Mail::End) {
                 return;
