@@ -132,8 +132,13 @@ pub struct Payload(pub String);
 impl Payload {
     /// Writes a value; what cannot be written (a map with odd keys) becomes an error the caller can answer with.
     pub fn of(value: &impl Serialize) -> Result<Payload, RpcError> {
-        serde_json::to_string(value).map(Payload).map_err(|e| RpcError::unavailable(format!("encode the answer: {e}")))
+        serde_json::to_string(value).map(Payload).map_err(not_written)
     }
+}
+
+#[inline(never)] // the same for every type
+fn not_written(error: serde_json::Error) -> RpcError {
+    RpcError::unavailable(format!("encode the answer: {error}"))
 }
 
 /// A `res` frame.

@@ -71,6 +71,7 @@ pub fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Misfit> {
     value.map_err(|stopped| misfit(&reader, stopped.0))
 }
 
+#[inline(never)] // the same for every type
 fn misfit(reader: &Reader<'_>, reason: String) -> Misfit {
     match reader.syntax() {
         Some(place) => Misfit { path: Vec::new(), reason, syntax: Some(place) },

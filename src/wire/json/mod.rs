@@ -82,6 +82,7 @@ impl<'de> Reader<'de> {
     }
 
     /// After the value: nothing but blanks may follow.
+    #[inline(never)] // the same for every type
     pub(super) fn end(&mut self) -> Result<(), Stopped> {
         match self.peek() {
             Ok(_) => Err(self.wrong("trailing characters")),
@@ -136,6 +137,7 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
+    #[inline(never)]
     fn null(&mut self) -> Result<bool, Stopped> {
         let null = self.peek()? == b'n';
         if null {
