@@ -40,7 +40,7 @@
 //! | `ask in`, `ask out` | while a secret provider or the reader of PDF files runs | both ends of that program |
 //! | watchdog | 0 or 1 | the answer to a supervisor that wants to hear from us |
 //! | mdns | 0 or 1 | the answers to who looks for gateways on the local network |
-//! | tool | one per `/tools/invoke` call | that tool |
+//! | tool | one per `/tools/invoke` call, 0 to 4 for `tools.invoke` | that tool |
 //! | compact | 0 to 4 | a session that somebody wants summed up |
 //! | compact clock | one per call for a summary | how long that call may take |
 //! | `probe N` | while a provider is checked | one credential |

@@ -64,6 +64,21 @@ fn the_recorded_steps_of_the_agent_method_come_in_their_order_and_shape() {
 }
 
 #[test]
+fn the_recorded_steps_of_a_run_with_a_tool_come_in_their_order_and_shape() {
+    let call = Answer::Call { name: "exec", arguments: json!({ "command": "echo tool-output-42; sleep 0.3" }) };
+    let upstream = Upstream::script([call, Answer::say("Tool said ok; final answer.")]);
+    let gateway = Gateway::on(&upstream);
+    let mut client = Ws::open(gateway.addr());
+    let mut params = ws::backend(&["operator.admin", "operator.read", "operator.write"]);
+    params["caps"] = json!(["tool-events"]);
+    client.hello(params);
+    let id = client.request("agent", json!({ "message": "use it", "sessionKey": SESSION, "idempotencyKey": "run-1" }));
+    let frames = client
+        .frames_until("the second answer", |frame| frame["id"] == id.as_str() && frame["payload"]["status"] == "ok");
+    plays(include_str!("golden/agent_tool.jsonl"), &id, &frames);
+}
+
+#[test]
 fn the_history_keeps_what_was_said() {
     let upstream = Upstream::friendly();
     let gateway = Gateway::on(&upstream);
@@ -381,6 +396,7 @@ fn name(frame: &Value, id: &str) -> Option<String> {
             Some(payload["phase"].as_str().map_or(format!("chat {state}"), |phase| format!("chat {state} {phase}")))
         }
         Some("agent") => Some(format!("agent {}", step(payload))),
+        Some("task") => Some(format!("task {}", payload["task"]["status"].as_str()?)),
         Some(_) => None,
         None if frame["id"] == id => Some(format!("res {}", payload["status"].as_str()?)),
         None => None,

@@ -1,10 +1,59 @@
 //! One tool called by a client, without a model: the same policy, the same limits, no transcript.
 
+use std::sync::atomic::Ordering;
+
 use super::Engine;
-use super::tools::{self, Tool, ToolOutcome, policy::Layer};
+use super::tools::{self, Details, Tool, ToolOutcome, policy::Layer};
 use super::turn::Turning;
-use crate::hub::run::Order;
-use crate::providers::ToolCall;
+use crate::config::Config;
+use crate::hub::run::{Order, ToolAsk, ToolReply};
+use crate::providers::{Part, ToolCall};
+use crate::wire::tools::{ToolContent, ToolResult};
+
+/// Closed to clients unless `gateway.tools.allow` opens it: whoever holds the token of a web page must not thereby hold
+/// a shell. The second line is what the reference does not offer here at all.
+const DENIED: [&str; 18] = [
+    "apply_patch",
+    "cron",
+    "exec",
+    "fs_delete",
+    "fs_move",
+    "fs_write",
+    "gateway",
+    "nodes",
+    "sessions_send",
+    "sessions_spawn",
+    "shell",
+    "spawn", //
+    "edit",
+    "find",
+    "grep",
+    "ls",
+    "read",
+    "write",
+];
+/// Tools parse JSON and walk directories.
+pub const STACK: usize = crate::sys::stack(512 << 10);
+/// Tools at work at one time for clients of the protocol.
+const AT_ONCE: usize = 4;
+
+/// The hard list as configured. What it opens is open to owners only.
+pub fn closed(config: &Config, admin: bool) -> Layer {
+    let lists = &config.gateway.tools;
+    let opened = |name: &str| admin && lists.allow.iter().any(|own| own.eq_ignore_ascii_case(name));
+    let mut deny: Vec<String> = DENIED.iter().filter(|name| !opened(name)).map(|name| name.to_string()).collect();
+    deny.extend(lists.deny.iter().cloned());
+    Layer { origin: "gateway.tools".into(), deny, ..Layer::default() }
+}
+
+/// What a tool said, for a client.
+pub fn result(outcome: &ToolOutcome) -> ToolResult<'_, &Details> {
+    let content = outcome.content.iter().map(|part| match part {
+        Part::Text(text) => ToolContent::Text { text },
+        Part::Image { mime, data } => ToolContent::Image { data, mime_type: mime },
+    });
+    ToolResult { content: content.collect(), details: &outcome.details }
+}
 
 impl Engine {
     /// The tool of that name, if the agent's policy and `deny` leave it.
@@ -17,5 +66,28 @@ impl Engine {
     /// Runs a tool that was permitted. Ends when the order's abort fires.
     pub fn call_tool(&self, order: Order, tool: &Tool, call: &ToolCall) -> ToolOutcome {
         Turning::new(self, order).run_tool(tool, call)
+    }
+
+    /// Calls the tool that a client asked for, and tells it what came of that.
+    pub(super) fn answer_tool(&self, asked: ToolAsk) {
+        let ToolAsk { order, name, arguments, done } = asked;
+        if self.calling.fetch_add(1, Ordering::SeqCst) >= AT_ONCE {
+            self.calling.fetch_sub(1, Ordering::SeqCst);
+            return done(ToolReply::Busy);
+        }
+        let reply = match self.permitted_tool(&order, &name, closed(&self.shared.config.get(), order.input.admin)) {
+            None => ToolReply::NotThere,
+            Some(tool) => {
+                let call = ToolCall { id: order.run_id.to_string(), name, arguments };
+                let outcome = self.call_tool(order, tool, &call);
+                match (&outcome.details, serde_json::value::to_raw_value(&result(&outcome))) {
+                    (Details::Failed(failed), _) => ToolReply::Failed(failed.error.clone()),
+                    (_, Ok(said)) => ToolReply::Said(said),
+                    (_, Err(error)) => ToolReply::Failed(format!("the result cannot be written: {error}")),
+                }
+            }
+        };
+        self.calling.fetch_sub(1, Ordering::SeqCst);
+        done(reply);
     }
 }

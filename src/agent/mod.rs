@@ -9,7 +9,7 @@
 
 mod commands;
 mod compaction;
-mod direct;
+pub mod direct;
 mod expiry;
 mod failure;
 mod messages;
@@ -27,10 +27,11 @@ pub mod workspace;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use crate::hub::compaction::Request;
 use crate::hub::event::Event;
-use crate::hub::run::{Emission, Failure, Launch, Order, Outcome, RunEvent, RunId, Status};
+use crate::hub::run::{Emission, Failure, Launch, Order, Outcome, RunEvent, RunId, Status, ToolAsk};
 use crate::hub::{Hub, Shared};
 use crate::providers::registry::Registry;
 use crate::store::Store;
@@ -47,6 +48,8 @@ pub struct Engine {
     pub shared: Arc<Shared>,
     pub registry: Swap<Registry>,
     compacting: compaction::Places,
+    /// Tools at work that clients called.
+    calling: AtomicUsize,
 }
 
 /// Gives every order a thread.
@@ -84,12 +87,28 @@ impl Launch for Launcher {
             log::error!("start a thread for a summary: {error}");
         }
     }
+
+    fn call_tool(&self, asked: ToolAsk) {
+        let engine = self.0.clone();
+        let thread = std::thread::Builder::new().name("tool".into()).stack_size(direct::STACK);
+        // Without a thread the request is dropped, and its ticket says that the gateway could not.
+        if let Err(error) = thread.spawn(move || engine.answer_tool(asked)) {
+            log::error!("start a thread for a tool: {error}");
+        }
+    }
 }
 
 impl Engine {
     /// What is made of the parts of a gateway.
     pub fn new(hub: Hub, store: Store, shared: Arc<Shared>, registry: Registry) -> Engine {
-        Engine { hub, store, shared, registry: Swap::new(registry), compacting: compaction::Places::default() }
+        Engine {
+            hub,
+            store,
+            shared,
+            registry: Swap::new(registry),
+            compacting: compaction::Places::default(),
+            calling: AtomicUsize::new(0),
+        }
     }
 
     fn make(&self, order: Order) {

@@ -17,6 +17,7 @@ use crate::config::sections::ToolPolicy;
 use crate::hub::ToolFacts;
 use crate::hub::run::{RunEvent, ToolEnded, ToolOutput, ToolStarted};
 use crate::providers::{Message, ToolCall};
+use crate::sys::clock;
 use crate::wire::exec_approvals::ExecSecurity;
 use crate::wire::misfit;
 use crate::wire::session;
@@ -105,7 +106,7 @@ impl Turning<'_> {
     /// model is to decide anew.
     pub(super) fn call_tool(&self, call: &ToolCall, offered: &[&'static Tool], skipped: bool) -> Message {
         let allowed = tools::find(&call.name).filter(|tool| offered.iter().any(|own| own.name == tool.name));
-        let title = title(call);
+        let (title, started_ms) = (title(call), clock::now_ms());
         self.report(RunEvent::ToolStarted(Box::new(ToolStarted {
             call_id: call.id.clone(),
             name: call.name.clone(),
@@ -118,6 +119,7 @@ impl Turning<'_> {
             Some(tool) => self.run_tool(tool, call),
         };
         self.report(RunEvent::ToolEnded(Box::new(ToolEnded {
+            started_ms,
             call_id: call.id.clone(),
             name: call.name.clone(),
             title,

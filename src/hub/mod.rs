@@ -27,6 +27,7 @@ pub mod rows;
 pub mod run;
 mod run_events;
 mod run_start;
+mod run_tools;
 pub mod runs;
 pub mod sessions;
 pub mod shared;
@@ -37,6 +38,7 @@ pub mod tasks;
 pub mod ticket;
 pub mod timers;
 pub mod upgrades;
+pub mod voicewake;
 pub mod wakes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -83,12 +83,24 @@ struct Call {
     reply: Reply,
 }
 
+impl Nodes {
+    /// Where news for every node go.
+    pub(super) fn mail(&self) -> impl Iterator<Item = &Mailbox> {
+        self.live.values().map(|live| &live.mail)
+    }
+
+    pub(super) fn mail_of(&self, conn: ConnId) -> Option<&Mailbox> {
+        self.live.values().find(|live| live.conn == conn).map(|live| &live.mail)
+    }
+}
+
 impl State {
     /// A node's connection was admitted. An older one of the same node is not asked anything any more.
     pub(super) fn node_opened(&mut self, conn: ConnId, caller: &Caller, mail: &Mailbox, now: Now) {
         let (Some(offer), Some(id)) = (&caller.offer, &caller.client.device_id) else { return };
         let live = Live { conn, mail: mail.clone(), offer: offer.clone(), since_ms: now.ms, tools: Vec::new() };
         self.nodes.live.insert(id.clone(), live);
+        self.greet_with_voice_words(conn);
     }
 
     /// A connection ended: if it was a node's, whoever waits for it is told.

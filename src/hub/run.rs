@@ -177,6 +177,31 @@ pub trait Launch: Send {
 
     /// Sums up a session.
     fn compact(&self, request: Request);
+
+    /// Calls one tool, without a model.
+    fn call_tool(&self, asked: ToolAsk);
+}
+
+/// A tool that a client calls.
+pub struct ToolAsk {
+    /// Whose policy holds, and what the tool may take for its session.
+    pub order: Order,
+    pub name: String,
+    /// A JSON object.
+    pub arguments: String,
+    /// Called once, unless no thread could be had.
+    pub done: Box<dyn FnOnce(ToolReply) + Send>,
+}
+
+/// What became of it.
+pub enum ToolReply {
+    /// What the tool said, as `{content, details}`.
+    Said(Box<RawValue>),
+    /// There is no such tool, or it may not be called like this.
+    NotThere,
+    Failed(String),
+    /// Too many are at work.
+    Busy,
 }
 
 /// Who asked for a run, and how that is answered.
@@ -305,6 +330,7 @@ pub struct ToolEnded {
     pub call_id: String,
     pub name: String,
     pub title: String,
+    pub started_ms: u64,
     pub text: String,
     pub is_error: bool,
     pub details: Option<Box<RawValue>>,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::peers::{Peer, Peers};
 use super::run::{Accepted, Emission, Outcome, RunEvent, RunId, Starter, Status, Stored};
 use super::run_start::{agent_result, wait_result};
+use super::run_tools::{Item, command_ended, item};
 use super::runs::Run;
 use super::timers::Due;
 use super::{Now, State};
@@ -19,13 +20,14 @@ use crate::wire::chat::{AssistantText, ChatEvent, ChatSendTiming, ChatState, Err
 use crate::wire::error::RpcError;
 use crate::wire::event as kinds;
 use crate::wire::session::{FlatSession, SessionMessage};
+use crate::wire::task::{TaskEvent, TaskStatus, TaskSummary};
 
 /// Between two frames with text of one run.
 const PACE: Duration = Duration::from_millis(75);
 /// Thoughts of one run kept; over it they begin anew.
 const THINKING_BYTES: usize = 1 << 20;
 /// Output of a running tool in one frame.
-const TOOL_TEXT: usize = 16 << 10;
+pub(super) const TOOL_TEXT: usize = 16 << 10;
 
 impl State {
     pub(super) fn on_run(&mut self, run_id: &RunId, event: RunEvent, now: Now) {
@@ -57,7 +59,7 @@ impl State {
                     delta: &text,
                 });
             }
-            RunEvent::Phase(phase) if run.chat => {
+            RunEvent::Phase(phase) if run.chat && !run.closed => {
                 // Both carry the same count, chat first.
                 run.seq += 1;
                 chat(&self.peers, run_id, run, ChatState::Status { phase });
@@ -121,7 +123,7 @@ impl State {
                     &self.peers,
                     run_id,
                     run,
-                    "tool",
+                    TOOL,
                     now,
                     |peer, key| sees_tools(peer, key, conn),
                     |_| AgentData::ToolStart {
@@ -146,7 +148,7 @@ impl State {
                     &self.peers,
                     run_id,
                     run,
-                    "tool",
+                    TOOL,
                     now,
                     |peer, key| sees_tools(peer, key, conn),
                     |_| AgentData::ToolUpdate {
@@ -172,7 +174,7 @@ impl State {
                     &self.peers,
                     run_id,
                     run,
-                    "tool",
+                    TOOL,
                     now,
                     |peer, key| sees_tools(peer, key, conn),
                     |_| AgentData::ToolResult {
@@ -183,7 +185,11 @@ impl State {
                         result: ToolOutput::new(text, tool.details.as_deref()),
                     },
                 );
-                item(&self.peers, run_id, run, now, &tool.call_id, &tool.name, &tool.title, Item::Ended(tool.is_error));
+                let ended = Item::Ended { failed: tool.is_error, started_ms: tool.started_ms };
+                item(&self.peers, run_id, run, now, &tool.call_id, &tool.name, &tool.title, ended);
+                if tool.name == COMMAND {
+                    command_ended(&self.peers, run_id, run, &tool, now);
+                }
             }
             RunEvent::Usage { output } => {
                 tell(&self.peers, run_id, run, "usage", now, everyone, |_| AgentData::Usage { output_tokens: output });
@@ -203,6 +209,7 @@ impl State {
         self.end_joined(&joined, Status::Ok, now);
         self.timing(run_id, "dispatch-started", now);
         self.run_changed_session(run_id, Some("send"), None, now);
+        self.tell_task(run_id, TaskStatus::Running, false, now);
         if let Some(stored) = accepted.stored {
             self.stored_message(run_id, &stored, now);
         }
@@ -235,6 +242,25 @@ impl State {
         let Some(run) = self.runs.get(run_id) else { return };
         let Some(row) = &run.row else { return };
         self.tell_session_changed(row, reason, phase.map(|phase| (phase, &**run_id)), now);
+    }
+
+    /// A run as a piece of work, for those who look at such; what is said in a chat is none.
+    fn tell_task(&self, run_id: &RunId, status: TaskStatus, ended: bool, now: Now) {
+        let Some(run) = self.runs.get(run_id).filter(|run| !run.chat) else { return };
+        if !self.peers.any_reader() {
+            return;
+        }
+        let since = Some(if run.started_ms > 0 { run.started_ms } else { now.ms });
+        let task = TaskSummary {
+            status,
+            created_at: since,
+            started_at: since,
+            ended_at: ended.then_some(now.ms),
+            ..TaskSummary::of(run_id, &run.session_key, &run.agent_id)
+        };
+        send(&self.peers, &kinds::TASK, &TaskEvent { action: "upserted", task }, |peer| {
+            everyone(peer, &run.session_key)
+        });
     }
 
     /// Where the time goes, for the client that sent the message.
@@ -301,7 +327,7 @@ impl State {
     /// Tells clients at once that a run is stopped; its thread ends a moment later.
     pub(super) fn announce_abort(&mut self, run_id: &RunId, now: Now) {
         let Some(run) = self.runs.get_mut(run_id) else { return };
-        if std::mem::replace(&mut run.closed, true) {
+        if run.is_only_asked_for() || std::mem::replace(&mut run.closed, true) {
             return;
         }
         run.collect();
@@ -346,6 +372,7 @@ impl State {
     pub(super) fn finished(&mut self, run_id: &RunId, mut outcome: Outcome, now: Now) {
         self.flush_run(run_id, now);
         let Some(run) = self.runs.get_mut(run_id) else { return };
+        let begun = !run.is_only_asked_for();
         if !run.accepted {
             // It failed before its input was safe: the sender must know that it has to send again.
             let why = outcome.failure.as_ref().map_or("the run was stopped before it began", |f| f.message.as_str());
@@ -355,8 +382,17 @@ impl State {
                 other => run.starter = other,
             }
         }
-        final_events(&self.peers, run_id, run, &outcome, now);
+        if begun {
+            final_events(&self.peers, run_id, run, &outcome, now);
+        }
         self.meter.ended(&outcome);
+        let status = match outcome.status {
+            Status::Ok => TaskStatus::Completed,
+            Status::Aborted => TaskStatus::Cancelled,
+            Status::TimedOut => TaskStatus::TimedOut,
+            Status::Error => TaskStatus::Failed,
+        };
+        self.tell_task(run_id, status, true, now);
         self.run_of_job_ended(run_id, &outcome, now);
         let row = outcome.row.take();
         self.timing(run_id, "dispatch-completed", now);
@@ -389,6 +425,12 @@ impl State {
 }
 
 impl Run {
+    /// Its sender waits for the word that it is safe, and will hear that it is not: nobody else has heard of it, and the
+    /// same key may come again.
+    fn is_only_asked_for(&self) -> bool {
+        !self.accepted && matches!(self.starter, Some(Starter::Chat(_) | Starter::Agent(_)))
+    }
+
     /// Takes in what the run's thread has said since the last time.
     pub fn collect(&mut self) {
         let more = self.link.take();
@@ -471,18 +513,23 @@ fn final_events(peers: &Peers, run_id: &RunId, run: &mut Run, outcome: &Outcome,
     }
 }
 
-fn everyone(peer: &Peer, session_key: &str) -> bool {
+pub(super) fn everyone(peer: &Peer, session_key: &str) -> bool {
     peer.follows(session_key)
 }
 
-/// Tool events go to clients that show them and that started the run or follow its session.
+/// The tool whose output is shown while it grows.
+const COMMAND: &str = "exec";
+/// The stream of what tools do.
+const TOOL: &str = "tool";
+
+/// Tool events go to clients that show them and that started the run or follow its session. Others that follow the list
+/// of sessions hear of them as `session.tool`.
 fn sees_tools(peer: &Peer, session_key: &str, starter: u64) -> bool {
-    peer.caller.has_cap("tool-events")
-        && (peer.caller.conn == starter || peer.sessions || peer.messages.contains(session_key))
+    peer.caller.has_cap("tool-events") && (peer.caller.conn == starter || peer.messages.contains(session_key))
 }
 
 /// One `agent` event.
-fn tell<'a>(
+pub(super) fn tell<'a>(
     peers: &Peers,
     run_id: &RunId,
     run: &'a mut Run,
@@ -508,6 +555,9 @@ fn tell<'a>(
         is_heartbeat: false,
     };
     send(peers, &kinds::AGENT, &payload, |peer| wanted(peer, &run.session_key));
+    if stream == TOOL {
+        send(peers, &kinds::SESSION_TOOL, &payload, |peer| peer.sessions && !wanted(peer, &run.session_key));
+    }
 }
 
 /// One `chat` event; it carries the run's count as it stands.
@@ -521,29 +571,4 @@ fn chat(peers: &Peers, run_id: &RunId, run: &Run, state: ChatState<'_>) {
 
 fn send(peers: &Peers, kind: &kinds::EventKind, payload: &impl Serialize, wanted: impl Fn(&Peer) -> bool) {
     peers.broadcast(kind, payload, None, wanted);
-}
-
-enum Item {
-    Started,
-    Ended(bool),
-}
-
-#[allow(clippy::too_many_arguments)] // one call site per phase, all values already at hand
-fn item(peers: &Peers, run_id: &RunId, run: &mut Run, now: Now, call_id: &str, name: &str, title: &str, item: Item) {
-    let item_id = format!("tool:{call_id}");
-    tell(peers, run_id, run, "item", now, everyone, |_| AgentData::Item {
-        item_id: &item_id,
-        tool_call_id: call_id,
-        name,
-        kind: "tool",
-        phase: if matches!(item, Item::Started) { "start" } else { "end" },
-        title,
-        status: match item {
-            Item::Started => "running",
-            Item::Ended(false) => "completed",
-            Item::Ended(true) => "failed",
-        },
-        started_at: matches!(item, Item::Started).then_some(now.ms),
-        ended_at: matches!(item, Item::Ended(_)).then_some(now.ms),
-    });
 }

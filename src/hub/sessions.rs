@@ -125,6 +125,12 @@ impl State {
         self.peers.broadcast(&kinds::SESSIONS_CHANGED, &payload, None, listens);
     }
 
+    /// To those that follow the list: it must be read again.
+    pub fn tell_sessions_changed(&self, reason: &str, now: Now) {
+        let payload = SessionsChanged { reason: Some(reason), ts: now.ms, ..SessionsChanged::default() };
+        self.peers.broadcast(&kinds::SESSIONS_CHANGED, &payload, None, listens);
+    }
+
     /// To those that follow the list: a session is gone.
     pub fn tell_session_deleted(&self, row: &Stored, now: Now) {
         let payload = SessionDeleted {

@@ -4,11 +4,11 @@ use crossbeam_channel::bounded;
 use serde_json::value::RawValue;
 
 use super::{HttpError, Visit, asking, json_of};
-use crate::agent::tools::policy::Layer;
+use crate::agent::direct;
 use crate::agent::tools::{Details, Tool, ToolOutcome};
 use crate::hub::run::{Input, Order};
 use crate::net::{Exchange, Reply, Waited};
-use crate::providers::{Part, ToolCall};
+use crate::providers::ToolCall;
 use crate::rpc::target;
 use crate::sys::abort::Abort;
 use crate::sys::random;
@@ -17,31 +17,6 @@ use crate::wire::misfit;
 use crate::wire::scope::Scope;
 use crate::wire::sorted::Sorted;
 use crate::wire::tools::*;
-
-/// Closed over HTTP unless `gateway.tools.allow` opens it: whoever holds the token of a web page must not thereby hold
-/// a shell. The second line is what the reference does not offer here at all.
-const DENIED: [&str; 18] = [
-    "apply_patch",
-    "cron",
-    "exec",
-    "fs_delete",
-    "fs_move",
-    "fs_write",
-    "gateway",
-    "nodes",
-    "sessions_send",
-    "sessions_spawn",
-    "shell",
-    "spawn", //
-    "edit",
-    "find",
-    "grep",
-    "ls",
-    "read",
-    "write",
-];
-/// Tools parse JSON and walk directories.
-const STACK: usize = crate::sys::stack(512 << 10);
 
 pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, HttpError> {
     let body = visit.body(exchange)?;
@@ -66,12 +41,12 @@ pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, H
     };
     let engine = visit.site.engine.clone();
     let tool = engine
-        .permitted_tool(&order, &name, deny(visit))
+        .permitted_tool(&order, &name, direct::closed(&visit.config, visit.allows(Scope::Admin)))
         .ok_or_else(|| HttpError::own(404, "not_found", format!("Tool not available: {}", cut(&name, 128))))?;
     let arguments = arguments(tool, request.args, request.action)?;
     let call = ToolCall { id: order.run_id.to_string(), name, arguments };
     let (abort, (answer, answered)) = (order.abort.clone(), bounded(1));
-    let made = std::thread::Builder::new().name("tool".into()).stack_size(STACK).spawn(move || {
+    let made = std::thread::Builder::new().name("tool".into()).stack_size(direct::STACK).spawn(move || {
         // The handler may have left: then nobody needs the outcome.
         let _ = answer.send(engine.call_tool(order, tool, &call));
     });
@@ -87,16 +62,6 @@ pub fn create(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, H
         }
         Waited::Ended | Waited::TimedOut => Err(HttpError::own(500, "tool_error", "tool execution failed")),
     }
-}
-
-/// The hard list as configured. What it opens is open to owners only.
-fn deny(visit: &Visit<'_>) -> Layer {
-    let lists = &visit.config.gateway.tools;
-    let opened =
-        |name: &str| visit.allows(Scope::Admin) && lists.allow.iter().any(|own| own.eq_ignore_ascii_case(name));
-    let mut deny: Vec<String> = DENIED.iter().filter(|name| !opened(name)).map(|name| name.to_string()).collect();
-    deny.extend(lists.deny.iter().cloned());
-    Layer { origin: "gateway.tools".into(), deny, ..Layer::default() }
 }
 
 /// The arguments as JSON text; what is no object counts as none. `action` is put in where the tool knows it.
@@ -118,10 +83,6 @@ fn reply(outcome: &ToolOutcome) -> Result<Reply, HttpError> {
     if let Details::Failed(failed) = &outcome.details {
         return Err(HttpError::own(400, "tool_error", failed.error.clone()));
     }
-    let content = outcome.content.iter().map(|part| match part {
-        Part::Text(text) => ToolContent::Text { text },
-        Part::Image { mime, data } => ToolContent::Image { data, mime_type: mime },
-    });
-    let result = ToolResult { content: content.collect(), details: &outcome.details };
+    let result = direct::result(outcome);
     json_of(200, &ToolsInvokeResult { ok: true, result })
 }

@@ -12,8 +12,9 @@ use crate::auth::Caller;
 use crate::hub::sessions::stored;
 use crate::hub::{Now, State, TaskContext};
 use crate::store::kv;
-use crate::sys::random;
+use crate::sys::{random, signals};
 use crate::wire::error::RpcError;
+use crate::wire::frame::cut;
 use crate::wire::suspend::*;
 
 pub fn prepare(
@@ -59,6 +60,40 @@ pub fn preflight(
         false => format!("{} piece(s) of work are being made", counts.total_active),
     };
     Ok(GatewayRestartPreflightResult { safe, counts, blockers, summary })
+}
+
+/// Starts the gateway over, as a signal would: what is made may end, and nobody is refused meanwhile.
+pub fn restart(
+    state: &mut State,
+    who: &Arc<Caller>,
+    params: GatewayRestartRequestParams,
+    now: Now,
+) -> Result<GatewayRestartRequestResult, RpcError> {
+    let pid = std::process::id();
+    if let Some(target) = &params.target
+        && (target.pid.is_some_and(|asked| asked != pid)
+            || target.port.is_some_and(|asked| asked != state.shared.boot.port))
+    {
+        return Err(RpcError::invalid("target gateway no longer owns the active lock"));
+    }
+    if !state.shared.config.get().commands.restart {
+        return Err(RpcError::unavailable("restarts are switched off (commands.restart=false)"));
+    }
+    let preflight = preflight(state, who, GatewayRestartPreflightParams {}, now)?;
+    let skip = params.skip_deferral == Some(true);
+    let status = if preflight.safe || skip { "scheduled" } else { "deferred" };
+    if skip {
+        let busy: Vec<String> = state.runs.sessions().map(|(key, _)| key.to_string()).collect();
+        for key in busy {
+            state.abort_runs(&key, None, now);
+        }
+    }
+    let reason = params.reason.as_deref().map_or("gateway.restart.request", |reason| cut(reason.trim(), 200));
+    log::info!("restart: asked for by a client ({reason})");
+    if !signals::restart_myself() {
+        return Err(RpcError::unavailable("this system restarts the gateway by its service manager only"));
+    }
+    Ok(GatewayRestartRequestResult { ok: true, status, pid, preflight })
 }
 
 /// Where the key lies among the named facts. The database is readable by its owner only.

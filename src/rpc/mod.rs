@@ -30,8 +30,10 @@ mod questions;
 mod said;
 mod secrets;
 pub mod send;
+mod session_branch;
 mod session_change;
 mod session_compact;
+mod session_groups;
 mod session_read;
 mod session_search;
 mod session_spent;
@@ -43,6 +45,7 @@ pub mod table;
 mod tasks;
 mod tools;
 mod usage;
+mod users;
 mod writes;
 
 pub use chat::{message as stored_message, run_limit, target};

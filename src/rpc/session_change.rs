@@ -17,6 +17,7 @@ use crate::store::inbox::{self, InboxRow};
 use crate::store::sessions::{self as table, Archived, ListFilter, SessionRow};
 use crate::store::{StoreError, transcript};
 use crate::sys::random;
+use crate::wire::decode;
 use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
 use crate::wire::models::thinking_levels;
@@ -202,7 +203,7 @@ fn create_row(
                 return Ok(Err(RpcError::invalid(format!("session not found: {}", cut(parent, 128)))));
             };
             let unfinished = parent.last_run_id.as_deref().filter(|_| parent.last_status.as_deref() == Some("running"));
-            row.message_count = transcript::copy(conn, &parent.session_id, &row.session_id, unfinished)?;
+            row.message_count = transcript::copy(conn, &parent.session_id, &row.session_id, unfinished, None)?;
             row.total_tokens = parent.total_tokens;
             row.context_tokens = parent.context_tokens;
             row.last_message_preview = parent.last_message_preview;
@@ -277,6 +278,63 @@ pub fn patch(state: &mut State, _: &Arc<Caller>, params: SessionsPatchParams, ti
             state.tell_session_changed(&row, Some("patch"), None, now);
         },
     );
+}
+
+/// Sessions of one `sessions.patchMany`.
+const TARGETS: usize = 100;
+
+pub fn patch_many_scope(params: &SessionsPatchManyParams) -> Scope {
+    common(params).as_ref().map_or(Scope::Write, patch_scope)
+}
+
+/// What is to be done to each of them.
+fn common(params: &SessionsPatchManyParams) -> Result<SessionsPatchParams, RpcError> {
+    let bad = |why: String| RpcError::invalid(format!("invalid sessions.patchMany params: at /patch: {why}"));
+    let fields = params.patch.get().trim().strip_prefix('{').ok_or_else(|| bad("must be object".into()))?;
+    let comma = if fields.trim_start().starts_with('}') { "" } else { "," };
+    // A key of the patch itself would be the second one, and is refused as such.
+    decode::object(&format!("{{\"key\":\"-\"{comma}{fields}")).map_err(bad)
+}
+
+/// Changes many sessions in one commit. One that cannot be changed keeps no other from it.
+pub fn patch_many(state: &mut State, _: &Arc<Caller>, params: SessionsPatchManyParams, ticket: Ticket, now: Now) {
+    if params.targets.is_empty() || params.targets.len() > TARGETS {
+        let text = format!("invalid sessions.patchMany params: at /targets: must have 1 to {TARGETS} items");
+        return ticket.answer(Err(RpcError::invalid(text)));
+    }
+    let common = match common(&params) {
+        Ok(common) => common,
+        Err(error) => return ticket.answer(Err(error)),
+    };
+    let plans: Vec<(String, Result<Patch, RpcError>)> = params
+        .targets
+        .into_iter()
+        .map(|target| {
+            let (key, agent_id) = (target.key.clone(), target.agent_id);
+            let expected_session_id = target.expected_session_id;
+            (
+                target.key.0,
+                Patch::of(state, SessionsPatchParams { key, agent_id, expected_session_id, ..common.clone() }, now),
+            )
+        })
+        .collect();
+    let job = |conn: &Connection| {
+        let apply = |(key, plan): (String, Result<Patch, RpcError>)| match plan {
+            Ok(patch) => Ok((key, patch.apply(conn)?)),
+            Err(error) => Ok((key, Err(error))),
+        };
+        plans.into_iter().map(apply).collect::<Result<Vec<_>, StoreError>>().map(Ok)
+    };
+    state.change_session(ticket, "change sessions", job, |state, ticket, changed, now| {
+        let mut outcomes = Vec::new();
+        for (key, changed) in changed {
+            if let Ok(row) = &changed {
+                state.tell_session_changed(row, Some("patch"), None, now);
+            }
+            outcomes.push(PatchOutcome { ok: changed.is_ok(), key, error: changed.err() });
+        }
+        ticket.answer_with(Ok(SessionsPatchManyResult { outcomes }));
+    });
 }
 
 struct Patch {

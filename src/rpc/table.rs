@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use super::{
     agent, agent_change, agent_files, agents, approvals, channels, chat, chat_inject, chat_read, config, config_read,
-    cron, devices, exec_approvals, gateway, health, logs, models, nodes, questions, secrets, send, session_change,
-    session_compact, session_read, session_search, session_spent, session_usage, sessions, suggestions, system, tasks,
-    tools, usage,
+    cron, devices, exec_approvals, gateway, health, logs, models, nodes, questions, secrets, send, session_branch,
+    session_change, session_compact, session_groups, session_read, session_search, session_spent, session_usage,
+    sessions, suggestions, system, tasks, tools, usage, users,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -225,6 +225,8 @@ methods! {
     "gateway.identity.get": Read, "<=2026.7", task gateway::identity;
     /// Whether a restart would interrupt something.
     "gateway.restart.preflight": Read, "<=2026.7", state gateway::preflight;
+    /// Starts the gateway over; what is made may end first.
+    "gateway.restart.request": Admin, "<=2026.7", state gateway::restart, write;
     /// Holds the gateway still for its host, if nothing is being made.
     "gateway.suspend.prepare": Admin, "2026.7", state gateway::prepare;
     /// Ends a suspension.
@@ -305,6 +307,10 @@ methods! {
     "send": Write, "<=2026.7", ticket send::send;
     /// Stops what is made in a session.
     "sessions.abort": Write, "<=2026.7", state session_change::abort;
+    /// The ways a conversation went.
+    "sessions.branches.list": Read, "<=2026.7", task session_branch::list;
+    /// Takes up another way a conversation went.
+    "sessions.branches.switch": Admin, "<=2026.7", ticket session_branch::switch;
     /// Sums up what was said in a session; the transcript is kept.
     "sessions.compact": Admin, "<=2026.7", ticket session_compact::compact;
     /// Makes a session, and its first turn if a message comes along.
@@ -313,8 +319,18 @@ methods! {
     "sessions.delete": By(session_change::delete_scope), "<=2026.7", ticket session_change::delete;
     /// One session.
     "sessions.describe": Read, "<=2026.7", task session_read::describe;
+    /// Begins a session with what another one held before a message.
+    "sessions.fork": Write, "<=2026.7", ticket session_branch::fork;
     /// The newest messages of a session.
     "sessions.get": Read, "<=2026.7", task session_read::get, unlisted;
+    /// Forgets a group; its sessions stay.
+    "sessions.groups.delete": Write, "<=2026.7", ticket session_groups::delete;
+    /// The groups people put sessions into.
+    "sessions.groups.list": Read, "<=2026.7", task session_groups::list;
+    /// Names the groups of sessions, in the order they are shown.
+    "sessions.groups.put": Write, "<=2026.7", ticket session_groups::put;
+    /// Gives a group of sessions another name.
+    "sessions.groups.rename": Write, "<=2026.7", ticket session_groups::rename;
     /// Sessions, latest first.
     "sessions.list": Read, "<=2026.7", task sessions::list;
     /// Follows the messages of one session.
@@ -323,12 +339,16 @@ methods! {
     "sessions.messages.unsubscribe": Read, "<=2026.7", state sessions::messages_unsubscribe;
     /// Changes what is remembered of a session: its names, flags, model, thinking level.
     "sessions.patch": By(session_change::patch_scope), "<=2026.7", ticket session_change::patch;
+    /// Changes what is remembered of many sessions at once.
+    "sessions.patchMany": By(session_change::patch_many_scope), "2026.8", ticket session_change::patch_many;
     /// The last words of some sessions.
     "sessions.preview": Read, "<=2026.7", task session_read::preview;
     /// Starts a session over with an empty transcript.
     "sessions.reset": Admin, "<=2026.7", ticket session_change::reset;
     /// Finds a session by key, id or label.
     "sessions.resolve": Read, "<=2026.7", task session_read::resolve, unlisted;
+    /// Goes on from just before a message; what came after it stays as a branch.
+    "sessions.rewind": Admin, "<=2026.7", ticket session_branch::rewind;
     /// Finds words in what was said.
     "sessions.search": Read, "<=2026.7", task session_search::search;
     /// Says something in a session.
@@ -371,12 +391,26 @@ methods! {
     "tools.catalog": Read, "<=2026.7", task tools::catalog;
     /// The tools an agent may call in a session.
     "tools.effective": Read, "<=2026.7", task tools::effective;
+    /// Calls one tool, without a model.
+    "tools.invoke": Write, "<=2026.7", ticket tools::invoke;
     /// Whether another release is known: the host's package manager knows, not the gateway.
     "update.status": Admin, "<=2026.7", state tasks::update_status;
     /// Tokens and money, day by day.
     "usage.cost": Read, "<=2026.7", task usage::cost;
     /// Quotas of model providers, where any are known.
     "usage.status": Read, "<=2026.7", state usage::status;
+    /// The profiles there are: the owner's.
+    "users.list": Read, "<=2026.7", task users::list;
+    /// What the owner's clients keep here.
+    "users.prefs.get": Read, "2026.8", task users::prefs_get;
+    /// Keeps something for the owner's clients.
+    "users.prefs.set": Write, "2026.8", ticket users::prefs_set;
+    /// The profile of the caller.
+    "users.self": Read, "<=2026.7", task users::own;
+    /// The words that wake a microphone.
+    "voicewake.get": Read, "<=2026.7", task users::voicewake_get;
+    /// Chooses the words that wake a microphone.
+    "voicewake.set": Write, "<=2026.7", ticket users::voicewake_set;
     /// News for an agent, told now or with its next turn.
     "wake": Write, "<=2026.7", state cron::wake;
 }

@@ -73,30 +73,11 @@ fn active(state: &State) -> Vec<TaskSummary> {
             status: if run.launched { TaskStatus::Running } else { TaskStatus::Queued },
             created_at: (run.started_ms > 0).then_some(run.started_ms),
             started_at: (run.started_ms > 0).then_some(run.started_ms),
-            ..blank(id, &run.session_key, &run.agent_id)
+            ..TaskSummary::of(id, &run.session_key, &run.agent_id)
         })
         .collect();
     order::by(&mut tasks, |a, b| a.id.cmp(&b.id));
     tasks
-}
-
-fn blank(id: &str, session_key: &str, agent_id: &str) -> TaskSummary {
-    let scheduled = id.starts_with("cron:") || id.starts_with("manual:");
-    let kind = if scheduled { "cron" } else { "cli" };
-    TaskSummary {
-        id: id.into(),
-        task_id: id.into(),
-        run_id: id.into(),
-        kind,
-        runtime: kind,
-        status: TaskStatus::Queued,
-        agent_id: agent_id.into(),
-        session_key: session_key.into(),
-        created_at: None,
-        started_at: None,
-        ended_at: None,
-        delivery_status: "not_applicable",
-    }
 }
 
 fn ended_task(row: RunRow) -> TaskSummary {
@@ -112,7 +93,7 @@ fn ended_task(row: RunRow) -> TaskSummary {
         created_at: ms(row.started_ms),
         started_at: ms(row.started_ms),
         ended_at: ms(row.ended_ms),
-        ..blank(&row.run_id, &row.session_key, &agent)
+        ..TaskSummary::of(&row.run_id, &row.session_key, &agent)
     }
 }
 

@@ -207,6 +207,10 @@ pub(super) const STEPS: &[&str] = &[
     "
     ALTER TABLE transcripts ADD COLUMN kept_seq INTEGER NOT NULL DEFAULT 0;
     ",
+    // A past transcript that a rewind left can be taken up again.
+    "
+    ALTER TABLE past_sessions ADD COLUMN branch INTEGER NOT NULL DEFAULT 0;
+    ",
 ];
 
 /// Opens for writing: creates (0600), checks whose file it is, sets durability, migrates.

@@ -6,6 +6,9 @@
 //! Invariants: `key` is unique; a row's `session_id` names its current transcript; transcripts of earlier resets are
 //! found in `past_sessions`, at most [`PAST_MAX`] per key, and go when the session goes.
 
+pub mod branches;
+pub mod groups;
+
 use std::fmt::Write;
 use std::sync::LazyLock;
 
@@ -261,6 +264,8 @@ pub fn reset(
     now_ms: i64,
 ) -> Result<Option<SessionRow>, StoreError> {
     let Some(old) = get(conn, key)? else { return Ok(None) };
+    // What begins now is another conversation; who goes on with this one marks its branches again.
+    statement(conn, "UPDATE past_sessions SET branch = 0 WHERE key = ?1 AND branch = 1")?.execute([key])?;
     statement(conn, "INSERT OR IGNORE INTO past_sessions (key, ended_at_ms, session_id) VALUES (?1, ?2, ?3)")?
         .execute(params![key, now_ms, old.session_id])?;
     for surplus in past(conn, key)?.into_iter().skip(PAST_MAX) {

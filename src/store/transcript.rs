@@ -224,21 +224,39 @@ pub fn find_in(conn: &Connection, session_id: &str, id: &str) -> Result<Option<E
     if row_id > span.zero && row_id <= span.last() { at_row(conn, row_id) } else { Ok(None) }
 }
 
-/// Begins an empty transcript with the entries of another one, but not those of the run `but`. Returns how many there are.
-pub fn copy(conn: &Connection, from: &str, to: &str, but: Option<&str>) -> Result<u64, StoreError> {
+/// Begins an empty transcript with the entries of another one, but not those of the run `but`, and only those before
+/// `before` where that is given. Returns how many there are.
+pub fn copy(
+    conn: &Connection,
+    from: &str,
+    to: &str,
+    but: Option<&str>,
+    before: Option<u64>,
+) -> Result<u64, StoreError> {
     let Some(old) = Span::of(conn, from)? else { return Ok(0) };
     let new = Span::begin(conn, to)?;
+    let last = before.map_or(old.last(), |seq| old.at(seq.saturating_sub(1)));
     let copied = statement(
         conn,
         "INSERT INTO entries (id, role, run_id, idempotency_key, ts_ms, message)
          SELECT id - ?1 + ?3, role, run_id, idempotency_key, ts_ms, message FROM entries
          WHERE id BETWEEN ?1 AND ?2 AND (?4 IS NULL OR run_id IS NOT ?4)",
     )?
-    .execute(params![old.zero, old.last(), new.zero, but])?;
+    .execute(params![old.zero, last, new.zero, but])?;
+    let (compacted, kept) = match old.at(old.compacted_seq) <= last {
+        true => (old.compacted_seq as i64, old.kept_seq as i64),
+        // An earlier one counts again. What it kept is not known any more: what came after it is.
+        false => {
+            let sql = "SELECT max(id) FROM entries WHERE id BETWEEN ?1 AND ?2 AND role = ?3";
+            let row: Option<i64> =
+                statement(conn, sql)?.query_row(params![old.zero, last, COMPACTION], |row| row.get(0))?;
+            (row.map_or(0, |id| id & SEQ_MAX), 0)
+        }
+    };
     statement(conn, "UPDATE transcripts SET compacted_seq = ?2, kept_seq = ?3 WHERE no = ?1")?.execute([
         new.zero >> SEQ_BITS,
-        old.compacted_seq as i64,
-        old.kept_seq as i64,
+        compacted,
+        kept,
     ])?;
     Ok(copied as u64)
 }
@@ -380,7 +398,7 @@ mod tests {
         compact(&conn, "s", &sum, 3).expect("compacts");
         say("user", 5);
         assert_eq!(told("s"), ["sum", "3", "4", "5"]);
-        copy(&conn, "s", "t", None).expect("copies");
+        copy(&conn, "s", "t", None, None).expect("copies");
         assert_eq!(told("t"), ["sum", "3", "4", "5"]);
         compact(&conn, "s", &NewEntry { message: "more", ..sum }, 4).expect("compacts");
         say("user", 6);
@@ -489,11 +507,11 @@ mod tests {
         filled(&conn, "a", 2);
         append(&conn, "a", &entry(COMPACTION, "sum")).expect("appends");
         append(&conn, "a", &NewEntry { run_id: Some("now"), ..entry("user", "half") }).expect("appends");
-        assert_eq!(copy(&conn, "a", "b", Some("now")).expect("copies"), 3);
+        assert_eq!(copy(&conn, "a", "b", Some("now"), None).expect("copies"), 3);
         assert_eq!(seqs(&context(&conn, "b", 100).expect("reads")), [3], "the compaction came along");
         filled(&conn, "b", 1);
         assert_eq!((count(&conn, "a").expect("counts"), count(&conn, "b").expect("counts")), (4, 4));
-        assert_eq!(copy(&conn, "nothing", "c", None).expect("an empty one"), 0);
+        assert_eq!(copy(&conn, "nothing", "c", None, None).expect("an empty one"), 0);
     }
 
     #[test]

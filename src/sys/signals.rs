@@ -30,6 +30,11 @@ pub fn start(deliver: impl FnMut(Signal) + Send + 'static) -> io::Result<()> {
     platform::start(Arc::new(AtomicBool::new(false)), deliver)
 }
 
+/// Asks this process to start over, as somebody outside would. False where there is no such signal.
+pub fn restart_myself() -> bool {
+    platform::restart_myself()
+}
+
 /// Like [`start`], into a channel. A closed channel loses signals, except for the second stop.
 pub fn start_into<T: Send + 'static>(
     to: crossbeam_channel::Sender<T>,

@@ -33,6 +33,10 @@ pub fn start(stopping: Arc<AtomicBool>, mut deliver: impl FnMut(Signal) + Send +
     Ok(())
 }
 
+pub fn restart_myself() -> bool {
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -28,3 +28,7 @@ pub fn start(stopping: Arc<AtomicBool>, mut deliver: impl FnMut(Signal) + Send +
     })?;
     Ok(())
 }
+
+pub fn restart_myself() -> bool {
+    false
+}

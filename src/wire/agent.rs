@@ -252,8 +252,7 @@ pub enum AgentData<'a> {
         phase: &'static str,
         title: &'a str,
         status: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        started_at: Option<u64>,
+        started_at: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         ended_at: Option<u64>,
     },
@@ -290,6 +289,30 @@ pub enum AgentData<'a> {
         output: &'a str,
         status: &'a str,
     },
+    CommandEnd {
+        item_id: &'a str,
+        phase: &'static str,
+        tool_call_id: &'a str,
+        name: &'a str,
+        output: &'a str,
+        status: &'static str,
+        #[serde(flatten)]
+        facts: CommandFacts,
+    },
+}
+
+objects! { lenient:
+    /// What is known of a command that ended.
+    #[derive(Debug, Default, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct CommandFacts {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub exit_code: Option<i64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub duration_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub cwd: Option<String>,
+    }
 }
 
 /// What a tool said, with machine-readable details where it has some.

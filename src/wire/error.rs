@@ -56,6 +56,11 @@ impl RpcError {
         RpcError::new(Code::Unavailable, message)
     }
 
+    /// The caller is known, and may not.
+    pub fn forbidden(message: impl Into<String>) -> RpcError {
+        RpcError::new(Code::Forbidden, message)
+    }
+
     pub fn not_paired(message: impl Into<String>) -> RpcError {
         RpcError::new(Code::NotPaired, message)
     }

@@ -66,6 +66,8 @@ events! {
     CHAT_SEND_TIMING = "chat.send_timing": Scope(Read), droppable, unlisted;
     /// A transcript grew.
     SESSION_MESSAGE = "session.message": Scope(Read), essential, listed;
+    /// A tool of a run, for those who follow the list of sessions and not this run.
+    SESSION_TOOL = "session.tool": Scope(Read), droppable, listed;
     /// A session is summed up, or that has ended.
     SESSION_OPERATION = "session.operation": Scope(Read), essential, listed;
     /// A session row changed.
@@ -84,8 +86,14 @@ events! {
     QUESTION_REQUESTED = "question.requested": Scope(Questions), essential, listed;
     /// Questions were answered, taken back, or expired.
     QUESTION_RESOLVED = "question.resolved": Scope(Questions), essential, listed;
+    /// A run that somebody or a schedule asked for began, or has ended.
+    TASK = "task": Scope(Read), droppable, listed;
     /// An agent suggests work, or a suggestion is at its end.
     TASK_SUGGESTION = "task.suggestion": Scope(Read), droppable, listed;
+    /// The owner's clients keep something else.
+    USERS_PREFS_CHANGED = "users.prefs.changed": Scope(Read), droppable, listed;
+    /// Other words wake a microphone; nodes are told as well.
+    VOICEWAKE_CHANGED = "voicewake.changed": Scope(Read), droppable, listed;
     /// Another configuration is in force.
     CONFIG_CHANGED = "config.changed": Scope(Read), droppable, unlisted;
     /// A scheduled job changed, began or ended.

@@ -39,7 +39,9 @@ pub mod question;
 pub mod responses;
 pub mod scope;
 pub mod session;
+pub mod session_branch;
 pub mod session_change;
+pub mod session_group;
 pub mod session_usage;
 pub mod sorted;
 pub mod suggestion;
@@ -47,6 +49,7 @@ pub mod suspend;
 pub mod task;
 pub mod tools;
 pub mod usage;
+pub mod user;
 
 /// The version of the protocol this gateway speaks.
 pub const PROTOCOL: u32 = 4;

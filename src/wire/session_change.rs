@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::chat::Attachment;
 use super::decode::{Int, Name, Text, Whole};
+use super::error::RpcError;
 use super::object::objects;
 use super::session::SessionRow;
 
@@ -208,7 +209,7 @@ fn change<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Cha
 }
 
 /// Fields of the reference that this gateway would not act on are refused by name.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SessionsPatchParams {
     pub key: Name,
@@ -234,6 +235,38 @@ pub struct SessionsPatchParams {
     pub verbose_level: Change<Name>,
     #[serde(default, deserialize_with = "change")]
     pub model: Change<Name>,
+}
+
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsPatchManyParams {
+        /// 1 to 100.
+        pub targets: Vec<SessionsPatchManyTarget>,
+        /// The fields of `sessions.patch` but those of a target.
+        pub patch: Box<RawValue>,
+    }
+
+    #[derive(Debug)]
+    pub struct SessionsPatchManyTarget {
+        pub key: Name,
+        pub agent_id: Option<Name>,
+        pub expected_session_id: Option<Name>,
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct SessionsPatchManyResult {
+    /// In the order of the targets.
+    pub outcomes: Vec<PatchOutcome>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PatchOutcome {
+    pub ok: bool,
+    pub key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<RpcError>,
 }
 
 #[derive(Debug, Serialize)]

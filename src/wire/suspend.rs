@@ -95,6 +95,32 @@ objects! { lenient:
     pub struct GatewayRestartPreflightParams {}
 }
 
+objects! { lenient:
+    #[derive(Debug)]
+    pub struct GatewayRestartRequestParams {
+        pub reason: Option<String>,
+        /// Ends what is made instead of waiting for it.
+        pub skip_deferral: Option<bool>,
+        /// The gateway that is meant; another one refuses.
+        pub target: Option<RestartTarget>,
+    }
+
+    #[derive(Debug)]
+    pub struct RestartTarget {
+        pub pid: Option<u32>,
+        pub port: Option<u16>,
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct GatewayRestartRequestResult {
+    pub ok: bool,
+    /// `scheduled`: now; `deferred`: when what is made has ended, or after the time a stop gives it.
+    pub status: &'static str,
+    pub pid: u32,
+    pub preflight: GatewayRestartPreflightResult,
+}
+
 #[derive(Debug, Serialize)]
 pub struct GatewayRestartPreflightResult {
     pub safe: bool,

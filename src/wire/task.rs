@@ -74,6 +74,36 @@ pub struct TaskSummary {
     pub delivery_status: &'static str,
 }
 
+/// Payload of `task`.
+#[derive(Debug, Serialize)]
+pub struct TaskEvent {
+    /// Always `upserted`: nothing takes a task out of the list.
+    pub action: &'static str,
+    pub task: TaskSummary,
+}
+
+impl TaskSummary {
+    /// A run of which nothing more is known.
+    pub fn of(run_id: &str, session_key: &str, agent_id: &str) -> TaskSummary {
+        let scheduled = run_id.starts_with("cron:") || run_id.starts_with("manual:");
+        let kind = if scheduled { "cron" } else { "cli" };
+        TaskSummary {
+            id: run_id.into(),
+            task_id: run_id.into(),
+            run_id: run_id.into(),
+            kind,
+            runtime: kind,
+            status: TaskStatus::Queued,
+            agent_id: agent_id.into(),
+            session_key: session_key.into(),
+            created_at: None,
+            started_at: None,
+            ended_at: None,
+            delivery_status: "not_applicable",
+        }
+    }
+}
+
 objects! { strict:
     #[derive(Debug)]
     pub struct TasksGetParams {

@@ -1,4 +1,4 @@
-//! The shapes of `POST /tools/invoke`.
+//! The shapes of `POST /tools/invoke` and of `tools.*`.
 
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -27,6 +27,44 @@ objects! { lenient:
     }
 }
 
+objects! { strict:
+    /// Of the method `tools.invoke`.
+    #[derive(Debug)]
+    pub struct ToolsInvokeParams {
+        pub name: Name,
+        pub args: Option<Box<RawValue>>,
+        pub session_key: Option<Name>,
+        pub agent_id: Option<Name>,
+        /// Whether a person may be asked. Who that is and when stands in `tools.exec`; this changes nothing.
+        pub confirm: Option<bool>,
+        pub idempotency_key: Option<Name>,
+        pub conversation_read_origin: Option<IgnoredAny>,
+    }
+}
+
+/// Answer of the method `tools.invoke`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolInvoked {
+    pub ok: bool,
+    pub tool_name: String,
+    /// What the tool said, as `{content, details}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ToolsInvokeError>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ToolsInvokeError {
+    /// `not_found`, `invalid_request`, `tool_error`, `unavailable`.
+    pub code: &'static str,
+    pub message: String,
+}
+
+/// Answer of `POST /tools/invoke`.
 #[derive(Debug, Serialize)]
 pub struct ToolsInvokeResult<'a, D> {
     pub ok: bool,

@@ -174,7 +174,7 @@ fn told(crowd: &mut [Raw]) -> Vec<f64> {
         if let Some(made) = reply["payload"]["taskId"].as_str() {
             made.clone_into(&mut id);
         }
-        std::thread::sleep(REST);
+        std::thread::park_timeout(REST);
     }
     took
 }
