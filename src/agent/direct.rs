@@ -1,6 +1,6 @@
 //! One tool called by a client, without a model: the same policy, the same limits, no transcript.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Engine;
 use super::tools::{self, Details, Tool, ToolOutcome, policy::Layer};
@@ -71,10 +71,7 @@ impl Engine {
     /// Calls the tool that a client asked for, and tells it what came of that.
     pub(super) fn answer_tool(&self, asked: ToolAsk) {
         let ToolAsk { order, name, arguments, done } = asked;
-        if self.calling.fetch_add(1, Ordering::SeqCst) >= AT_ONCE {
-            self.calling.fetch_sub(1, Ordering::SeqCst);
-            return done(ToolReply::Busy);
-        }
+        let Some(place) = Place::take(&self.calling) else { return done(ToolReply::Busy) };
         let reply = match self.permitted_tool(&order, &name, closed(&self.shared.config.get(), order.input.admin)) {
             None => ToolReply::NotThere,
             Some(tool) => {
@@ -87,7 +84,43 @@ impl Engine {
                 }
             }
         };
-        self.calling.fetch_sub(1, Ordering::SeqCst);
+        // First, so that who is told finds the place free.
+        drop(place);
         done(reply);
+    }
+}
+
+/// One of the [`AT_ONCE`]; given back even by a tool that panics.
+struct Place<'p>(&'p AtomicUsize);
+
+impl Place<'_> {
+    fn take(taken: &AtomicUsize) -> Option<Place<'_>> {
+        let place = Place(taken);
+        (taken.fetch_add(1, Ordering::SeqCst) < AT_ONCE).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_comes_back_whatever_becomes_of_its_tool() {
+        let taken = AtomicUsize::new(0);
+        let places: Vec<_> = (0..AT_ONCE).filter_map(|_| Place::take(&taken)).collect();
+        assert_eq!(places.len(), AT_ONCE);
+        assert!(Place::take(&taken).is_none());
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _places = places;
+            panic!("this panic belongs to a test");
+        }));
+        assert!(panicked.is_err() && Place::take(&taken).is_some());
+        assert_eq!(taken.into_inner(), 0);
     }
 }
