@@ -515,6 +515,32 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_up_to_a_message_has_the_sum_that_counted_then() {
+        let conn = memory();
+        let told = |session: &str| -> Vec<String> {
+            context(&conn, session, 1 << 20).expect("reads").into_iter().map(|entry| entry.message).collect()
+        };
+        for message in ["1", "2"] {
+            append(&conn, "s", &entry("user", message)).expect("appends");
+        }
+        compact(&conn, "s", &NewEntry { message: "sum", ..NewEntry::default() }, 2).expect("compacts");
+        append(&conn, "s", &entry("user", "4")).expect("appends");
+        compact(&conn, "s", &NewEntry { message: "more", ..NewEntry::default() }, 4).expect("compacts");
+        append(&conn, "s", &entry("user", "6")).expect("appends");
+        for (before, to, copied, expected) in [
+            (7, "all", 6, &["more", "4", "6"][..]),
+            (6, "later", 5, &["more", "4"]),
+            (5, "older", 4, &["sum", "4"]),
+            (3, "none", 2, &["1", "2"]),
+            (1, "nothing", 0, &[]),
+        ] {
+            assert_eq!(copy(&conn, "s", to, None, Some(before)).expect("copies"), copied, "before {before}");
+            assert_eq!(told(to), expected, "before {before}");
+        }
+        assert_eq!(told("s"), ["more", "4", "6"], "the source is as it was");
+    }
+
+    #[test]
     fn a_message_over_the_cap_is_refused() {
         let long = "x".repeat(MESSAGE_MAX_BYTES + 1);
         let refused = append(&memory(), "s", &entry("user", &long)).expect_err("too long");

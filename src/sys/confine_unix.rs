@@ -38,3 +38,19 @@ pub(super) fn descriptors(wanted: usize) -> usize {
         Err(_) => count(now.current),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_raised_as_far_as_the_host_allows_and_never_lowered() {
+        let before = getrlimit(Resource::Nofile);
+        let now = usize::try_from(before.current.expect("a test has a limit")).expect("a count");
+        assert_eq!(descriptors(1), now);
+        let hard = before.maximum.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let got = descriptors(now + 1);
+        assert_eq!(got, hard.min(now + 1));
+        assert_eq!(getrlimit(Resource::Nofile).current, Some(got as u64));
+    }
+}

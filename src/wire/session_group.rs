@@ -8,12 +8,10 @@ use serde::Serialize;
 use super::decode::Text;
 use super::object::objects;
 
-objects! { lenient:
+objects! { strict:
     #[derive(Debug)]
     pub struct SessionsGroupsListParams {}
-}
 
-objects! { strict:
     #[derive(Debug)]
     pub struct SessionsGroupsPutParams {
         /// In the order they are shown.
