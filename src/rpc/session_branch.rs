@@ -23,6 +23,8 @@ use crate::wire::session_branch::*;
 
 /// Characters of a headline.
 const HEADLINE: usize = 120;
+/// Bytes of messages that are copied for one fork or rewind.
+const COPIED_BYTES: u64 = 64 << 20;
 /// Files that go back into the editor.
 const ATTACHMENTS: usize = 10;
 
@@ -169,12 +171,25 @@ impl Place {
         if entry.role != "user" {
             return Ok(Err(RpcError::invalid(format!("message {id} is not one of the user's; choose one of those"))));
         }
+        if let Some(refused) = too_long(transcript::bytes_before(conn, &row.session_id, entry.seq)?) {
+            return Ok(Err(refused));
+        }
         Ok(Ok((row, entry.seq, draft(&entry.message))))
     }
 
     fn gone(&self) -> RpcError {
         RpcError::invalid(format!("session not found: {}", cut(&self.key, 128)))
     }
+}
+
+/// The one writer of the database is busy while it copies, and every copy stays.
+fn too_long(bytes: u64) -> Option<RpcError> {
+    (bytes > COPIED_BYTES).then(|| {
+        let (is, most) = (bytes >> 20, COPIED_BYTES >> 20);
+        RpcError::invalid(format!(
+            "{is} MB were said before that message, and at most {most} MB are taken up again; begin a new session"
+        ))
+    })
 }
 
 objects! { lenient:
@@ -196,5 +211,26 @@ fn draft(message: &str) -> Draft {
     Draft {
         editor_text: (!text.is_empty()).then_some(text),
         editor_attachments: pieces.into_iter().filter_map(file).take(ATTACHMENTS).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversation_over_the_cap_is_refused_with_both_sizes() {
+        assert!(too_long(COPIED_BYTES).is_none());
+        let refused = too_long(100 << 20).expect("too long");
+        assert!(refused.message.starts_with("100 MB were said before that message, and at most 64 MB"), "{refused}");
+    }
+
+    #[test]
+    fn a_draft_has_the_text_and_the_first_pictures() {
+        let picture = r#"{"type":"image","data":"AAAA","mimeType":"image/png"}"#;
+        let pictures = [picture; ATTACHMENTS + 1].join(",");
+        let made = draft(&format!(r#"{{"role":"user","content":[{{"type":"text","text":" look "}},{pictures}]}}"#));
+        assert_eq!((made.editor_text.as_deref(), made.editor_attachments.len()), (Some("look"), ATTACHMENTS));
+        assert!(draft("no message").editor_text.is_none());
     }
 }

@@ -261,6 +261,14 @@ pub fn copy(
     Ok(copied as u64)
 }
 
+/// Bytes of the messages before a seq: what [`copy`] would write once more.
+pub fn bytes_before(conn: &Connection, session_id: &str, seq: u64) -> Result<u64, StoreError> {
+    let Some(span) = Span::of(conn, session_id)? else { return Ok(0) };
+    let sql = "SELECT coalesce(sum(octet_length(message)), 0) FROM entries WHERE id BETWEEN ?1 AND ?2";
+    let last = span.at(seq.saturating_sub(1));
+    Ok(statement(conn, sql)?.query_row([span.zero, last], |row| sql::count(row, 0))?)
+}
+
 /// Removes a transcript. Returns how many entries it had.
 pub fn delete_session(conn: &Connection, session_id: &str) -> Result<u64, StoreError> {
     let Some(span) = Span::of(conn, session_id)? else { return Ok(0) };
@@ -538,6 +546,7 @@ mod tests {
             assert_eq!(told(to), expected, "before {before}");
         }
         assert_eq!(told("s"), ["more", "4", "6"], "the source is as it was");
+        assert_eq!([1, 3, 4].map(|seq| bytes_before(&conn, "s", seq).expect("counts")), [0, 2, 5]);
     }
 
     #[test]
