@@ -147,6 +147,11 @@ impl Sink {
     pub(super) fn sock(&self) -> &Sock {
         &self.sock
     }
+
+    /// The socket, when what is written to it is what the peer reads.
+    pub(super) fn plain(&self) -> Option<Sock> {
+        self.tls.is_none().then(|| self.sock.clone())
+    }
 }
 
 /// Both halves and what was read but not used yet.

@@ -78,6 +78,21 @@ impl Sock {
         Ok(())
     }
 
+    /// Hands over what the socket takes without waiting: how many bytes, or `None` when that is nothing, whatever the
+    /// reason; a writer that may wait learns the reason.
+    #[cfg(unix)]
+    pub(super) fn send_now(&self, parts: [&[u8]; 4]) -> Option<usize> {
+        use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+        let parts = parts.map(io::IoSlice::new);
+        sendmsg(&self.0, &parts, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT).ok()
+    }
+
+    /// Windows has no such write on a socket that others wait on.
+    #[cfg(not(unix))]
+    pub(super) fn send_now(&self, _parts: [&[u8]; 4]) -> Option<usize> {
+        None
+    }
+
     pub(super) fn set_read_timeout(&self, time: Duration) -> io::Result<()> {
         self.0.set_read_timeout(Some(time.max(Duration::from_millis(1))))
     }

@@ -1,4 +1,5 @@
-//! The writing half of a WebSocket: a thread of its own, the only author of the socket.
+//! The writing half of a WebSocket: a thread of its own, the author of the socket. While it sleeps, with nothing on its
+//! way, the mailbox may give an event to the socket itself.
 //!
 //! Takes all mail that is there, encodes it into one buffer, writes once. It is also the connection's clock: pings go
 //! out while it waits for mail, and after the last frame it gives the peer a moment and then ends the connection.
@@ -10,11 +11,10 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use tungstenite::protocol::CloseFrame;
-use tungstenite::protocol::frame::coding::{Data, OpCode};
-use tungstenite::protocol::frame::{Frame, FrameHeader};
+use tungstenite::protocol::frame::Frame;
 
 use super::close::CloseReason;
-use super::mailbox::{Mail, Mailbox};
+use super::mailbox::{Mail, Mailbox, text_header};
 use crate::net::Limits;
 use crate::net::pipe::Sink;
 
@@ -54,7 +54,9 @@ impl Writer {
 
     /// Writes `first`, then mail, until the end.
     pub(super) fn run(mut self, first: &[u8]) {
-        if let Err(error) = self.work(first) {
+        let worked = self.work(first);
+        self.mail.go_direct(None);
+        if let Err(error) = worked {
             let why = match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => CloseReason::Stalled,
                 _ => CloseReason::PeerVanished,
@@ -66,6 +68,7 @@ impl Writer {
 
     fn work(&mut self, first: &[u8]) -> io::Result<()> {
         self.sink.send(first)?;
+        self.mail.go_direct(self.sink.plain());
         let mut ping_at = Instant::now() + self.ping_every;
         loop {
             let mail = self.mail.take_until(ping_at);
@@ -128,8 +131,7 @@ impl Writer {
     /// One text message in parts.
     fn text(&mut self, parts: &[&[u8]]) -> io::Result<()> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
-        header.format(length as u64, &mut self.frames).map_err(io::Error::other)?;
+        text_header(length, &mut self.frames)?;
         if length <= COPIED {
             parts.iter().for_each(|part| self.frames.extend_from_slice(part));
             return Ok(());
@@ -162,5 +164,78 @@ impl Writer {
             }
         }
         self.sink.sock().kick();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use super::*;
+    use crate::net::sock::Sock;
+
+    /// A client and a writer for it at work.
+    fn connected(cap: usize) -> (TcpStream, Mailbox, thread::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+        let (stream, _) = listener.accept().expect("accepted");
+        let sock = Sock::new(stream, Duration::from_secs(10)).expect("a socket");
+        let mail = Mailbox::new(1, cap);
+        let writer = Writer::new(Sink::new(sock, None), mail.clone(), &Limits::default());
+        let at_work = thread::spawn(move || writer.run(b"hello"));
+        (client, mail, at_work)
+    }
+
+    /// The next frame's text.
+    fn frame(client: &mut TcpStream) -> String {
+        let mut head = [0; 4];
+        client.read_exact(&mut head[..2]).expect("a header");
+        assert_eq!(head[0], 0x81, "a whole text");
+        let mut length = usize::from(head[1]);
+        if length == 126 {
+            client.read_exact(&mut head[2..]).expect("its length");
+            length = usize::from(u16::from_be_bytes([head[2], head[3]]));
+        }
+        let mut text = vec![0; length];
+        client.read_exact(&mut text).expect("its text");
+        String::from_utf8(text).expect("UTF-8")
+    }
+
+    #[test]
+    fn events_arrive_whole_and_in_order_whoever_writes_them() {
+        const EVENTS: usize = 3000;
+        let (mut client, mail, at_work) = connected(usize::MAX);
+        let mut hello = [0; 5];
+        client.read_exact(&mut hello).expect("the answer to the upgrade");
+        // More than the socket holds, so that events stop in their middle; and answers between events.
+        let filler: std::sync::Arc<str> = "x".repeat(8 << 10).into();
+        let poster = thread::spawn({
+            let mail = mail.clone();
+            move || {
+                for n in 1..=EVENTS {
+                    mail.numbered("".into(), filler.clone(), true);
+                    if n % 100 == 0 {
+                        mail.text(format!("after {n}"));
+                        thread::park_timeout(Duration::from_millis(1));
+                    }
+                }
+                mail.close(CloseReason::policy(1012, "restart"));
+            }
+        });
+        for n in 1..=EVENTS {
+            assert_eq!(frame(&mut client).trim_end_matches('x'), n.to_string());
+            if n % 100 == 0 {
+                assert_eq!(frame(&mut client), format!("after {n}"));
+            }
+        }
+        let mut close = [0; 4];
+        client.read_exact(&mut close).expect("the close frame");
+        assert_eq!((close[0], u16::from_be_bytes([close[2], close[3]])), (0x88, 1012));
+        poster.join().expect("posted");
+        mail.post(Mail::End);
+        at_work.join().expect("written");
+        assert_eq!(mail.queued_bytes(), 0);
     }
 }
