@@ -15,7 +15,7 @@
 //! | 5 | [`routes`] | HTTP: one table, one file per surface |
 //! | 4 | [`rpc`], [`agent`] | the methods of the protocol; one agent run |
 //! | 3 | [`hub`] | the state thread |
-//! | 2 | [`auth`], [`providers`], [`channels`], [`service`] | who calls; models; messengers; service managers |
+//! | 2 | [`auth`], [`providers`], [`channels`], [`service`], [`skills`] | who calls; models; messengers; service managers; what agents are taught |
 //! | 1 | [`config`], [`store`], [`net`] | the key table and loader; SQLite; sockets, and the one guarded fetch |
 //! | 0 | [`wire`], [`sys`] | the protocol's vocabulary; the platform |
 //!
@@ -80,6 +80,7 @@ pub mod providers;
 pub mod routes;
 pub mod rpc;
 pub mod service;
+pub mod skills;
 pub mod store;
 pub mod sys;
 pub mod wire;

@@ -7,7 +7,7 @@ use crate::support::gateway;
 use crate::support::scratch::Scratch;
 
 /// A module may import only from a lower number; equal numbers do not import each other.
-const LAYERS: [(&str, u8); 17] = [
+const LAYERS: [(&str, u8); 18] = [
     ("wire", 0),
     ("sys", 0),
     ("config", 1),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, u8); 17] = [
     ("providers", 2),
     ("channels", 2),
     ("service", 2),
+    ("skills", 2),
     ("hub", 3),
     ("rpc", 4),
     ("agent", 4),

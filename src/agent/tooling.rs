@@ -151,6 +151,8 @@ impl Turning<'_> {
         let limits = ToolLimits {
             workspace_only: self.config().tools.fs.workspace_only,
             denied_roots,
+            readable_roots: self.equipment().folders.clone(),
+            variables: self.equipment().variables.clone(),
             path_prepend: exec.path_prepend.iter().map(|path| self.config().expand(path)).collect(),
             exec_time: own.exec_time.min(longest),
             exec_time_max: longest,

@@ -1,9 +1,10 @@
 //! One run, top to bottom: write the input, build the prompt, call the model, make its tool calls, write the answer.
 
 pub mod given;
+mod skills;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::compaction::Task;
 use super::expiry::Expiry;
@@ -22,6 +23,7 @@ use crate::store::StoreError;
 use crate::store::usage::Spent;
 use crate::sys::clock;
 use crate::wire::agent::RunUsage;
+use skills::Equipment;
 
 /// Model calls of one run at most: a model that only ever calls tools must come to an end.
 const ROUNDS: usize = 50;
@@ -43,6 +45,7 @@ pub struct Turning<'a> {
     last_call: Usage,
     spent: Vec<(ModelRef, Spent)>,
     model: ModelRef,
+    skills: OnceLock<Equipment>,
 }
 
 /// How a run's conversation with the model came out.
@@ -68,6 +71,7 @@ impl<'a> Turning<'a> {
             last_call: Usage::default(),
             spent: Vec::new(),
             model: ModelRef::new("", ""),
+            skills: OnceLock::new(),
         }
     }
 
@@ -93,6 +97,11 @@ impl<'a> Turning<'a> {
             Err(error) => return self.failed(error, session_id.as_deref()),
         };
         self.model = models[0].clone();
+        if let Some(why) = self.equipment().refused.clone() {
+            self.report(RunEvent::Started);
+            self.say(&why);
+            return self.end(Status::Ok, "stop", None, Vec::new(), messages::COMMAND);
+        }
         let (mut turn, offered) = match self.turn(row.as_ref(), &models) {
             Ok(prepared) => prepared,
             Err(error) => return self.unsaved(&error),

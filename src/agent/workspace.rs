@@ -38,6 +38,9 @@ pub struct Prompt<'a> {
     pub silence: Silence,
     /// Is this the owner's own conversation? Only then MEMORY.md is shown.
     pub private: Audience,
+    /// The list of skills, and those the sender asks for.
+    pub skills: Option<&'a str>,
+    pub skills_asked_for: Option<&'a str>,
     /// More instructions from the caller: a system message, a group's prompt.
     pub extra: Option<&'a str>,
     pub now: Timestamp,
@@ -141,6 +144,7 @@ pub fn system_prompt(prompt: &Prompt) -> SystemPrompt {
         sections.push(ANSWERS.to_owned());
     }
     sections.push(format!("## Workspace\nYour working directory is {}.\n{HOME}", prompt.workspace.display()));
+    sections.extend(prompt.skills.map(str::to_owned));
     let (files, injected) = context(prompt);
     sections.push(files);
     // Everything below may differ between turns; everything above is the same as long as the files are.
@@ -154,6 +158,7 @@ pub fn system_prompt(prompt: &Prompt) -> SystemPrompt {
     let title = if prompt.mode == PromptMode::Full { "Further instructions" } else { "Task context" };
     let extra = prompt.extra.map(str::trim).filter(|extra| !extra.is_empty());
     sections.extend(extra.map(|extra| format!("## {title}\n{extra}")));
+    sections.extend(prompt.skills_asked_for.map(str::to_owned));
     sections.push(runtime(prompt));
     sections.push(date(prompt));
     SystemPrompt { text: sections.join("\n\n"), files: injected }

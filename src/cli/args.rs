@@ -49,6 +49,7 @@ pub enum Command {
     Devices(Devices),
     Approvals(Approvals),
     Nodes(Nodes),
+    Skills(Skills),
     Tokens(Tokens),
     Qr(Qr),
     Config(Config),
@@ -284,6 +285,7 @@ mod devices;
 mod nodes;
 mod secrets;
 mod setup;
+mod skills;
 mod tokens;
 
 pub use approvals::*;
@@ -294,6 +296,7 @@ pub use channels::*;
 pub use cron::*;
 pub use devices::*;
 pub use nodes::*;
+pub use skills::*;
 pub use tokens::*;
 
 /// The flags that choose a gateway.

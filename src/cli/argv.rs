@@ -34,6 +34,7 @@ pub const DEFAULTS: &[(&str, &str)] = &[
     ("approvals", "get"),
     ("cron", "list"),
     ("nodes", "status"),
+    ("skills", "list"),
     ("tokens", "list"),
 ];
 

@@ -58,6 +58,7 @@ mod secrets_store;
 mod sessions;
 mod setup;
 mod setup_model;
+mod skills;
 mod status;
 mod system;
 
@@ -70,7 +71,7 @@ use argh::FromArgs;
 use self::args::{
     AllowlistCommand, ApprovalsCommand, ChannelsCommand, Cli, Command, ConfigCommand, CronCommand, DevicesCommand,
     GatewayCommand, MessageCommand, ModelsCommand, NodesCommand, PairingCommand, ProtocolCommand, SecretsCommand,
-    SecretsStoreCommand, SessionsCommand, SystemCommand, TokensCommand,
+    SecretsStoreCommand, SessionsCommand, SkillsCommand, SystemCommand, TokensCommand,
 };
 use self::argv::Line;
 use self::failure::Failure;
@@ -186,6 +187,11 @@ fn obey_other(command: Command, shell: &mut Shell, run_gateway: RunGateway) -> R
         },
         Command::Models(models) => match models.command {
             ModelsCommand::List(args) => models::list(shell, &args),
+        },
+        Command::Skills(skills) => match skills.command {
+            SkillsCommand::List(args) => skills::list(shell, &args),
+            SkillsCommand::Info(args) => skills::info(shell, &args),
+            SkillsCommand::Check(args) => skills::check(shell, &args),
         },
         Command::System(system) => match system.command {
             SystemCommand::Presence(args) => system::presence(shell, &args),

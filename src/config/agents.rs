@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::Config;
 use super::sections::{MemoryConfig, ToolPolicy};
+use super::skills::SkillsLimits;
 use crate::wire::misfit;
 use crate::wire::object::objects;
 use crate::wire::sorted::Sorted;
@@ -61,6 +62,8 @@ objects! { kept:
         pub context_tokens: Option<u64>,
         pub heartbeat: HeartbeatConfig,
         pub compaction: CompactionConfig,
+        /// Skills agents may see; `None`: all.
+        pub skills: Option<Vec<String>>,
         /// Do not write the starter files into a new workspace.
         pub skip_bootstrap: bool,
         pub skip_optional_bootstrap_files: Vec<String>,
@@ -166,6 +169,9 @@ objects! { kept:
         pub model_policy: ModelPolicy,
         pub thinking_default: Option<String>,
         pub identity: IdentityConfig,
+        /// Skills this agent may see, instead of the defaults.
+        pub skills: Option<Vec<String>>,
+        pub skills_limits: SkillsLimits,
         pub tools: ToolPolicy,
         pub heartbeat: Option<HeartbeatConfig>,
         pub memory: MemoryConfig,

@@ -29,6 +29,7 @@ pub mod resolve;
 pub mod schema;
 pub mod secrets;
 pub mod sections;
+pub mod skills;
 pub mod write;
 
 use std::path::PathBuf;
@@ -51,6 +52,7 @@ pub use sections::{
     CommandsConfig, CronConfig, DiscoveryConfig, EnvConfig, HooksConfig, LoggingConfig, MemoryConfig, MessagesConfig,
     MetaConfig, PluginsConfig, SecretsConfig, SessionConfig, ToolsConfig, UiConfig,
 };
+pub use skills::SkillsConfig;
 
 objects! { kept:
     /// Everything the configuration file says, typed, with defaults filled in.
@@ -77,6 +79,7 @@ objects! { kept:
         pub ui: UiConfig,
         pub meta: MetaConfig,
         pub secrets: SecretsConfig,
+        pub skills: SkillsConfig,
         pub plugins: PluginsConfig,
 
         /// Where the file is, whether it exists or not.

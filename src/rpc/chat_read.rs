@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::chat::{self, PAGE_BYTES, Page, target};
-use super::session_read;
+use super::{session_read, skills};
 use crate::auth::Caller;
+use crate::hub::TaskContext;
 use crate::hub::sessions::stored;
-use crate::hub::{Now, State, TaskContext};
 use crate::store::{sessions, transcript};
 use crate::wire::chat::*;
-use crate::wire::command::{COMMANDS, CommandsListParams, CommandsListResult};
+use crate::wire::command::{CommandsListParams, CommandsListResult};
 use crate::wire::error::RpcError;
 use crate::wire::session_change::{SessionsResolveParams, SessionsResolveResult};
 
@@ -55,6 +55,8 @@ pub fn startup(
             return Err(RpcError::invalid("invalid chat.startup params: must have required property 'sessionKey'"));
         }
     };
+    let config = context.desk.shared.config.get();
+    let (_, agent_id) = target(&config, &key, params.agent_id.as_deref())?;
     let page = chat::page(
         context,
         Page {
@@ -67,26 +69,27 @@ pub fn startup(
             max_bytes: params.max_bytes.map_or(PAGE_BYTES, |n| PAGE_BYTES.min(n.0 as usize)),
         },
     )?;
-    let metadata = super::ask(context, "chat.metadata", |state| Ok(described(state)))?;
+    let metadata = described(context, &agent_id);
     Ok(ChatStartupResult::Page { page: Box::new(page), metadata, resolution })
 }
 
 pub fn metadata(
-    state: &mut State,
+    context: &TaskContext,
     _: &Arc<Caller>,
     params: ChatMetadataParams,
-    _: Now,
 ) -> Result<ChatMetadataResult, RpcError> {
-    let config = state.shared.config.get();
+    let config = context.desk.shared.config.get();
     // An agent that does not exist has neither models nor commands.
-    target(&config, params.session_key.as_deref().unwrap_or("main"), params.agent_id.as_deref())?;
-    Ok(described(state))
+    let key = params.session_key.as_deref().unwrap_or("main");
+    let (_, agent_id) = target(&config, key, params.agent_id.as_deref())?;
+    Ok(described(context, &agent_id))
 }
 
-fn described(state: &State) -> ChatMetadataResult {
+fn described(context: &TaskContext, agent_id: &str) -> ChatMetadataResult {
+    let shared = &context.desk.shared;
     ChatMetadataResult {
-        models: state.shared.catalogue.get().rows.clone(),
-        commands: COMMANDS.iter().map(|spec| spec.entry(true)).collect(),
+        models: shared.catalogue.get().rows.clone(),
+        commands: skills::commands(&shared.config.get(), agent_id, true),
     }
 }
 
@@ -117,13 +120,12 @@ pub fn message_get(
 }
 
 pub fn commands(
-    state: &mut State,
+    context: &TaskContext,
     _: &Arc<Caller>,
     params: CommandsListParams,
-    _: Now,
 ) -> Result<CommandsListResult, RpcError> {
-    let config = state.shared.config.get();
-    target(&config, params.session_key.as_deref().unwrap_or("main"), params.agent_id.as_deref())?;
-    let with_args = params.include_args != Some(false);
-    Ok(CommandsListResult { commands: COMMANDS.iter().map(|spec| spec.entry(with_args)).collect() })
+    let config = context.desk.shared.config.get();
+    let key = params.session_key.as_deref().unwrap_or("main");
+    let (_, agent_id) = target(&config, key, params.agent_id.as_deref())?;
+    Ok(CommandsListResult { commands: skills::commands(&config, &agent_id, params.include_args != Some(false)) })
 }

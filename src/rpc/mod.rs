@@ -39,6 +39,7 @@ mod session_search;
 mod session_spent;
 mod session_usage;
 mod sessions;
+mod skills;
 mod suggestions;
 mod system;
 pub mod table;
@@ -50,6 +51,7 @@ mod writes;
 
 pub use chat::{message as stored_message, run_limit, target};
 pub use conversation::{Conversation, Desk};
+pub use skills::skills_of;
 pub use table::{METHODS, Method, advertised, find};
 
 /// Asks the state thread on behalf of a task.

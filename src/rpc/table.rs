@@ -10,7 +10,7 @@ use super::{
     agent, agent_change, agent_files, agents, approvals, channels, chat, chat_inject, chat_read, config, config_read,
     cron, devices, exec_approvals, gateway, health, logs, models, nodes, questions, secrets, send, session_branch,
     session_change, session_compact, session_groups, session_read, session_search, session_spent, session_usage,
-    sessions, suggestions, system, tasks, tools, usage, users,
+    sessions, skills, suggestions, system, tasks, tools, usage, users,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -150,13 +150,13 @@ methods! {
     /// One message whole.
     "chat.message.get": Read, "<=2026.7", task chat_read::message_get;
     /// The models and commands of a chat.
-    "chat.metadata": Read, "<=2026.7", state chat_read::metadata;
+    "chat.metadata": Read, "<=2026.7", task chat_read::metadata;
     /// Says something in a session and starts the turn that answers it.
     "chat.send": Write, "<=2026.7", ticket chat::send;
     /// The first page of a session's history with the models and commands of a chat.
     "chat.startup": Read, "<=2026.7", task chat_read::startup;
     /// The slash commands of a conversation.
-    "commands.list": Read, "<=2026.7", state chat_read::commands;
+    "commands.list": Read, "<=2026.7", task chat_read::commands;
     /// Replaces the configuration file and waits until it is in force.
     "config.apply": Admin, "<=2026.7", task config::apply, write;
     /// The configuration without its secrets.
@@ -365,6 +365,12 @@ methods! {
     "sessions.usage.timeseries": Read, "<=2026.7", task session_spent::timeseries, unlisted;
     /// Switches heartbeats on or off until the gateway ends.
     "set-heartbeats": Admin, "<=2026.7", state cron::set_heartbeats;
+    /// Programs that skills ask for.
+    "skills.bins": Node, "<=2026.7", task skills::bins;
+    /// The skills of an agent, and what keeps one from being used.
+    "skills.status": Read, "<=2026.7", task skills::status;
+    /// Switches a skill on or off, or gives it a credential and variables.
+    "skills.update": Admin, "<=2026.7", task skills::update, write;
     /// The gateway's state for people: sessions, runs, memory, warnings.
     "status": Read, "<=2026.7", task health::status;
     /// News for an agent, told with its next turn.

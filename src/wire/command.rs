@@ -1,5 +1,7 @@
 //! The table of slash commands, and `commands.list`, which is read off it.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::decode::Name;
@@ -148,12 +150,18 @@ pub struct CommandsListResult {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandEntry {
-    pub name: &'static str,
-    pub native_name: &'static str,
+    pub name: Cow<'static, str>,
+    pub native_name: Cow<'static, str>,
     pub text_aliases: Vec<String>,
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     pub category: &'static str,
+    /// `native` or `skill`.
     pub source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skill_display_name: Option<String>,
+    /// Whether the model may use the skill unasked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skill_model_visible: Option<bool>,
     pub scope: &'static str,
     pub accepts_args: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -187,12 +195,14 @@ impl CommandSpec {
             choices: choices.iter().map(|word| CommandChoice { value: word, label: word }).collect(),
         });
         CommandEntry {
-            name: self.name,
-            native_name: self.name,
+            name: self.name.into(),
+            native_name: self.name.into(),
             text_aliases: words.iter().filter(|w| !w.is_empty()).map(|word| format!("/{word}")).collect(),
-            description: self.doc,
+            description: self.doc.into(),
             category: self.category,
             source: "native",
+            skill_display_name: None,
+            skill_model_visible: None,
             scope: "both",
             accepts_args: self.argument.is_some(),
             args: args.collect(),

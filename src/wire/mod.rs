@@ -43,6 +43,7 @@ pub mod session_branch;
 pub mod session_change;
 pub mod session_group;
 pub mod session_usage;
+pub mod skills;
 pub mod sorted;
 pub mod suggestion;
 pub mod suspend;

@@ -70,10 +70,12 @@ pub(super) fn exec_on(
     let Decoded { known: arguments, ignored } = wanted;
     let job = prepare(&arguments, context)?;
     let cwd = job.cwd.as_deref().unwrap_or(context.workspace).display().to_string();
-    let job = match context.permission.permit(&arguments.command, job) {
+    let mut job = match context.permission.permit(&arguments.command, job) {
         Ok(job) => job,
         Err(denied) => return Ok(refused(&denied, &arguments.command, cwd)),
     };
+    // First, so that what the model sets itself counts.
+    job.extra.splice(0..0, context.limits.variables.iter().cloned());
     let mut recent = Recent::default();
     let mut pulse = Pulse { started_at: unix_ms(), shown: None };
     let ended = {

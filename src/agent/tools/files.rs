@@ -28,7 +28,7 @@ pub(super) struct ReadArguments {
 
 pub(super) fn read(wanted: Decoded<ReadArguments>, context: &mut ToolContext) -> Result<ToolOutcome, Refusal> {
     let ReadArguments { path: raw, offset, limit } = wanted.known;
-    let path = paths::resolve(&raw, context)?;
+    let path = paths::resolve_to_read(&raw, context)?;
     let (mut file, about) = paths::open(&path, &raw)?;
     let mut head = Vec::new();
     let failed = |error| paths::cannot("read", &raw, &error);

@@ -19,7 +19,7 @@ pub(super) struct ListArguments {
 pub(super) fn ls(wanted: Decoded<ListArguments>, context: &mut ToolContext) -> Result<ToolOutcome, Refusal> {
     let ListArguments { path: raw, limit, after } = wanted.known;
     let raw = raw.unwrap_or_default();
-    let path = paths::resolve(&raw, context)?;
+    let path = paths::resolve_to_read(&raw, context)?;
     let shown = if raw.is_empty() { "the workspace" } else { &raw };
     let entries = fs::read_dir(&path).map_err(|error| paths::cannot("list", shown, &error))?;
     let mut names = Vec::new();

@@ -127,6 +127,10 @@ pub struct ToolLimits {
     /// The gateway's own places (state directory, configuration): closed to file tools, except the workspace if it lies
     /// inside.
     pub denied_roots: Vec<PathBuf>,
+    /// Folders that may be read wherever they are: those of skills.
+    pub readable_roots: Vec<PathBuf>,
+    /// Variables the operator gives to commands; they stand in no request for approval.
+    pub variables: Vec<(String, String)>,
     /// Directories put before `PATH` for commands (`tools.exec.pathPrepend`).
     pub path_prepend: Vec<PathBuf>,
     /// How long a command may take when the model does not say.
@@ -148,6 +152,8 @@ impl Default for ToolLimits {
         ToolLimits {
             workspace_only: false,
             denied_roots: Vec::new(),
+            readable_roots: Vec::new(),
+            variables: Vec::new(),
             path_prepend: Vec::new(),
             exec_time: Duration::from_secs(120),
             exec_time_max: Duration::from_secs(1800),

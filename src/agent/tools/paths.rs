@@ -20,6 +20,8 @@ pub(super) struct Reach {
     workspace_only: bool,
     /// Canonical where they exist.
     denied: Vec<PathBuf>,
+    /// Open wherever they are. Canonical.
+    open: Vec<PathBuf>,
 }
 
 impl Reach {
@@ -28,7 +30,17 @@ impl Reach {
             workspace.canonicalize().map_err(|error| Refusal(format!("The workspace cannot be opened: {error}.")))?;
         let real = |root: &PathBuf| root.canonicalize().unwrap_or_else(|_| root.clone());
         let denied = limits.denied_roots.iter().map(real).collect();
-        Ok(Reach { workspace, workspace_only: limits.workspace_only, denied })
+        Ok(Reach { workspace, workspace_only: limits.workspace_only, denied, open: Vec::new() })
+    }
+
+    /// What may be read: besides the others the folders of skills.
+    pub(super) fn to_read(workspace: &Path, limits: &ToolLimits) -> Result<Reach, Refusal> {
+        let open = limits.readable_roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
+        Ok(Reach { open, ..Reach::of(workspace, limits)? })
+    }
+
+    fn is_open(&self, path: &Path) -> bool {
+        self.open.iter().any(|root| path.starts_with(root))
     }
 
     /// May a tool touch this path? It must be absolute and free of links.
@@ -37,6 +49,9 @@ impl Reach {
     }
 
     fn check(&self, path: &Path) -> Result<(), &'static str> {
+        if self.is_open(path) {
+            return Ok(());
+        }
         if path.starts_with(&self.workspace) {
             // A root inside the workspace is denied too: only the way up to the workspace is forgiven.
             let inside = |root: &&PathBuf| root.starts_with(&self.workspace) && **root != self.workspace;
@@ -60,7 +75,15 @@ impl Reach {
 
 /// The file `raw` means, existing or not. An empty path is the workspace itself.
 pub(super) fn resolve(raw: &str, context: &ToolContext) -> Result<PathBuf, Refusal> {
-    let reach = Reach::of(context.workspace, context.limits)?;
+    resolve_in(&Reach::of(context.workspace, context.limits)?, raw, context)
+}
+
+/// The same for a file that is only read.
+pub(super) fn resolve_to_read(raw: &str, context: &ToolContext) -> Result<PathBuf, Refusal> {
+    resolve_in(&Reach::to_read(context.workspace, context.limits)?, raw, context)
+}
+
+fn resolve_in(reach: &Reach, raw: &str, context: &ToolContext) -> Result<PathBuf, Refusal> {
     if raw.len() > LONGEST {
         return Err(Refusal(format!("The path is longer than {LONGEST} bytes.")));
     }
@@ -70,7 +93,7 @@ pub(super) fn resolve(raw: &str, context: &ToolContext) -> Result<PathBuf, Refus
     let wanted = reach.workspace.join(expand(raw)?);
     let real = real(&wanted).map_err(|error| cannot("resolve", raw, &error))?;
     reach.check(&real).map_err(|why| Refusal(format!("{raw} is not open to tools: {why}.")))?;
-    if reach.workspace_only && !is_plain(&wanted, &real, context.workspace, &reach.workspace) {
+    if reach.workspace_only && !reach.is_open(&real) && !is_plain(&wanted, &real, context.workspace, &reach.workspace) {
         return Err(Refusal(format!("{raw} leads through a symbolic link, and tools.fs.workspaceOnly is set.")));
     }
     Ok(real)

@@ -40,11 +40,11 @@ pub(super) fn find(wanted: Decoded<FindArguments>, context: &mut ToolContext) ->
     let FindArguments { pattern, path: raw, limit } = wanted.known;
     let glob = Glob::new(&pattern)?;
     let raw = raw.unwrap_or_default();
-    let root = paths::resolve(&raw, context)?;
+    let root = paths::resolve_to_read(&raw, context)?;
     if !root.is_dir() {
         return Err(Refusal(format!("{raw} is not a directory.")));
     }
-    let reach = Reach::of(context.workspace, context.limits)?;
+    let reach = Reach::to_read(context.workspace, context.limits)?;
     let mut answer = Answer::new(limit.unwrap_or(FOUND).max(1), context.limits.text_bytes);
     let reached = walk::files(&root, &reach, context, &mut |path| {
         let name = relative(path, &root);
@@ -65,11 +65,11 @@ pub(super) fn grep(wanted: Decoded<GrepArguments>, context: &mut ToolContext) ->
     };
     let glob = glob.as_deref().map(Glob::new).transpose()?;
     let raw = raw.unwrap_or_default();
-    let root = paths::resolve(&raw, context)?;
+    let root = paths::resolve_to_read(&raw, context)?;
     let around = around.unwrap_or(0).min(AROUND);
     let mut answer = Answer::new(limit.unwrap_or(MATCHES).max(1), context.limits.text_bytes);
     let reached = if root.is_dir() {
-        let reach = Reach::of(context.workspace, context.limits)?;
+        let reach = Reach::to_read(context.workspace, context.limits)?;
         walk::files(&root, &reach, context, &mut |path| {
             let name = relative(path, &root);
             let wanted = glob.as_ref().is_none_or(|glob| glob.matches(&name));

@@ -156,6 +156,8 @@ impl Turning<'_> {
         };
         let zone = defaults.user_timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
         let (workspace, model) = (self.workspace(), model.to_string());
+        // A model that cannot read files has no use for them.
+        let skills = Some(self.equipment()).filter(|_| offered.iter().any(|tool| tool.name == "read"));
         let boot = &self.engine.shared.boot.own;
         workspace::system_prompt(&Prompt {
             mode: if self.order.input.light { PromptMode::Minimal } else { PromptMode::Full },
@@ -172,6 +174,8 @@ impl Turning<'_> {
             channel: self.order.input.channel.as_deref(),
             silence: if self.order.input.unattended { Silence::Allowed } else { Silence::Forbidden },
             private: Audience::Private,
+            skills: skills.and_then(|skills| skills.list.as_deref()).filter(|_| !self.order.input.light),
+            skills_asked_for: skills.and_then(|skills| skills.asked_for.as_deref()),
             extra: self.order.input.extra_system.as_deref(),
             now: jiff::Timestamp::from_millisecond(signed(self.started_ms)).unwrap_or_default(),
             zone: zone.unwrap_or_else(clock::local_zone),

@@ -42,6 +42,8 @@ fn prompt<'a>(home: &'a Home, tools: &'a [&'static Tool]) -> Prompt<'a> {
         channel: None,
         silence: Silence::Forbidden,
         private: Audience::Private,
+        skills: None,
+        skills_asked_for: None,
         extra: None,
         now: "2026-11-22T23:30:00Z".parse().unwrap(),
         zone: TimeZone::fixed(jiff::tz::offset(1)),
