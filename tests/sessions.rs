@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::gateway::Gateway;
-use crate::support::golden;
+use crate::support::gateway::{self, Gateway};
+use crate::support::scratch::Scratch;
 use crate::support::talk::{roles, say};
 use crate::support::upstream::{Answer, Upstream};
 use crate::support::ws::Ws;
+use crate::support::{golden, wait};
 
 const MAIN: &str = "agent:main:main";
 
@@ -216,4 +217,94 @@ fn a_note_of_an_operator_stands_in_the_session() {
     let grown = client.event_where("session.message", |grown| grown["messageId"] == put["messageId"]);
     golden::has(&grown["payload"]["message"], &json!({ "model": "gateway-injected", "__openclaw": { "seq": 3 } }));
     assert_eq!(roles(&client.ok("chat.history", json!({ "sessionKey": MAIN }))), ["user", "assistant", "assistant"]);
+}
+
+/// A state directory with sessions that were last used so many days ago.
+fn aged(rows: &[(&str, i64)]) -> Scratch {
+    let home = Scratch::new();
+    let state = gateway::state_dir(home.path());
+    std::fs::create_dir_all(&state).expect("a state directory");
+    let store = openclaw::store::Store::open(&state.join("gateway.sqlite")).expect("a database");
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let now = since.as_millis() as i64;
+    let rows: Vec<(String, i64)> = rows.iter().map(|(key, days)| (key.to_string(), now - days * 86_400_000)).collect();
+    let job = move |conn: &_| {
+        for (key, at) in &rows {
+            openclaw::store::sessions::ensure(conn, key, "main", *at, None)?;
+        }
+        Ok(())
+    };
+    store.write("fill", job).expect("written");
+    assert!(store.close(wait::LIMIT));
+    home
+}
+
+const OLD: &[(&str, i64)] = &[
+    ("agent:main:main", 90),
+    ("agent:main:openai:old", 40),
+    ("agent:main:openai:new", 3),
+    ("agent:main:dashboard:d", 8),
+    ("agent:main:subagent:s", 40),
+];
+
+fn keys(client: &mut Ws) -> Vec<String> {
+    let list = client.ok("sessions.list", json!({}));
+    let rows = list["sessions"].as_array().expect("sessions").iter();
+    let mut keys: Vec<String> = rows.map(|row| row["key"].as_str().expect("a key").to_string()).collect();
+    keys.sort();
+    keys
+}
+
+#[test]
+fn sessions_nobody_uses_are_put_away_when_that_is_asked_for() {
+    let upstream = Upstream::friendly();
+    let mut config = upstream.config();
+    gateway::merge(&mut config, json!({ "session": { "maintenance": { "mode": "warn" } } }));
+    let gateway = Gateway::with(config).home(aged(OLD)).start();
+    let mut client = gateway.operator();
+    let told = client.ok("sessions.cleanup", json!({}));
+    golden::has(
+        &told,
+        &json!({ "agentId": "main", "mode": "warn", "beforeCount": 5, "afterCount": 2, "archived": 2, "pruned": 1,
+                 "wouldMutate": true, "diskBudget": null }),
+    );
+    assert_eq!(keys(&mut client).len(), 5, "nothing was done");
+
+    client.ok("sessions.subscribe", json!({}));
+    let did = client.ok("sessions.cleanup", json!({ "enforce": true, "activeKey": "agent:main:dashboard:d" }));
+    golden::has(&did, &json!({ "mode": "enforce", "archived": 1, "pruned": 1, "applied": true, "appliedCount": 2 }));
+    assert_eq!(client.event("sessions.changed")["payload"]["reason"], "cleanup");
+    assert_eq!(keys(&mut client), ["agent:main:dashboard:d", "agent:main:main", "agent:main:openai:new"]);
+    let many = client.ok("sessions.cleanup", json!({ "allAgents": true, "enforce": true }));
+    assert_eq!(many["archived"], 1, "one agent, one answer: {many}");
+    let archived = client.ok("sessions.list", json!({ "archived": true }))["sessions"].to_string();
+    assert!(archived.contains("openai:old") && archived.contains("dashboard:d"), "{archived}");
+
+    // Who speaks in one has it back.
+    say(&mut client, "agent:main:openai:old", "Hello again", "run-1");
+    assert!(keys(&mut client).contains(&"agent:main:openai:old".to_string()));
+
+    let error = client.err("sessions.cleanup", json!({ "fixMissing": true }));
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("one database")), "{error}");
+    let error = client.err("sessions.cleanup", json!({ "agent": "nobody" }));
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("unknown agent id")), "{error}");
+    let port = gateway.port.to_string();
+    let said = gateway::run(gateway.home(), &["sessions", "cleanup"], &[("OPENCLAW_GATEWAY_PORT", &port)]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert_eq!(said, "main: 3 conversations, 0 would be archived, 0 would be removed\n");
+}
+
+#[test]
+fn the_first_run_puts_sessions_away_by_itself() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::with(upstream.config()).home(aged(OLD)).start();
+    let mut client = gateway.operator();
+    client.ok("sessions.subscribe", json!({}));
+    assert_eq!(keys(&mut client).len(), 5, "a start puts nothing away");
+    say(&mut client, "agent:main:main", "Hello", "run-1");
+    wait::until("they are put away", || {
+        let keys = keys(&mut client);
+        (keys == ["agent:main:main", "agent:main:openai:new"]).then_some(())
+    });
+    gateway.says("3 sessions that nobody uses were put away");
 }

@@ -32,6 +32,7 @@ use std::sync::atomic::AtomicUsize;
 use crate::hub::compaction::Request;
 use crate::hub::event::Event;
 use crate::hub::run::{Emission, Failure, Launch, Order, Outcome, RunEvent, RunId, Status, ToolAsk};
+use crate::hub::upkeep::Upkeep;
 use crate::hub::{Hub, Shared};
 use crate::providers::registry::Registry;
 use crate::store::Store;
@@ -48,6 +49,7 @@ pub struct Engine {
     pub shared: Arc<Shared>,
     pub registry: Swap<Registry>,
     compacting: compaction::Places,
+    upkeep: Upkeep,
     /// Tools at work that clients called.
     calling: AtomicUsize,
 }
@@ -107,6 +109,7 @@ impl Engine {
             shared,
             registry: Swap::new(registry),
             compacting: compaction::Places::default(),
+            upkeep: Upkeep::default(),
             calling: AtomicUsize::new(0),
         }
     }

@@ -90,6 +90,7 @@ impl Opening {
             inbox::remove(conn, &self.run_id)?;
             return Ok(Opened { row, created, appended, known: Some(known) });
         }
+        row.wake();
         row.updated_at_ms = self.now_ms;
         row.last_interaction_at_ms = Some(self.now_ms);
         row.last_run_id = Some(self.run_id.to_string());
@@ -338,6 +339,11 @@ impl Engine {
         for stored in stored(&run_id, &appended, lines) {
             self.report(&run_id, RunEvent::Stored(Box::new(stored)));
         }
+        let hub = self.hub.clone();
+        self.upkeep.begin(&self.store, &self.shared.config.get(), row.updated_at_ms, move |_| {
+            // Gone only when the gateway stops.
+            let _ = hub.tell("sessions.cleanup", |state, now| state.tell_sessions_changed("cleanup", now));
+        });
         Ok(row)
     }
 }

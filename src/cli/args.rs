@@ -439,6 +439,29 @@ pub struct Sessions {
 #[argh(subcommand)]
 pub enum SessionsCommand {
     List(SessionsList),
+    Cleanup(SessionsCleanup),
+}
+
+talks_to_a_gateway! {
+    /// put conversations away that nobody uses
+    #[argh(subcommand, name = "cleanup", help_triggers("--help", "help"))]
+    pub struct SessionsCleanup {
+        /// also when the configuration only wants to be told (session.maintenance.mode)
+        #[argh(switch)]
+        pub enforce: bool,
+        /// those of this agent; of the default one unless given
+        #[argh(option, arg_name = "id")]
+        pub agent: Option<String>,
+        /// those of all agents
+        #[argh(switch)]
+        pub all_agents: bool,
+        /// the conversation that stays in any case
+        #[argh(option, arg_name = "key")]
+        pub active_key: Option<String>,
+        /// how long to wait, in milliseconds (60000)
+        #[argh(option, arg_name = "ms")]
+        pub timeout: Option<u64>,
+    }
 }
 
 talks_to_a_gateway! {

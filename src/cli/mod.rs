@@ -168,6 +168,7 @@ fn obey_other(command: Command, shell: &mut Shell, run_gateway: RunGateway) -> R
         Command::Agent(args) => agent::run(shell, &args),
         Command::Sessions(sessions) => match sessions.command {
             SessionsCommand::List(args) => sessions::list(shell, &args),
+            SessionsCommand::Cleanup(args) => sessions::cleanup(shell, &args),
         },
         Command::Logs(args) => logs::run(shell, &args),
         Command::Channels(channels) => match channels.command {

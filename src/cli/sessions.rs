@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::args::SessionsList;
+use super::args::{SessionsCleanup, SessionsList};
 use super::calls::Calls;
 use super::failure::Failure;
-use super::output::{Shell, age, number_at, shorten, table, text_at};
+use super::output::{Shell, age, list_at, number_at, shorten, table, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
 
@@ -72,6 +72,41 @@ pub fn list(shell: &mut Shell, args: &SessionsList) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Puts away what nobody uses, by the rules of the gateway's configuration.
+pub fn cleanup(shell: &mut Shell, args: &SessionsCleanup) -> Result<(), Failure> {
+    let settings = Settings::load(shell)?;
+    let calls = Calls::new(&settings, args.wanted(), args.timeout, USUAL_CLEANUP)?;
+    let mut params = Map::new();
+    for (name, flag) in [("enforce", args.enforce), ("allAgents", args.all_agents)] {
+        if flag {
+            params.insert(name.into(), true.into());
+        }
+    }
+    for (name, text) in [("agent", &args.agent), ("activeKey", &args.active_key)] {
+        if let Some(text) = text {
+            params.insert(name.into(), text.as_str().into());
+        }
+    }
+    let result = calls.once(Identity::cli(&["operator.admin"]), "sessions.cleanup", json!(params))?;
+    if args.json {
+        return shell.json(&result);
+    }
+    let one = [result.clone()];
+    let stores = if result.get("stores").is_some() { list_at(&result, "/stores") } else { &one };
+    for store in stores {
+        let number = |pointer: &str| number_at(store, pointer).unwrap_or_default();
+        let verb = if text_at(store, "/mode").as_deref() == Some("warn") { "would be " } else { "" };
+        shell.line(format!(
+            "{}: {} conversations, {} {verb}archived, {} {verb}removed",
+            text_at(store, "/agentId").unwrap_or_default(),
+            number("/beforeCount"),
+            number("/archived"),
+            number("/pruned"),
+        ))?;
+    }
+    Ok(())
+}
+
 fn cells(row: &Value, now: u64) -> Vec<String> {
     let text = |pointer: &str| text_at(row, pointer).unwrap_or_default();
     let since = number_at(row, "/updatedAt").map(|then| age(now.saturating_sub(then))).unwrap_or_default();
@@ -108,6 +143,9 @@ fn limit(text: Option<&str>) -> Result<Option<u64>, Failure> {
         },
     }
 }
+
+/// Thousands of conversations may go at once.
+const USUAL_CLEANUP: Duration = Duration::from_secs(60);
 
 const USUAL: Duration = Duration::from_secs(30);
 

@@ -119,6 +119,14 @@ objects! { kept:
     }
 }
 
+/// How long something is kept: a length of time, or `false`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Retention {
+    Off(bool),
+    For(String),
+}
+
 /// `session.reset.mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -132,7 +140,16 @@ objects! { kept:
     /// `session.maintenance.*`.
     #[derive(Debug, Clone, Default, PartialEq, Eq)]
     pub struct MaintenanceConfig {
+        /// `enforce`, or `warn`: only say what would be put away.
+        pub mode: Option<String>,
+        /// Idle for longer, a session is put away.
+        pub prune_after: Option<Retention>,
+        /// The same for those a dashboard began.
+        pub archive_dashboard_after: Option<Retention>,
+        /// Sessions that are not archived.
         pub max_entries: Option<u64>,
+        /// Used within this time, a person's session stays.
+        pub preserve_recent: Option<Retention>,
     }
 
     /// `logging.*`.

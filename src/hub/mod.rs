@@ -38,6 +38,7 @@ pub mod tasks;
 pub mod ticket;
 pub mod timers;
 pub mod upgrades;
+pub mod upkeep;
 pub mod voicewake;
 pub mod wakes;
 

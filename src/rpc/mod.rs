@@ -37,6 +37,7 @@ mod session_groups;
 mod session_read;
 mod session_search;
 mod session_spent;
+mod session_upkeep;
 mod session_usage;
 mod sessions;
 mod skills;

@@ -411,6 +411,7 @@ impl Patch {
         }
         if let Some(archived) = p.archived {
             row.archived_at_ms = archived.then_some(row.archived_at_ms.unwrap_or(now));
+            facts.archive_reason = None;
         }
         if let Some(pinned) = p.pinned {
             row.pinned_at_ms = pinned.then_some(row.pinned_at_ms.unwrap_or(now));

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use super::{
     agent, agent_change, agent_files, agents, approvals, channels, chat, chat_inject, chat_read, config, config_read,
     cron, devices, exec_approvals, gateway, health, logs, models, nodes, questions, secrets, send, session_branch,
-    session_change, session_compact, session_groups, session_read, session_search, session_spent, session_usage,
-    sessions, skills, suggestions, system, tasks, tools, usage, users,
+    session_change, session_compact, session_groups, session_read, session_search, session_spent, session_upkeep,
+    session_usage, sessions, skills, suggestions, system, tasks, tools, usage, users,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -311,6 +311,8 @@ methods! {
     "sessions.branches.list": Read, "<=2026.7", task session_branch::list;
     /// Takes up another way a conversation went.
     "sessions.branches.switch": Admin, "<=2026.7", ticket session_branch::switch;
+    /// Puts sessions away that nobody uses.
+    "sessions.cleanup": Admin, "<=2026.7", task session_upkeep::cleanup, write;
     /// Sums up what was said in a session; the transcript is kept.
     "sessions.compact": Admin, "<=2026.7", ticket session_compact::compact;
     /// Makes a session, and its first turn if a message comes along.

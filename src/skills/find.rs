@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::head::Head;
 use super::{Skill, Source};
 use crate::config::Config;
+use crate::sys::order;
 use crate::sys::paths::Paths;
 
 /// The file that makes a folder a skill.
@@ -112,7 +113,7 @@ impl Walk<'_> {
                 folders.push(entry.path());
             }
         }
-        folders.sort();
+        order::by(&mut folders, |a, b| a.cmp(b));
         for inner in folders {
             if depth == 0 || self.entries > ENTRIES || self.found.len() >= self.limits.per_source {
                 return;

@@ -22,6 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::config::Config;
 use crate::config::skills::SkillEntry;
 use crate::sys::child::scrub;
+use crate::sys::order;
 use crate::sys::paths::Paths;
 
 pub use gate::{Missing, Readiness};
@@ -118,7 +119,7 @@ impl<'c> Catalog<'c> {
             }
             broken.extend(passed);
         }
-        found.sort_by(|a, b| a.head.name.cmp(&b.head.name));
+        order::by(&mut found, |a, b| a.head.name.cmp(&b.head.name));
         report(&broken);
         let mut gate = gate::Gate::new(config, agent_id);
         let skills = found.into_iter().map(|skill| {

@@ -32,6 +32,9 @@ pub struct Facts {
     /// What happens to messages that come while a run is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_mode: Option<String>,
+    /// Why upkeep put the session into the archive; nothing when a person did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_reason: Option<String>,
     /// Fields this version does not know.
     #[serde(flatten)]
     rest: Map<String, Value>,

@@ -8,6 +8,7 @@
 
 pub mod branches;
 pub mod groups;
+pub mod upkeep;
 
 use std::fmt::Write;
 use std::sync::LazyLock;

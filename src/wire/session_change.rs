@@ -479,3 +479,68 @@ mod tests {
         assert_eq!(text, r#"{"ok":true,"key":"k","agentId":"a"}"#);
     }
 }
+
+objects! { strict:
+    #[derive(Debug)]
+    pub struct SessionsCleanupParams {
+        pub agent: Option<Name>,
+        pub all_agents: Option<bool>,
+        /// Also when `session.maintenance.mode` is `warn`.
+        pub enforce: Option<bool>,
+        /// Stays whatever the policy says.
+        pub active_key: Option<Name>,
+        pub fix_missing: Option<bool>,
+        pub fix_dm_scope: Option<bool>,
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum SessionsCleanupResult {
+    One(SessionsCleanupSummary),
+    #[serde(rename_all = "camelCase")]
+    Many {
+        all_agents: bool,
+        mode: &'static str,
+        dry_run: bool,
+        stores: Vec<SessionsCleanupSummary>,
+    },
+}
+
+/// What became of an agent's sessions.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionsCleanupSummary {
+    pub agent_id: String,
+    pub store_path: String,
+    /// `enforce`, or `warn`: nothing was done.
+    pub mode: &'static str,
+    pub dry_run: bool,
+    /// Sessions that are not archived.
+    pub before_count: usize,
+    pub after_count: usize,
+    pub missing: usize,
+    pub dm_scope_retired: usize,
+    pub model_run_pruned: usize,
+    pub archived: usize,
+    pub cap_archived: usize,
+    /// Removed: a program's.
+    pub pruned: usize,
+    pub capped: usize,
+    pub unreferenced_artifacts: Artifacts,
+    /// There is none.
+    pub disk_budget: Option<()>,
+    pub would_mutate: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applied: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applied_count: Option<usize>,
+}
+
+/// Files beside the database: there are none.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Artifacts {
+    pub removed_files: u64,
+    pub freed_bytes: u64,
+}
