@@ -146,6 +146,8 @@ fn what_is_missing_is_said_and_a_switch_is_kept_in_the_file() {
 
     let error = client.err("skills.update", json!({ "source": "clawhub", "all": true }));
     assert!(error["message"].as_str().is_some_and(|text| text.contains("from a registry")), "{error}");
+    let error = client.err("skills.update", json!({ "skillKey": "x", "env": { "LD_PRELOAD": "/tmp/x.so" } }));
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("LD_PRELOAD")), "{error}");
     let error = client.err("skills.update", json!({ "enabled": true }));
     assert!(error["message"].as_str().is_some_and(|text| text.contains("skillKey")), "{error}");
     let error = client.err("skills.status", json!({ "agentId": "nobody" }));

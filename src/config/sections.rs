@@ -119,11 +119,12 @@ objects! { kept:
     }
 }
 
-/// How long something is kept: a length of time, or `false`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// How long something is kept: a length of time, a number of days, or `false`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Retention {
     Off(bool),
+    Days(f64),
     For(String),
 }
 
@@ -138,7 +139,7 @@ pub enum ResetMode {
 
 objects! { kept:
     /// `session.maintenance.*`.
-    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    #[derive(Debug, Clone, Default, PartialEq)]
     pub struct MaintenanceConfig {
         /// `enforce`, or `warn`: only say what would be put away.
         pub mode: Option<String>,

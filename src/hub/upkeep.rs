@@ -38,14 +38,21 @@ pub fn policy(config: &Config) -> Policy {
     }
 }
 
-/// A length of time; `None` when it is switched off. What cannot be read puts nothing away.
+/// A length of time in milliseconds, a bare number being days; `None` when it is switched off. What cannot be read puts
+/// nothing away.
 fn time(key: &str, said: Option<&Retention>, usual: &str) -> Option<i64> {
-    let text = match said {
-        None => usual,
+    let days = |days: f64| Duration::try_from_secs_f64(days * 86_400.0).ok();
+    let (time, text) = match said {
+        None => (interval(usual), usual.to_owned()),
         Some(Retention::Off(_)) => return None,
-        Some(Retention::For(text)) => text,
+        Some(Retention::Days(number)) => (days(*number), number.to_string()),
+        // What counts minutes elsewhere counts days here.
+        Some(Retention::For(text)) => match text.trim().parse::<f64>() {
+            Ok(number) => (days(number), text.clone()),
+            Err(_) => (interval(text), text.clone()),
+        },
     };
-    let Some(time) = interval(text) else {
+    let Some(time) = time else {
         log::warn!("session.maintenance.{key}: \"{text}\" is no length of time like 30d; nothing is put away for it");
         return None;
     };
@@ -108,6 +115,8 @@ mod tests {
         let own = of(r#"{"pruneAfter":"2w","archiveDashboardAfter":false,"maxEntries":3,"preserveRecent":"1d"}"#);
         assert_eq!((own.idle_ms, own.dashboard_idle_ms, own.most), (Some(14 * DAY), None, Some(3)));
         assert_eq!(own.recent_ms, DAY);
+        let bare = of(r#"{"pruneAfter":"14","archiveDashboardAfter":0,"preserveRecent":2}"#);
+        assert_eq!((bare.idle_ms, bare.dashboard_idle_ms, bare.recent_ms), (Some(14 * DAY), None, 2 * DAY));
         let odd = of(r#"{"pruneAfter":"soon","archiveDashboardAfter":"0","preserveRecent":false}"#);
         assert_eq!((odd.idle_ms, odd.dashboard_idle_ms, odd.recent_ms), (None, None, 0));
     }

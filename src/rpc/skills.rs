@@ -12,6 +12,7 @@ use crate::auth::Caller;
 use crate::config::{Config, redact};
 use crate::hub::TaskContext;
 use crate::skills::{Catalog, Needs, Readiness, Skill, managed_folder, programs};
+use crate::sys::child::scrub;
 use crate::wire::command::{COMMANDS, CommandEntry};
 use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
@@ -28,7 +29,7 @@ pub fn status(
     params: SkillsStatusParams,
 ) -> Result<SkillsStatusResult, RpcError> {
     let config = context.desk.shared.config.get();
-    let key = params.session_key.as_deref().map_or("main", |key| key);
+    let key = params.session_key.as_deref().unwrap_or("main");
     let (_, agent_id) = target(&config, key, params.agent_id.as_deref())?;
     skills_of(&config, Some(&agent_id))
 }
@@ -111,6 +112,10 @@ pub fn update(
         return Err(RpcError::invalid(format!(
             "skills.update of \"{shown}\": a key is a plain name, a call sets at most {VARIABLES} variables of {VALUE} bytes"
         )));
+    }
+    if let Some((name, _)) = env.iter().find(|(name, value)| !value.trim().is_empty() && !scrub::may_set(name.trim())) {
+        let name = cut(name, 64);
+        return Err(RpcError::invalid(format!("commands may not be given a variable named \"{name}\"")));
     }
     config::change(&context.desk, |tree| {
         let entry = below(below(below(tree, "skills")?, "entries")?, &key)?;

@@ -153,16 +153,28 @@ impl<'t> Reader<'t> {
                 return Ok(plain(&text));
             }
         }
-        // Quotes and brackets end where they end, on whatever line that is.
-        let rest: Vec<&str> = self.lines[self.at..].iter().map(|line| line.text).collect();
-        let text = format!("{first}\n{}", rest.join("\n"));
-        let mut flow = Flow { text: &text, at: 0, depth: 0 };
-        let value = flow.value(&[]).ok_or(Mistake { line: number, what: "a quote or a bracket has no end" })?;
-        let after = text[flow.at..].lines().next().unwrap_or("");
+        // Quotes and brackets end where they end, on whatever line that is. Twice as many lines each time: most end on
+        // their first, and none may make the whole text be copied again and again.
+        let rest = &self.lines[self.at..];
+        let mut most = 0;
+        let (text, end, value) = loop {
+            let lines: Vec<&str> = rest.iter().take(most).map(|line| line.text).collect();
+            let text = format!("{first}\n{}", lines.join("\n"));
+            let mut flow = Flow { text: &text, at: 0, depth: 0 };
+            if let Some(value) = flow.value(&[]) {
+                let end = flow.at;
+                break (text, end, value);
+            }
+            if most >= rest.len() {
+                return Err(Mistake { line: number, what: "a quote or a bracket has no end" });
+            }
+            most = most * 2 + 1;
+        };
+        let after = text[end..].lines().next().unwrap_or("");
         if !without_comment(after.trim()).is_empty() {
             return Err(Mistake { line: number, what: "something follows a quote or a bracket that has ended" });
         }
-        self.at += text[..flow.at].matches('\n').count();
+        self.at += text[..end].matches('\n').count();
         Ok(value)
     }
 
@@ -206,13 +218,14 @@ struct Flow<'t> {
 
 impl Flow<'_> {
     fn space(&mut self) {
-        let rest = &self.text[self.at..];
-        let trimmed = rest.trim_start();
-        self.at += rest.len() - trimmed.len();
-        // Comments of YAML and of JSON5.
-        if trimmed.starts_with('#') || trimmed.starts_with("//") {
+        loop {
+            let trimmed = self.text[self.at..].trim_start();
+            self.at = self.text.len() - trimmed.len();
+            // Comments of YAML and of JSON5. A loop: there may be as many as the text has room for.
+            if !trimmed.starts_with('#') && !trimmed.starts_with("//") {
+                return;
+            }
             self.at += trimmed.find('\n').unwrap_or(trimmed.len());
-            self.space();
         }
     }
 
@@ -449,6 +462,20 @@ mod tests {
         assert!(parse(&deep).is_err());
         let deep: String = (0..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
         assert!(parse(&deep).is_err());
+    }
+
+    #[test]
+    fn a_head_made_to_hurt_does_not() {
+        // On a stack as small as a run's: what grows with the text must not be the stack.
+        let hurt = || {
+            let comments = format!("a: [{}]\nb: 1\n", "#\n".repeat(30_000));
+            assert_eq!(read(&comments)["b"], 1);
+            let quoted: String = (0..4_000).map(|n| format!("k{n}: 'a\n  b'\n")).collect();
+            assert_eq!(read(&quoted)["k3999"], "a b");
+            assert!(parse(&format!("a: {}\n", "{a: [".repeat(10_000))).is_err());
+            assert!(parse(&"- ".repeat(30_000)).is_err());
+        };
+        std::thread::Builder::new().stack_size(512 << 10).spawn(hurt).expect("a thread").join().expect("it ended");
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub(super) enum Mail {
     Text(Arc<str>),
     /// One text in three parts; the middle one is the number.
     Numbered(Arc<str>, u64, Arc<str>),
+    /// What the socket did not take of a message it has begun: it goes out whatever comes.
+    Rest(Vec<u8>),
     /// A whole control frame from the protocol engine.
     Control(Vec<u8>),
     /// The engine's answer to the peer's Close frame, after which nothing may follow.
@@ -108,7 +110,10 @@ impl Mailbox {
         let need = if essential { Need::Essential } else { Need::Droppable };
         if let Some(rest) = self.at_once(&queue, &before, this, &after) {
             if !rest.is_empty() {
-                self.push(queue, rest.len(), Need::Essential, || Mail::Control(rest));
+                // Also when the connection is closed at this moment: its last frame must not stand inside another.
+                let rest = Mail::Rest(rest);
+                queue.bytes += rest.cost();
+                self.put(queue, rest);
             }
             return;
         }
@@ -253,8 +258,10 @@ impl Mailbox {
 
     fn discard(&self) {
         let mut queue = self.queue();
-        let mail = std::mem::take(&mut queue.mail);
+        let (begun, mail): (VecDeque<Mail>, _) =
+            std::mem::take(&mut queue.mail).into_iter().partition(|mail| matches!(mail, Mail::Rest(_)));
         queue.bytes -= mail.iter().map(Mail::cost).sum::<usize>();
+        queue.mail = begun;
     }
 }
 
@@ -274,7 +281,7 @@ impl Mail {
         match self {
             Mail::Text(text) => text.len() + OVERHEAD,
             Mail::Numbered(before, _, after) => before.len() + after.len() + 20 + OVERHEAD,
-            Mail::Control(frame) | Mail::Echo(frame) => frame.len() + OVERHEAD,
+            Mail::Rest(frame) | Mail::Control(frame) | Mail::Echo(frame) => frame.len() + OVERHEAD,
             Mail::Flush | Mail::Close | Mail::End => 0,
         }
     }
@@ -324,7 +331,7 @@ impl Outbox {
             Mail::Numbered(before, number, after) => Some(Sent::Text(format!("{before}{number}{after}"))),
             Mail::Close => self.0.closed().cloned().map(Sent::Close),
             // Only a reader posts these, and here is none.
-            Mail::Control(_) | Mail::Echo(_) | Mail::Flush | Mail::End => None,
+            Mail::Rest(_) | Mail::Control(_) | Mail::Echo(_) | Mail::Flush | Mail::End => None,
         }
     }
 }
@@ -361,6 +368,20 @@ mod tests {
         assert_eq!(mailbox.queued_bytes(), 0);
         assert_eq!(texts(&outbox), ["close 1008 slow consumer"]);
         assert_eq!(mailbox.closed(), Some(&CloseReason::SlowConsumer));
+    }
+
+    #[test]
+    fn what_is_begun_is_ended_before_a_close() {
+        let (mailbox, outbox) = Mailbox::for_tests(1, 1000);
+        mailbox.post(Mail::Rest(vec![0; 10]));
+        mailbox.queue().bytes += 10 + OVERHEAD;
+        mailbox.text("x".repeat(800));
+        mailbox.text("y".repeat(800));
+        assert_eq!(mailbox.closed(), Some(&CloseReason::SlowConsumer));
+        assert!(matches!(mailbox.take(), Some(Mail::Rest(_))), "the end of a frame goes before the last one");
+        mailbox.forget(10 + OVERHEAD);
+        assert_eq!(texts(&outbox), ["close 1008 slow consumer"]);
+        assert_eq!(mailbox.queued_bytes(), 0);
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Writer {
                 Mail::Numbered(before, number, after) => {
                     self.text(&[before.as_bytes(), number.to_string().as_bytes(), after.as_bytes()])?;
                 }
-                Mail::Control(frame) => self.frames.extend_from_slice(&frame),
+                Mail::Rest(frame) | Mail::Control(frame) => self.frames.extend_from_slice(&frame),
                 Mail::Echo(frame) => {
                     self.frames.extend_from_slice(&frame);
                     then = Then::Part;
