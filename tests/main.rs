@@ -45,6 +45,7 @@ mod secrets;
 mod secrets_cli;
 mod service;
 mod sessions;
+mod settings;
 mod skills;
 mod suggestions;
 #[cfg(unix)]

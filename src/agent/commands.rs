@@ -4,6 +4,7 @@
 use super::messages::COMMAND;
 use super::tooling::tool_names;
 use super::turn::Turning;
+use crate::config::Config;
 use crate::hub::run::{Outcome, RunEvent, Status};
 use crate::store::sessions;
 use crate::sys::{clock, host};
@@ -40,6 +41,37 @@ pub fn parse(text: &str) -> Option<Command> {
     let spec = COMMANDS.iter().find(|spec| spec.name == word || (!spec.alias.is_empty() && spec.alias == word))?;
     let (_, run) = HANDLERS.iter().find(|(name, _)| *name == spec.name)?;
     Some(Command { spec, run: *run, argument: argument.trim().to_string() })
+}
+
+/// What a message says after the word that starts its conversation over: `/new`, `/reset`, or one of
+/// `session.resetTriggers`. `None`: it does not begin with one.
+pub fn starts_over<'t>(config: &Config, text: &'t str) -> Option<&'t str> {
+    let text = text.trim();
+    let own = config.session.reset_triggers.iter().flatten().map(|word| word.trim());
+    let words = ["/new", "/reset"].into_iter().chain(own).filter(|word| !word.is_empty());
+    let after = |word: &str| {
+        let rest = text.get(word.len()..).filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))?;
+        text[..word.len()].eq_ignore_ascii_case(word).then_some(rest.trim_start())
+    };
+    words.filter_map(after).next()
+}
+
+/// Starts the conversation of a run over, for `rest`: what is to be said in the new one. Its first word may be a model.
+/// Gives what is left to say, or why nothing is done.
+pub fn start_over(turning: &Turning<'_>, rest: &str) -> Result<String, String> {
+    let (config, agent_id) = (turning.config(), &turning.order().agent_id);
+    let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let alias = config.model_for_alias(agent_id, word);
+    let hint = alias.or(Some(word).filter(|word| word.contains('/')));
+    let hint = hint.and_then(|name| turning.registry().find(name).ok());
+    if let Some(model) = &hint {
+        let policy = config.model_policy(agent_id);
+        if !policy.allows(&model.provider, &model.model) {
+            return Err(policy.refusal(&model.to_string()));
+        }
+    }
+    begin_anew(turning, hint.as_ref().map(ToString::to_string))?;
+    Ok(if hint.is_some() { after.trim_start().to_owned() } else { rest.to_owned() })
 }
 
 /// Answers a command as a run of its own.
@@ -102,9 +134,12 @@ fn span(seconds: u64) -> String {
 
 fn model(turning: &Turning<'_>, argument: &str) -> String {
     let key = turning.order().session_key.clone();
+    let (config, agent_id) = (turning.config(), &turning.order().agent_id);
+    let policy = config.model_policy(agent_id);
     if argument.is_empty() {
         let mut text = String::from("Models:");
-        for row in turning.registry().catalogue() {
+        let rows = turning.registry().catalogue();
+        for row in rows.iter().filter(|row| policy.allows(&row.provider, &row.info.id)) {
             let note = if row.available { "" } else { " (not available)" };
             text.push_str(&format!("\n{}/{}{note}", row.provider, row.info.id));
         }
@@ -113,7 +148,8 @@ fn model(turning: &Turning<'_>, argument: &str) -> String {
     }
     let chosen = match argument {
         "default" | "reset" => None,
-        name => match turning.registry().find(turning.config().model_for_alias(name).unwrap_or(name)) {
+        name => match turning.registry().find(config.model_for_alias(agent_id, name).unwrap_or(name)) {
+            Ok(model) if !policy.allows(&model.provider, &model.model) => return policy.refusal(&model.to_string()),
             Ok(model) => Some(model.to_string()),
             Err(error) => return error.to_string(),
         },
@@ -134,7 +170,9 @@ fn think(turning: &Turning<'_>, argument: &str) -> String {
     let key = turning.order().session_key.clone();
     if argument.is_empty() {
         let row = turning.engine().store.read("read the session", |conn| sessions::get(conn, &key));
-        let level = row.ok().flatten().and_then(|row| row.thinking_level).unwrap_or_else(|| "off".into());
+        let (own, shared) = turning.config().thinking_defaults(&turning.order().agent_id);
+        let usual = own.or(shared).unwrap_or("off");
+        let level = row.ok().flatten().and_then(|row| row.thinking_level).unwrap_or_else(|| usual.into());
         return format!("Thinking: {level}. Levels: {}.", THINKING.join(", "));
     }
     let level = argument.to_ascii_lowercase();
@@ -207,16 +245,20 @@ fn compact(turning: &Turning<'_>, focus: &str) -> String {
 }
 
 fn reset(turning: &Turning<'_>, _: &str) -> String {
+    begin_anew(turning, None).map_or_else(|error| error, |()| "A new session begins.".into())
+}
+
+fn begin_anew(turning: &Turning<'_>, model: Option<String>) -> Result<(), String> {
     let key = turning.order().session_key.clone();
     let now = i64::try_from(clock::now_ms()).unwrap_or(i64::MAX);
-    let done = turning
-        .engine()
-        .store
-        .write("start a session over", move |conn| sessions::reset(conn, &key, &sessions::fresh_session_id(), now));
-    match done {
-        Ok(_) => "A new session begins.".into(),
-        Err(error) => error.to_string(),
-    }
+    let done = turning.engine().store.write("start a session over", move |conn| {
+        sessions::reset(conn, &key, &sessions::fresh_session_id(), now)?;
+        match model {
+            Some(model) => sessions::patch(conn, &key, |row| row.model_override = Some(model)).map(|_| ()),
+            None => Ok(()),
+        }
+    });
+    done.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -232,6 +274,24 @@ mod tests {
         assert_eq!(parse("/model  openai/gpt ").map(|c| c.argument), Some("openai/gpt".into()));
         for text in ["/etc/hosts is odd", "status", "/", "", "/nope", "a /status"] {
             assert!(parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_that_start_over_leave_what_follows() {
+        let session = serde_json::json!({"resetTriggers": ["Start over", ""]});
+        let config = Config::from_value(serde_json::json!({ "session": session })).expect("a configuration");
+        for (text, rest) in [
+            ("/new", Some("")),
+            (" /NEW  hello\nthere ", Some("hello\nthere")),
+            ("/reset x", Some("x")),
+            ("start OVER", Some("")),
+            ("start over, please", None),
+            ("/newer", None),
+            ("say /new", None),
+            ("/né", None),
+        ] {
+            assert_eq!(starts_over(&config, text), rest, "{text}");
         }
     }
 

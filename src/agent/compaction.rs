@@ -126,7 +126,7 @@ impl Engine {
         let registry = self.registry.get();
         let row = self.store.read("look a session up", |conn| sessions::get(conn, &request.session_key)).ok().flatten();
         let own = row.and_then(|row| row.model_override);
-        let models = given::models(&config, &registry, &request.agent_id, own.as_deref(), &[]);
+        let models = given::models(&config, &registry, &request.agent_id, None, own.as_deref(), &[]);
         let models = models.unwrap_or_else(|error| {
             log::warn!("session {}: {error}", request.session_key);
             Vec::new()
@@ -268,7 +268,7 @@ impl Engine {
         spent: &mut Vec<(ModelRef, Spent)>,
     ) -> Result<String, NotCompacted> {
         let own = config.agents.defaults.compaction.model.as_deref();
-        let models = match own.map(|name| registry.find(config.model_for_alias(name).unwrap_or(name))) {
+        let models = match own.map(|name| registry.find(config.model_for_alias(task.agent_id, name).unwrap_or(name))) {
             Some(Ok(model)) => vec![model],
             Some(Err(error)) => return Err(NotCompacted::Failed(error.to_string())),
             None => task.models.to_vec(),

@@ -102,6 +102,11 @@ impl Turning<'_> {
         self.config().agent_workspace(&self.order().agent_id)
     }
 
+    /// Where tools start, when that is another directory.
+    pub(super) fn cwd(&self) -> Option<PathBuf> {
+        self.config().agent_cwd(&self.order().agent_id).filter(|cwd| *cwd != self.workspace())
+    }
+
     /// Makes a call, or says of one that is `skipped` that it was not begun: the user said something meanwhile, and the
     /// model is to decide anew.
     pub(super) fn call_tool(&self, call: &ToolCall, offered: &[&'static Tool], skipped: bool) -> Message {
@@ -150,6 +155,7 @@ impl Turning<'_> {
         }
         let limits = ToolLimits {
             workspace_only: self.config().tools.fs.workspace_only,
+            cwd: self.cwd(),
             denied_roots,
             readable_roots: self.equipment().folders.clone(),
             variables: self.equipment().variables.clone(),

@@ -20,6 +20,7 @@ use crate::providers::error::FailureKind;
 use crate::providers::registry::{ModelRef, Registry};
 use crate::providers::{Delta, Finish, Message, Part, ProviderError, StopReason, ToolCall, Turn, Usage};
 use crate::store::StoreError;
+use crate::store::runs;
 use crate::store::usage::Spent;
 use crate::sys::clock;
 use crate::wire::agent::RunUsage;
@@ -77,10 +78,24 @@ impl<'a> Turning<'a> {
 
     /// Makes the run; the outcome is committed when this returns.
     pub fn make(mut self) -> Outcome {
-        if self.order.input.commands
-            && let Some(command) = commands::parse(&self.order.input.text)
-        {
-            return commands::run(self, command);
+        if self.order.input.commands {
+            let over = commands::starts_over(&self.config, &self.order.input.text).map(str::to_owned);
+            let command = match &over {
+                // Nothing to say, or nobody who may: the command answers.
+                Some(rest) if rest.is_empty() || !self.order.input.admin => commands::parse("/new"),
+                Some(_) => None,
+                None => commands::parse(&self.order.input.text),
+            };
+            if let Some(command) = command {
+                return commands::run(self, command);
+            }
+            if let Some(rest) = over.filter(|_| !self.is_known()) {
+                match commands::start_over(&self, &rest) {
+                    Ok(rest) if rest.is_empty() => return self.answered("A new session begins."),
+                    Ok(rest) => self.order.input.text = rest.into(),
+                    Err(why) => return self.answered(&why),
+                }
+            }
         }
         let opened = match self.begin("user") {
             Ok(opened) => opened,
@@ -122,6 +137,23 @@ impl<'a> Turning<'a> {
             }
         }
         self.conclude(ended)
+    }
+
+    /// Whether a run of this id was made before: it is not made again.
+    fn is_known(&self) -> bool {
+        let run_id = &self.order.run_id;
+        let known = self.engine.store.read("look a run up", |conn| runs::get(conn, run_id));
+        known.is_ok_and(|known| known.is_some())
+    }
+
+    /// A run that says one thing of the gateway's own.
+    fn answered(mut self, text: &str) -> Outcome {
+        if let Err(error) = self.begin(messages::COMMAND) {
+            return self.unsaved(&error);
+        }
+        self.report(RunEvent::Started);
+        self.say(text);
+        self.end(Status::Ok, "stop", None, Vec::new(), messages::COMMAND)
     }
 
     /// Sums up this run's session.

@@ -27,6 +27,8 @@ pub struct Prompt<'a> {
     pub agent_id: &'a str,
     pub session_key: &'a str,
     pub workspace: &'a Path,
+    /// Where tools start, when elsewhere.
+    pub cwd: Option<&'a Path>,
     /// `provider/model`.
     pub model: &'a str,
     /// What the model may call, after policy.
@@ -92,7 +94,7 @@ pub struct PromptLimits {
     pub file: usize,
     /// Of USER.md, which has its own cap.
     pub user: usize,
-    /// Of all files: `agents.defaults.bootstrapTotalMaxChars`.
+    /// Of all files: `agents.defaults.bootstrapTotalMaxChars`. 0: none is read.
     pub total: usize,
 }
 
@@ -143,10 +145,18 @@ pub fn system_prompt(prompt: &Prompt) -> SystemPrompt {
     if prompt.mode == PromptMode::Full {
         sections.push(ANSWERS.to_owned());
     }
-    sections.push(format!("## Workspace\nYour working directory is {}.\n{HOME}", prompt.workspace.display()));
+    sections.push(match prompt.cwd {
+        None => format!("## Workspace\nYour working directory is {}.\n{RELATIVE} {HOME}", prompt.workspace.display()),
+        Some(cwd) => format!(
+            "## Workspace\nYour working directory is {}.\n{RELATIVE} What you make for others belongs there. Your \
+             workspace is {}. {HOME}",
+            cwd.display(),
+            prompt.workspace.display()
+        ),
+    });
     sections.extend(prompt.skills.map(str::to_owned));
     let (files, injected) = context(prompt);
-    sections.push(files);
+    sections.extend(Some(files).filter(|files| !files.is_empty()));
     // Everything below may differ between turns; everything above is the same as long as the files are.
     sections.extend(prompt.channel.filter(|_| prompt.mode == PromptMode::Full).map(messenger));
     if prompt.silence == Silence::Allowed && prompt.mode == PromptMode::Full {
@@ -162,61 +172,6 @@ pub fn system_prompt(prompt: &Prompt) -> SystemPrompt {
     sections.push(runtime(prompt));
     sections.push(date(prompt));
     SystemPrompt { text: sections.join("\n\n"), files: injected }
-}
-
-/// Who the agent says it is, from IDENTITY.md. Fields nobody filled in are `None`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
-    pub name: Option<String>,
-    /// `Theme`, or else `Creature`, or else `Vibe`.
-    pub theme: Option<String>,
-    pub emoji: Option<String>,
-    /// A path in the workspace, a URL or a data URI; not checked.
-    pub avatar: Option<String>,
-}
-
-impl Identity {
-    /// The identity in a workspace; empty when there is none.
-    pub fn of(workspace: &Path) -> Identity {
-        read_file(workspace, "IDENTITY.md").map(|text| Identity::parse(&text)).unwrap_or_default()
-    }
-
-    /// Reads `- Label: value` lines; the value may stand on the next line. What is still in brackets is a hint to fill in.
-    pub fn parse(text: &str) -> Identity {
-        let mut found = Identity::default();
-        let (mut creature, mut vibe) = (None, None);
-        let mut lines = text.lines().map(str::trim).peekable();
-        while let Some(line) = lines.next() {
-            let Some((label, value)) = line.trim_start_matches(['-', '*', '+', ' ']).split_once(':') else { continue };
-            let label = bare(label).to_ascii_lowercase();
-            let mut value = bare(value);
-            if value.is_empty() {
-                let next = lines.peek().filter(|next| !next.starts_with(['-', '#']) && !next.contains("**"));
-                value = next.map_or("", |next| bare(next));
-            }
-            if value.is_empty() || (value.starts_with('(') && value.ends_with(')')) {
-                continue;
-            }
-            let value = value.chars().take(IDENTITY_CHARS).collect();
-            let slot = match label.as_str() {
-                "name" => &mut found.name,
-                "theme" => &mut found.theme,
-                "emoji" => &mut found.emoji,
-                "avatar" => &mut found.avatar,
-                "creature" => &mut creature,
-                "vibe" => &mut vibe,
-                _ => continue,
-            };
-            slot.get_or_insert(value);
-        }
-        found.theme = found.theme.or(creature).or(vibe);
-        found
-    }
-}
-
-/// Without Markdown's emphasis and quotes around it.
-fn bare(text: &str) -> &str {
-    text.trim().trim_matches(|c: char| ['*', '_', '`', '"'].contains(&c) || c.is_whitespace())
 }
 
 fn tooling(tools: &[&'static Tool]) -> String {
@@ -266,6 +221,9 @@ fn date(prompt: &Prompt) -> String {
 /// The workspace files, under their names, and what became of them.
 fn context(prompt: &Prompt) -> (String, Vec<Injected>) {
     let PromptLimits { file, user, total } = prompt.limits;
+    if total == 0 {
+        return (String::new(), Vec::new());
+    }
     let mut left = total;
     let mut texts = vec![FILES.to_owned()];
     let mut files = Vec::new();
@@ -364,8 +322,6 @@ const BOOTSTRAP: &[(&str, Duty)] = &[
 
 /// Bytes read of one workspace file; what is beyond would be cut anyway.
 const LARGEST: u64 = 1 << 20;
-/// Characters of one field of an identity: it is shown in lists.
-const IDENTITY_CHARS: usize = 200;
 
 const CONDUCT: &str = "\
 ## Conduct
@@ -382,9 +338,11 @@ const ANSWERS: &str = "\
 Begin with the answer. Keep it as short as the matter allows, in the language you were addressed in. Say what you do not \
 know. Do not describe your tools or these instructions unless asked.";
 
+const RELATIVE: &str = "Relative paths start there.";
+
 const HOME: &str = "\
-Relative paths start there. It is your memory: what should last beyond this conversation must be written into its \
-files, for a conversation is forgotten when it is reset.";
+It is your memory: what should last beyond this conversation must be written into its files, for a conversation is \
+forgotten when it is reset.";
 
 const FILES: &str = "\
 ## Workspace files

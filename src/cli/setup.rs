@@ -95,7 +95,7 @@ pub fn run(shell: &mut Shell, args: &Setup) -> Result<(), Failure> {
     let seeded = match (remote, config.agents.defaults.skip_bootstrap) {
         (true, _) => Ok(Vec::new()),
         (false, true) => std::fs::create_dir_all(&dir).map(|()| Vec::new()),
-        (false, false) => workspace::seed(&dir),
+        (false, false) => workspace::seed(&dir, &config.agents.defaults.skip_optional_bootstrap_files),
     };
     let seeded = seeded.map_err(|error| Failure::refused(format!("make the workspace {}: {error}", dir.display())))?;
     let added: Vec<&str> = missing.iter().map(|(path, _)| path.as_str()).collect();

@@ -19,7 +19,7 @@ use crate::providers::builtin::NoFacts;
 use crate::providers::discover;
 use crate::providers::error::FailureKind;
 use crate::providers::known::{KNOWN, Known};
-use crate::providers::registry::{ModelRef, Registry};
+use crate::providers::registry::{Join, ModelRef, Registry};
 use crate::providers::settings::{Api, ProviderSettings, Timeouts};
 use crate::sys::secret::Secret;
 
@@ -194,7 +194,7 @@ fn verdict(mut settings: ProviderSettings) -> Verdict {
     // With a list of its own it would not have to ask.
     settings.models = Vec::new();
     let model = ModelRef::new(&settings.id, "any");
-    let registry = Registry::build(vec![settings], &|_| None, Arc::new(NoFacts));
+    let registry = Registry::build(vec![settings], Join::Known, &|_| None, Arc::new(NoFacts));
     match registry.resolve(&model).and_then(|provider| provider.models()) {
         Ok(_) => Verdict::Works,
         Err(error) => match error.kind() {

@@ -66,12 +66,13 @@ objects! { kept:
         pub skills: Option<Vec<String>>,
         /// Do not write the starter files into a new workspace.
         pub skip_bootstrap: bool,
+        /// Of the starter files these are not written: `SOUL.md`, `USER.md`, `IDENTITY.md`.
         pub skip_optional_bootstrap_files: Vec<String>,
         /// Characters one workspace file may add to the prompt.
         pub bootstrap_max_chars: Option<usize>,
         /// Characters all workspace files together may add to the prompt.
         pub bootstrap_total_max_chars: Option<usize>,
-        pub context_injection: Option<String>,
+        pub context_injection: Option<ContextInjection>,
         /// Provider parameters for every call (`temperature` and the like).
         pub params: Map<String, Value>,
     }
@@ -120,14 +121,13 @@ objects! { kept:
     pub struct ModelRow {
         pub alias: Option<String>,
         pub params: Map<String, Value>,
-        pub streaming: Option<bool>,
     }
 
     /// `agents.defaults.modelPolicy`.
     #[derive(Debug, Clone, Default)]
     pub struct ModelPolicy {
-        /// Empty: every model.
-        pub allow: Vec<String>,
+        /// `None` leaves it to the defaults; empty: every model.
+        pub allow: Option<Vec<String>>,
     }
 
     /// `heartbeat.*`. Off unless `every` is set (a gateway must not spend tokens unasked).
@@ -161,7 +161,6 @@ objects! { kept:
         pub id: String,
         pub default: bool,
         pub name: Option<String>,
-        pub description: Option<String>,
         pub workspace: Option<String>,
         pub cwd: Option<String>,
         pub model: ModelChoice,
@@ -177,7 +176,7 @@ objects! { kept:
         pub memory: MemoryConfig,
         pub bootstrap_max_chars: Option<usize>,
         pub bootstrap_total_max_chars: Option<usize>,
-        pub context_injection: Option<String>,
+        pub context_injection: Option<ContextInjection>,
         pub params: Map<String, Value>,
     }
 
@@ -189,6 +188,17 @@ objects! { kept:
         pub emoji: Option<String>,
         pub avatar: Option<String>,
     }
+}
+
+/// `contextInjection`: when workspace files go into the prompt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContextInjection {
+    #[default]
+    Always,
+    /// Not again in a conversation that has had them.
+    ContinuationSkip,
+    Never,
 }
 
 impl Config {
@@ -249,13 +259,6 @@ impl Config {
             Some(ModelChoice { primary: Some(_), .. }) => &[],
             _ => self.agents.defaults.model.fallbacks.as_deref().unwrap_or_default(),
         }
-    }
-
-    /// The full name behind a model alias (`agents.defaults.models.<name>.alias`), ignoring case.
-    pub fn model_for_alias(&self, alias: &str) -> Option<&str> {
-        let rows = &self.agents.defaults.models;
-        let row = rows.iter().find(|(_, row)| row.alias.as_deref().is_some_and(|a| a.eq_ignore_ascii_case(alias)));
-        row.map(|(name, _)| name.as_str())
     }
 
     /// An absolute path from a path in the file.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::sys::secret::Secret;
 use crate::wire::object::objects;
@@ -74,7 +74,6 @@ objects! { kept:
         pub mode: Option<AuthMode>,
         pub token: Option<Secret>,
         pub password: Option<Secret>,
-        pub allow_tailscale: Option<bool>,
         /// Verified identity to operator scopes.
         pub identity_scopes: Sorted<String, Vec<String>>,
         pub trusted_proxy: TrustedProxyConfig,
@@ -134,14 +133,12 @@ objects! { kept:
         pub root: Option<String>,
         /// Browser origins that may open the control socket, beside the seeded local ones.
         pub allowed_origins: Vec<String>,
-        pub allow_insecure_auth: bool,
-        pub dangerously_disable_device_auth: bool,
         pub dangerously_allow_host_header_origin_fallback: bool,
         pub environment: Option<UiEnvironment>,
     }
 
     /// `gateway.controlUi.environment`: tells one gateway's page from another's.
-    #[derive(Debug, Clone, Default)]
+    #[derive(Debug, Clone, Default, Serialize)]
     pub struct UiEnvironment {
         pub label: String,
         pub color: String,
@@ -155,10 +152,6 @@ objects! { kept:
         pub password: Option<Secret>,
         /// SHA-256 of the server's certificate, in hex with or without colons.
         pub tls_fingerprint: Option<String>,
-        pub transport: Option<String>,
-        pub remote_port: Option<u16>,
-        pub ssh_target: Option<String>,
-        pub ssh_identity: Option<String>,
     }
 
     /// `gateway.nodes.*`.
@@ -265,7 +258,6 @@ objects! { kept:
         pub auto_generate: bool,
         pub cert_path: Option<String>,
         pub key_path: Option<String>,
-        pub ca_path: Option<String>,
     }
 
     /// `gateway.reload.*`.
@@ -367,8 +359,6 @@ impl Default for ControlUiConfig {
             base_path: None,
             root: None,
             allowed_origins: Vec::new(),
-            allow_insecure_auth: false,
-            dangerously_disable_device_auth: false,
             dangerously_allow_host_header_origin_fallback: false,
             environment: None,
         }
@@ -395,6 +385,6 @@ impl Default for ResponsesConfig {
 
 impl Default for TlsConfig {
     fn default() -> Self {
-        TlsConfig { enabled: false, auto_generate: true, cert_path: None, key_path: None, ca_path: None }
+        TlsConfig { enabled: false, auto_generate: true, cert_path: None, key_path: None }
     }
 }

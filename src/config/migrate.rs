@@ -71,6 +71,7 @@ const ROWS: &[Row] = &[
     row("tools.exec.timeoutSec", Moved("tools.exec.timeoutSeconds")),
     row("tools.media.asyncCompletion", Gone),
     row("tools.message.allowCrossContextSend", Moved("tools.message.crossContext")),
+    row("ui.assistant", Gone),
 ];
 
 const fn row(from: &'static str, to: Now) -> Row {

@@ -17,6 +17,7 @@ pub mod check;
 pub mod diff;
 pub mod edit;
 pub mod gateway;
+pub mod identity;
 pub mod include;
 pub mod json5;
 pub mod keys;
@@ -30,6 +31,7 @@ pub mod schema;
 pub mod secrets;
 pub mod sections;
 pub mod skills;
+pub mod terms;
 pub mod write;
 
 use std::path::PathBuf;
@@ -49,8 +51,8 @@ pub use gateway::{AuthMode, BindMode, GatewayConfig, Mode};
 pub use load::{LoadError, load};
 pub use models::{ModelApi, ModelConfig, ModelsConfig, ProviderConfig};
 pub use sections::{
-    CommandsConfig, CronConfig, DiscoveryConfig, EnvConfig, HooksConfig, LoggingConfig, MemoryConfig, MessagesConfig,
-    MetaConfig, PluginsConfig, SecretsConfig, SessionConfig, ToolsConfig, UiConfig,
+    CommandsConfig, CronConfig, DiscoveryConfig, HooksConfig, LoggingConfig, MemoryConfig, MessagesConfig,
+    PluginsConfig, SessionConfig, ToolsConfig, UiConfig,
 };
 pub use skills::SkillsConfig;
 
@@ -71,14 +73,11 @@ objects! { kept:
         pub channels: Sorted<String, Value>,
         /// Which agent answers whom.
         pub bindings: Vec<Binding>,
-        pub env: EnvConfig,
         pub commands: CommandsConfig,
         pub discovery: DiscoveryConfig,
         pub messages: MessagesConfig,
         pub memory: MemoryConfig,
         pub ui: UiConfig,
-        pub meta: MetaConfig,
-        pub secrets: SecretsConfig,
         pub skills: SkillsConfig,
         pub plugins: PluginsConfig,
 

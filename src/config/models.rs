@@ -102,7 +102,14 @@ objects! { kept:
         pub supports_reasoning_effort: Option<bool>,
         pub supports_temperature: Option<bool>,
         pub requires_string_content: Option<bool>,
-        /// `max_tokens` or `max_completion_tokens`.
-        pub max_tokens_field: Option<String>,
+        pub max_tokens_field: Option<MaxTokensField>,
     }
+}
+
+/// What the limit of an answer is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxTokensField {
+    MaxTokens,
+    MaxCompletionTokens,
 }

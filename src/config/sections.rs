@@ -59,8 +59,6 @@ pub struct ExecConfig {
     pub path_prepend: Vec<String>,
     /// Programs that need no approval.
     pub safe_bins: Vec<String>,
-    /// After this long a command goes on in the background.
-    pub background_ms: Option<u64>,
 }
 
 objects! { kept:
@@ -74,27 +72,18 @@ objects! { kept:
     /// `session.*`.
     #[derive(Debug, Clone, Default)]
     pub struct SessionConfig {
-        pub scope: SessionScope,
         pub dm_scope: DmScope,
         /// `per-group`, or `main`: groups share the main conversation.
         pub group_scope: Option<String>,
         /// Name of the main conversation; the reference always uses `main`.
         pub main_key: Option<String>,
         pub reset: ResetConfig,
+        /// Messages that start a conversation over, beside `/new` and `/reset`.
         pub reset_triggers: Option<Vec<String>>,
         /// Canonical person to channel identities.
         pub identity_links: Sorted<String, Vec<String>>,
         pub maintenance: MaintenanceConfig,
     }
-}
-
-/// `session.scope`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SessionScope {
-    #[default]
-    PerSender,
-    Global,
 }
 
 /// `session.dmScope`: which direct messages share a conversation.
@@ -160,15 +149,20 @@ objects! { kept:
         pub level: Option<LogLevel>,
         pub file: Option<String>,
         pub console_level: Option<LogLevel>,
-        /// `pretty`, `compact` or `json`.
-        pub console_style: Option<String>,
+        pub console_style: Option<ConsoleStyle>,
         /// The file is rotated before it grows over this.
         pub max_file_bytes: Option<u64>,
-        /// `off` or `tools`.
-        pub redact_sensitive: Option<String>,
-        /// Additional patterns whose matches are masked.
-        pub redact_patterns: Vec<String>,
     }
+}
+
+/// `logging.consoleStyle`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConsoleStyle {
+    Pretty,
+    Compact,
+    /// The lines of the file.
+    Json,
 }
 
 /// Levels the way the reference names them.
@@ -220,20 +214,10 @@ objects! { kept:
         pub dangerously_allow_private_network: bool,
     }
 
-    /// `env.*`.
-    #[derive(Debug, Clone, Default)]
-    pub struct EnvConfig {
-        /// Used where the process environment has no such variable.
-        pub vars: Sorted<String, Secret>,
-    }
-
     /// `commands.*`: slash commands in chats.
     #[derive(Debug, Clone)]
     pub struct CommandsConfig {
         pub text: bool,
-        pub bash: bool,
-        pub config: bool,
-        pub debug: bool,
         pub restart: bool,
         pub owner_allow_from: Vec<Value>,
     }
@@ -299,38 +283,6 @@ objects! { kept:
     #[derive(Debug, Clone, Default)]
     pub struct UiConfig {
         pub seam_color: Option<String>,
-        pub assistant: UiAssistant,
-    }
-
-    /// `ui.assistant.*`.
-    #[derive(Debug, Clone, Default, PartialEq, Eq)]
-    pub struct UiAssistant {
-        pub name: Option<String>,
-        pub avatar: Option<String>,
-    }
-
-    /// `meta.*`: stamps of whoever wrote the file last. Never needed, never a reason to restart.
-    #[derive(Debug, Clone, Default, PartialEq, Eq)]
-    pub struct MetaConfig {
-        pub last_touched_version: Option<String>,
-        pub last_touched_at: Option<String>,
-    }
-
-    /// `secrets.*`.
-    #[derive(Debug, Clone, Default)]
-    pub struct SecretsConfig {
-        pub providers: Sorted<String, SecretProvider>,
-    }
-
-    /// `secrets.providers.<id>.*`.
-    #[derive(Debug, Clone, Default, PartialEq, Eq)]
-    pub struct SecretProvider {
-        /// `env`, `file`, `exec` or `store`.
-        pub source: String,
-        pub path: Option<String>,
-        /// `json` or `singleValue`.
-        pub mode: Option<String>,
-        pub allowlist: Vec<String>,
     }
 
     /// `plugins.*`.
@@ -346,7 +298,6 @@ objects! { kept:
     #[derive(Debug, Clone, Default)]
     pub struct PluginEntry {
         pub enabled: Option<bool>,
-        pub config: Value,
     }
 }
 
@@ -390,13 +341,6 @@ impl Default for CronConfig {
 
 impl Default for CommandsConfig {
     fn default() -> Self {
-        CommandsConfig {
-            text: true,
-            bash: false,
-            config: false,
-            debug: false,
-            restart: true,
-            owner_allow_from: Vec::new(),
-        }
+        CommandsConfig { text: true, restart: true, owner_allow_from: Vec::new() }
     }
 }

@@ -7,12 +7,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::config::sections::ConsoleStyle;
 use crate::sys::paths::Paths;
 use crate::sys::{clock, log_dir};
 
@@ -34,6 +35,8 @@ struct Log {
     /// Least severe line of the file and of the console, as [`log::LevelFilter`] counts.
     to_file: AtomicUsize,
     shown: AtomicUsize,
+    /// The console gets the lines of the file (`logging.consoleStyle: json`).
+    json: AtomicBool,
 }
 
 struct State {
@@ -97,6 +100,7 @@ pub fn start(wanted: &Wanted<'_>) -> LogFile {
         }),
         to_file: AtomicUsize::new(0),
         shown: AtomicUsize::new(0),
+        json: AtomicBool::new(false),
     }));
     let sink = file.clone();
     let built = env_logger::Builder::new()
@@ -111,10 +115,14 @@ pub fn start(wanted: &Wanted<'_>) -> LogFile {
             let subsystem = record.target().strip_prefix("openclaw").map_or(record.target(), |_| "gateway");
             let message = escape(&record.args().to_string());
             let level = record.level() as usize;
+            let now = clock::now_ms();
             if level <= sink.0.to_file.load(Ordering::Relaxed) {
-                sink.line(record.level(), subsystem, &message);
+                sink.write(&line(record.level(), subsystem, &message, now), now);
             }
             if level <= sink.0.shown.load(Ordering::Relaxed) {
+                if sink.0.json.load(Ordering::Relaxed) {
+                    return out.write_all(line(record.level(), subsystem, &message, now).as_bytes());
+                }
                 let mark = match record.level() {
                     log::Level::Error => "error: ",
                     log::Level::Warn => "warning: ",
@@ -153,6 +161,7 @@ impl LogFile {
         });
         self.0.to_file.store(to_file as usize, Ordering::Relaxed);
         self.0.shown.store(shown as usize, Ordering::Relaxed);
+        self.0.json.store(config.console_style == Some(ConsoleStyle::Json), Ordering::Relaxed);
         log::set_max_level(to_file.max(shown));
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.cap = config.max_file_bytes.filter(|bytes| *bytes >= 4096).unwrap_or(FILE_BYTES);
@@ -177,21 +186,25 @@ impl LogFile {
         state.choose(clock::now_ms())
     }
 
-    fn line(&self, level: log::Level, subsystem: &str, message: &str) {
-        let now = clock::now_ms();
-        let time = clock::iso(now);
-        let name = format!("{{\"subsystem\":\"{subsystem}\"}}");
-        let line = Line {
-            time: &time,
-            level: &level.as_str().to_ascii_lowercase(),
-            subsystem,
-            message,
-            meta: Meta { log_level_name: level.as_str(), date: &time, name: &name },
-        };
-        let Ok(mut text) = serde_json::to_string(&line) else { return };
-        text.push('\n');
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).write(&text, now);
+    fn write(&self, line: &str, now: u64) {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).write(line, now);
     }
+}
+
+/// One line of the file.
+fn line(level: log::Level, subsystem: &str, message: &str, now: u64) -> String {
+    let time = clock::iso(now);
+    let name = format!("{{\"subsystem\":\"{subsystem}\"}}");
+    let line = Line {
+        time: &time,
+        level: &level.as_str().to_ascii_lowercase(),
+        subsystem,
+        message,
+        meta: Meta { log_level_name: level.as_str(), date: &time, name: &name },
+    };
+    let mut text = serde_json::to_string(&line).expect("strings always serialise");
+    text.push('\n');
+    text
 }
 
 impl State {
@@ -305,7 +318,12 @@ mod tests {
             cap,
             complained: false,
         });
-        LogFile(Arc::new(Log { state, to_file: AtomicUsize::new(0), shown: AtomicUsize::new(0) }))
+        LogFile(Arc::new(Log {
+            state,
+            to_file: AtomicUsize::new(0),
+            shown: AtomicUsize::new(0),
+            json: AtomicBool::new(false),
+        }))
     }
 
     #[test]
@@ -313,7 +331,7 @@ mod tests {
         let dir = scratch::dir("log-rotate");
         let log = log_in(&dir, 4096);
         for n in 0..200 {
-            log.line(log::Level::Info, "test", &format!("message {n}"));
+            log.write(&line(log::Level::Info, "test", &format!("message {n}"), 0), 0);
         }
         let size = |name: &str| std::fs::metadata(dir.join(name)).expect("exists").len();
         assert!(size("x.log") <= 4096 && size("x.log.1") <= 4096);

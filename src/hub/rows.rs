@@ -59,7 +59,7 @@ pub fn session_row(row: &Stored, catalogue: &Catalogue, main_key: &str, active: 
         aborted_last_run: row.last_status.as_deref() == Some("killed"),
         thinking_options: levels.iter().map(|level| level.id).collect(),
         thinking_levels: levels,
-        thinking_default: "off",
+        thinking_default: catalogue.thinking_default(&row.agent_id),
         thinking_level: row.thinking_level.clone(),
         verbose_level: row.verbose_level.clone(),
         input_tokens: row.input_tokens,

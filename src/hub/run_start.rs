@@ -32,6 +32,7 @@ impl State {
             self.abort_runs(&key, None, now);
         }
         let (deadline, from_inbox) = (new.timeout, matches!(new.starter, Starter::Inbox));
+        self.runs.allow(self.shared.config.get().agents.defaults.max_concurrent);
         match self.runs.begin(new, from_inbox) {
             Begun::Made => {}
             Begun::Waits if from_inbox => {}
@@ -69,6 +70,7 @@ impl State {
         }
         self.brief(&mut new);
         let (run_id, limit) = (new.run_id.clone(), new.timeout);
+        self.runs.allow(self.shared.config.get().agents.defaults.max_concurrent);
         match self.runs.begin(new, false) {
             Begun::Refused(_, error) => return Err(error),
             Begun::InFlight(_) | Begun::Ended(..) => return Ok(()),

@@ -38,6 +38,8 @@ pub struct Runs {
     /// Lanes whose head waits for a free thread.
     ready: VecDeque<Arc<str>>,
     running: usize,
+    /// Runs side by side.
+    most: usize,
     ended: VecDeque<(RunId, Arc<Outcome>)>,
     ended_bytes: usize,
     waiters: Vec<Waiter>,
@@ -116,9 +118,9 @@ struct Waiter {
 
 /// What became of a request for a run.
 pub enum Begun {
-    /// It got a thread, or will get one when there is a free one.
+    /// It got a thread.
     Made,
-    /// It waits behind another run of its session; its input must be stored.
+    /// It waits behind another run of its session, or for a free thread; its input must be stored.
     Waits,
     /// The id is known: the run is being made.
     InFlight(Starter),
@@ -138,6 +140,7 @@ impl Runs {
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             running: 0,
+            most: RUNNING,
             ended: VecDeque::new(),
             ended_bytes: 0,
             waiters: Vec::new(),
@@ -145,6 +148,11 @@ impl Runs {
             launcher,
             counts: Counts::default(),
         }
+    }
+
+    /// How many runs go on side by side from now on (`agents.defaults.maxConcurrent`); those there are go on.
+    pub fn allow(&mut self, most: Option<u32>) {
+        self.most = most.map_or(RUNNING, |most| most as usize).max(1);
     }
 
     /// Takes a run in. `stored`: its input already lies in the inbox.
@@ -166,16 +174,17 @@ impl Runs {
                 Begun::Waits
             }
             None => {
-                self.lanes.insert(key.clone(), Lane { current: run_id, waiting: VecDeque::new() });
+                self.lanes.insert(key.clone(), Lane { current: run_id.clone(), waiting: VecDeque::new() });
                 self.ready.push_back(key);
                 self.launch_ready();
-                Begun::Made
+                let launched = self.active.get(&run_id).is_none_or(|run| run.launched);
+                if launched { Begun::Made } else { Begun::Waits }
             }
         }
     }
 
     fn launch_ready(&mut self) {
-        while self.running < RUNNING {
+        while self.running < self.most {
             let Some(key) = self.ready.pop_front() else { return };
             let Some(lane) = self.lanes.get(&key) else { continue };
             let run_id = lane.current.clone();

@@ -55,9 +55,18 @@ pub struct Catalogue {
     pub context_tokens: u64,
     /// Something better than the embedded model answers.
     pub configured: bool,
+    /// How much agents think unless a session says: for all, and for those that differ.
+    pub thinking: Option<&'static str>,
+    pub thinking_of: Vec<(String, &'static str)>,
 }
 
 impl Catalogue {
+    /// How much an agent thinks, unless a session or a model says.
+    pub fn thinking_default(&self, agent_id: &str) -> &'static str {
+        let own = self.thinking_of.iter().find(|(id, _)| id == agent_id).map(|(_, level)| *level);
+        own.or(self.thinking).unwrap_or("off")
+    }
+
     pub fn defaults(&self) -> SessionListDefaults {
         SessionListDefaults {
             model_provider: self.provider.clone(),
@@ -65,7 +74,7 @@ impl Catalogue {
             context_tokens: (self.context_tokens > 0).then_some(self.context_tokens),
             thinking_levels: crate::wire::models::thinking_levels(false),
             thinking_options: vec!["off"],
-            thinking_default: "off",
+            thinking_default: self.thinking.unwrap_or("off"),
             model_selection_target: "session",
         }
     }

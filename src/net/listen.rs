@@ -100,7 +100,7 @@ impl Server {
         limits: Limits,
         tls: Option<TlsConfig>,
     ) -> io::Result<Server> {
-        let extra = h1::render(app.headers());
+        let extra = h1::render(&app.headers());
         let shared = Arc::new(Shared {
             gate: Gate::new(&limits),
             app,

@@ -46,7 +46,7 @@ pub trait App: Send + Sync + 'static {
     fn socket(&self, opening: Opening) -> Verdict;
 
     /// Headers that go with every response, also with those the app is not asked about. Read once, at the start.
-    fn headers(&self) -> &[(&'static str, &'static str)] {
-        &[]
+    fn headers(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 }

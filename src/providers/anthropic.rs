@@ -34,7 +34,10 @@ impl Anthropic {
     pub fn new(settings: &ProviderSettings) -> Result<Anthropic, ProviderError> {
         let mut auth = vec![("anthropic-version", VERSION.to_string())];
         if let Some(key) = settings.api_key.as_ref().filter(|key| !key.is_empty()) {
-            auth.push(("x-api-key", key.expose().to_string()));
+            auth.push(match settings.bearer {
+                true => ("authorization", format!("Bearer {}", key.expose())),
+                false => ("x-api-key", key.expose().to_string()),
+            });
         }
         Ok(Anthropic {
             upstream: Upstream::new(settings, &auth)?,

@@ -32,8 +32,8 @@ pub struct Step<'a> {
     pub position: usize,
 }
 
-/// Answers `turn` with the first of `models` that can. `turn.model` is set to each candidate in turn; `step` hears of
-/// every change of model.
+/// Answers `turn` with the first of `models` that can. `turn.model` is set to each candidate in turn, and its defaults
+/// hold for it; `step` hears of every change of model.
 ///
 /// Fails with the last model's error, or [`ProviderError::UnknownModel`] when `models` is empty.
 pub fn call(
@@ -44,9 +44,27 @@ pub fn call(
     each: &mut dyn FnMut(Delta) -> ControlFlow<()>,
     step: &mut dyn FnMut(Step<'_>),
 ) -> Result<Answered, ProviderError> {
+    let asked = turn.sampling.clone();
+    let answered = first_able(registry, models, turn, abort, each, step);
+    turn.sampling = asked;
+    answered
+}
+
+fn first_able(
+    registry: &Registry,
+    models: &[ModelRef],
+    turn: &mut Turn,
+    abort: &Abort,
+    each: &mut dyn FnMut(Delta) -> ControlFlow<()>,
+    step: &mut dyn FnMut(Step<'_>),
+) -> Result<Answered, ProviderError> {
+    let asked = turn.sampling.clone();
     for (at, model) in models.iter().enumerate() {
         let next = models.get(at + 1);
         turn.model.clone_from(&model.model);
+        if let Some((_, defaults)) = turn.defaults.iter().find(|(of, _)| of == model) {
+            turn.sampling = asked.clone().over(defaults);
+        }
         let mut delivered = false;
         let result = registry.resolve(model).and_then(|provider| {
             let policy = registry.retry(&model.provider);
@@ -80,6 +98,7 @@ mod tests {
 
     use super::super::builtin::NoFacts;
     use super::super::fake::{self, Act, Fake, LIMIT, answer, chunk, events, json, stream_head, turn};
+    use super::super::registry::Join;
     use super::super::settings::{Api, ProviderSettings, RetryPolicy};
     use super::*;
 
@@ -94,7 +113,7 @@ mod tests {
             .iter()
             .map(|(id, fake)| ProviderSettings { id: id.to_string(), ..fake.settings(Api::default()) })
             .collect();
-        Arc::new(Registry::build(settings, &|_| None, Arc::new(NoFacts)))
+        Arc::new(Registry::build(settings, Join::Known, &|_| None, Arc::new(NoFacts)))
     }
 
     struct Outcome {
@@ -188,7 +207,7 @@ mod tests {
         let fake = Fake::start(vec![failing()]);
         let mut settings = fake.settings(Api::default());
         settings.retry = RetryPolicy { base: Duration::from_secs(20), ..RetryPolicy::default() };
-        let registry = Registry::build(vec![settings], &|_| None, Arc::new(NoFacts));
+        let registry = Registry::build(vec![settings], Join::Known, &|_| None, Arc::new(NoFacts));
         let abort = Abort::new();
         let (sender, retrying) = crossbeam_channel::bounded(1);
         let caller = {

@@ -52,7 +52,7 @@ impl ProviderError {
             ProviderError::Connect { .. } | ProviderError::Timeout { .. } => FailureKind::Timeout,
             ProviderError::Garbled { .. } => FailureKind::Format,
             ProviderError::NoCredentials { .. } => FailureKind::Auth,
-            ProviderError::UnknownModel { .. } => FailureKind::ModelNotFound,
+            ProviderError::UnknownModel { .. } | ProviderError::NotAllowed(_) => FailureKind::ModelNotFound,
             ProviderError::Unsupported(_) => FailureKind::Unsupported,
             ProviderError::Upstream { status, message, .. } => upstream_kind(*status, message),
         }
@@ -138,6 +138,7 @@ impl fmt::Display for ProviderError {
                 write!(f, "no API key for provider \"{provider}\": {hint}")
             }
             ProviderError::UnknownModel { model, hint } => write!(f, "unknown model \"{model}\": {hint}"),
+            ProviderError::NotAllowed(why) => f.write_str(why),
             ProviderError::Unsupported(what) => write!(f, "this model does not support {what}"),
         }
     }

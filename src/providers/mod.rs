@@ -41,6 +41,8 @@ pub struct Turn {
     pub tools: Vec<ToolSpec>,
     pub tool_choice: ToolChoice,
     pub sampling: Sampling,
+    /// What models are asked where `sampling` leaves it open.
+    pub defaults: Vec<(registry::ModelRef, Defaults)>,
     /// Identifies the conversation to caches and to the embedded model; never sent as a user's name.
     pub session_key: String,
 }
@@ -60,6 +62,30 @@ pub struct Sampling {
     pub thinking: Option<String>,
     /// OpenAI's `response_format`, passed as it came.
     pub response_format: Option<Box<RawValue>>,
+    /// Members of an OpenAI-compatible request besides ours, and instead of them.
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a model is asked when nobody says otherwise.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Defaults {
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub max_tokens: Option<u32>,
+    pub thinking: Option<String>,
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Sampling {
+    /// With `defaults` where nothing is set.
+    pub fn over(mut self, defaults: &Defaults) -> Sampling {
+        self.temperature = self.temperature.or(defaults.temperature);
+        self.top_p = self.top_p.or(defaults.top_p);
+        self.max_tokens = self.max_tokens.or(defaults.max_tokens);
+        self.thinking = self.thinking.or_else(|| defaults.thinking.clone());
+        self.extra.clone_from(&defaults.extra);
+        self
+    }
 }
 
 /// One message of the conversation, provider-neutral.
@@ -171,6 +197,22 @@ pub struct ModelInfo {
     /// Served on this machine.
     pub local: bool,
     pub cost: Cost,
+    pub compat: Compat,
+}
+
+/// Where an endpoint differs from the protocol it claims; `None` is "as the protocol says".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compat {
+    pub tools: Option<bool>,
+    /// The role of instructions at OpenAI itself; everybody else is sent `system`.
+    pub developer_role: Option<bool>,
+    pub usage_in_streaming: Option<bool>,
+    pub reasoning_effort: Option<bool>,
+    pub temperature: Option<bool>,
+    /// Contents are plain text: pictures are left out.
+    pub string_content: bool,
+    /// The limit is called `max_completion_tokens`, or `max_tokens`.
+    pub max_completion_tokens: Option<bool>,
 }
 
 objects! { kept:
@@ -252,5 +294,7 @@ pub enum ProviderError {
         model: String,
         hint: String,
     },
+    /// A model nobody may choose here; the sentence says why.
+    NotAllowed(String),
     Unsupported(&'static str),
 }

@@ -109,6 +109,7 @@ mod tests {
     use super::super::builtin::NoFacts;
     use super::super::error::FailureKind;
     use super::super::fake::{Act, Fake, LIMIT, events, json};
+    use super::super::registry::Join;
     use super::super::settings::{Api, Profile};
     use super::*;
     use crate::sys::secret::Secret;
@@ -121,7 +122,7 @@ mod tests {
             expires: *expires,
         };
         settings.profiles = profiles.iter().map(profile).collect();
-        Registry::build(vec![settings], &|_| None, Arc::new(NoFacts))
+        Registry::build(vec![settings], Join::Known, &|_| None, Arc::new(NoFacts))
     }
 
     fn words() -> Vec<Act> {

@@ -33,7 +33,20 @@ pub struct Registry {
 
 struct Entry {
     settings: ProviderSettings,
-    provider: Result<Arc<dyn Provider>, ProviderError>,
+    provider: Opened,
+    /// By model, those that are not asked like the others.
+    apart: Vec<(String, Opened)>,
+}
+
+/// A provider, or why there is none.
+type Opened = Result<Arc<dyn Provider>, ProviderError>;
+
+/// Which providers join those of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Join {
+    /// All we know by name and have a key for.
+    Known,
+    Nobody,
 }
 
 /// A provider with one of its credentials.
@@ -59,24 +72,30 @@ impl Registry {
     /// Puts together configured (and discovered) providers, those implied by environment keys, and the embedded one.
     pub fn build(
         settings: Vec<ProviderSettings>,
+        join: Join,
         env_keys: &dyn Fn(&str) -> Option<String>,
         facts: Arc<dyn Facts>,
     ) -> Registry {
         let mut entries: Vec<Entry> = Vec::new();
+        let keyless = |settings: &ProviderSettings| {
+            settings.api_key.as_ref().is_none_or(|key| key.is_empty())
+                && settings.unresolved.is_none()
+                && settings.profiles.is_empty()
+        };
         for mut settings in settings {
             if settings.id == builtin::PROVIDER || entries.iter().any(|entry| entry.settings.id == settings.id) {
                 log::warn!("provider \"{}\" is defined twice or reserved; this definition is ignored", settings.id);
                 continue;
             }
-            if settings.api_key.as_ref().is_none_or(|key| key.is_empty())
-                && settings.unresolved.is_none()
-                && settings.profiles.is_empty()
-            {
+            for one in std::iter::once(&mut settings.apart).flatten().filter(|one| keyless(one)) {
+                one.api_key = Known::at(one.host()).and_then(|known| known.key(env_keys));
+            }
+            if keyless(&settings) {
                 settings.api_key = Known::at(settings.host()).and_then(|known| known.key(env_keys));
             }
             entries.push(Entry::new(settings));
         }
-        for known in KNOWN {
+        for known in KNOWN.iter().filter(|_| join == Join::Known) {
             if entries.iter().any(|entry| entry.settings.id == known.id) {
                 continue;
             }
@@ -87,7 +106,7 @@ impl Registry {
         let mut embedded = ProviderSettings::new(builtin::PROVIDER, "http://127.0.0.1", Api::default());
         embedded.models = vec![builtin::info()];
         embedded.origin = Origin::Builtin;
-        entries.push(Entry { settings: embedded, provider: Ok(Arc::new(Builtin::new(facts))) });
+        entries.push(Entry { settings: embedded, provider: Ok(Arc::new(Builtin::new(facts))), apart: Vec::new() });
         order::by_key(&mut entries, |entry| entry.settings.origin);
         Registry { entries }
     }
@@ -105,7 +124,8 @@ impl Registry {
         if entry.settings.origin == Origin::Builtin && !builtin::MODELS.contains(&model.model.as_str()) {
             return Err(self.unknown(&model.to_string()));
         }
-        entry.provider.clone()
+        let apart = entry.apart.iter().find(|(id, _)| *id == model.model);
+        apart.map_or(&entry.provider, |(_, provider)| provider).clone()
     }
 
     /// A provider once for each of its credentials, none of them rested; empty for an unknown id.
@@ -215,7 +235,9 @@ impl Registry {
 impl Entry {
     fn new(settings: ProviderSettings) -> Entry {
         let provider = open(&settings);
-        Entry { settings, provider }
+        let apart = |one: &ProviderSettings| one.models.first().map(|model| (model.id.clone(), open(one)));
+        let apart = settings.apart.iter().filter_map(apart).collect();
+        Entry { settings, provider, apart }
     }
 
     fn first_model(&self) -> Option<&str> {
@@ -288,7 +310,7 @@ mod tests {
 
     fn registry(settings: Vec<ProviderSettings>, env: &'static [(&'static str, &'static str)]) -> Registry {
         let env = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string());
-        Registry::build(settings, &env, Arc::new(NoFacts))
+        Registry::build(settings, Join::Known, &env, Arc::new(NoFacts))
     }
 
     #[test]
@@ -348,6 +370,22 @@ mod tests {
         let error = registry.resolve(&ModelRef::new("openai", "gpt-x")).err().expect("no key");
         assert!(error.to_string().contains("unresolved SecretRef models.providers.openai.apiKey"), "{error}");
         assert_eq!(registry.default_model().to_string(), "other/m");
+    }
+
+    #[test]
+    fn a_model_that_is_elsewhere_is_asked_there_and_nobody_need_join() {
+        let mut stub = provider("stub", &["near", "far"]);
+        let mut far = provider("stub", &["far"]);
+        far.base_url = "https://api.openai.com/v1".into();
+        stub.apart = vec![far];
+        let env = |name: &str| (name == "GROQ_API_KEY").then(|| "k".to_string());
+        let build = |join| Registry::build(vec![stub.clone()], join, &env, Arc::new(NoFacts));
+        let registry = build(Join::Nobody);
+        assert_eq!(registry.providers().collect::<Vec<_>>(), ["stub", "builtin"]);
+        assert!(build(Join::Known).providers().any(|id| id == "groq"));
+        assert!(registry.resolve(&ModelRef::new("stub", "near")).is_ok());
+        let error = registry.resolve(&ModelRef::new("stub", "far")).err().expect("its host wants a key");
+        assert!(error.to_string().contains("OPENAI_API_KEY"), "{error}");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct ProviderSettings {
     pub base_url: String,
     pub api: Api,
     pub api_key: Option<Secret>,
+    /// The key goes as `Authorization: Bearer`, whatever the dialect's own header is.
+    pub bearer: bool,
     /// Credentials to choose among, first choice first; then `api_key` is not used.
     pub profiles: Vec<Profile>,
     /// A credential is kept elsewhere and could not be had: why. The provider is then not to be used, with whatever
@@ -28,6 +30,8 @@ pub struct ProviderSettings {
     pub headers: Vec<(String, Secret)>,
     /// In order of preference. Empty = whatever the endpoint reports.
     pub models: Vec<ModelInfo>,
+    /// Of those the models that are elsewhere, or speak otherwise: one each.
+    pub apart: Vec<ProviderSettings>,
     /// Used when nobody names a model and `models` is empty.
     pub default_model: Option<String>,
     pub timeouts: Timeouts,
@@ -104,10 +108,12 @@ impl ProviderSettings {
             base_url: base_url.into(),
             api,
             api_key: None,
+            bearer: false,
             profiles: Vec::new(),
             unresolved: None,
             headers: Vec::new(),
             models: Vec::new(),
+            apart: Vec::new(),
             default_model: None,
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),

@@ -19,6 +19,7 @@ use crate::providers::{Part, Sampling, ToolChoice, ToolSpec};
 use crate::sys::random;
 use crate::wire::frame::cut;
 use crate::wire::misfit;
+use crate::wire::models::ModelChoice;
 use crate::wire::openai::*;
 use crate::wire::scope::Scope;
 use crate::wire::session;
@@ -144,16 +145,24 @@ pub fn agent(visit: &Visit<'_>, header: Option<&str>, model: &str) -> Result<Str
 }
 
 /// `x-openclaw-model`, for owners: must be in the catalogue, or name a provider that is.
-pub fn backend(visit: &Visit<'_>, exchange: &Exchange<'_>) -> Result<Option<String>, HttpError> {
+pub fn backend(visit: &Visit<'_>, exchange: &Exchange<'_>, agent_id: &str) -> Result<Option<String>, HttpError> {
     let Some(name) = exchange.header("x-openclaw-model").map(str::trim).filter(|name| !name.is_empty()) else {
         return Ok(None);
     };
     visit.needs(Scope::Admin)?;
     let catalogue = visit.site.desk.shared.catalogue.get();
-    let provider = name.split_once('/').map(|(provider, _)| provider);
-    match catalogue.rows.iter().any(|row| row.id == name || provider == Some(&row.provider)) {
-        true => Ok(Some(name.to_string())),
-        false => {
+    let full = visit.config.model_for_alias(agent_id, name).unwrap_or(name);
+    let provider = full.split_once('/').map(|(provider, _)| provider);
+    let row = catalogue.rows.iter().find(|row| row.id == full || provider == Some(&row.provider));
+    let policy = visit.config.model_policy(agent_id);
+    let allowed = |row: &ModelChoice| {
+        let model = full.strip_prefix(row.provider.as_str()).and_then(|rest| rest.strip_prefix('/')).unwrap_or(full);
+        policy.allows(&row.provider, model)
+    };
+    match row {
+        Some(row) if allowed(row) => Ok(Some(name.to_string())),
+        Some(_) => Err(HttpError::invalid(policy.refusal(cut(full, 128)))),
+        None => {
             let name = cut(name, 128);
             let text = format!("Unknown model: {name}. Run `openclaw models list` to see the models there are.");
             Err(HttpError::run(404, &text))
@@ -265,6 +274,7 @@ pub fn sampling(request: &ChatRequest) -> Result<Sampling, HttpError> {
         presence_penalty: within("presence_penalty", request.presence_penalty, -2.0, 2.0)?,
         thinking: request.reasoning_effort.clone(),
         response_format: response_format(request.response_format.as_deref())?,
+        ..Sampling::default()
     })
 }
 

@@ -41,6 +41,7 @@ pub use hooks::policy::problem as hooks_problem;
 use crate::agent::Engine;
 use crate::auth::{self, Caller, PeerFacts};
 use crate::config::Config;
+use crate::config::gateway::Hsts;
 use crate::net::{App, Exchange, Head, Opening, Reply, Verdict};
 use crate::rpc::admin::Admin;
 use crate::rpc::{Conversation, Desk};
@@ -103,12 +104,18 @@ impl App for Site {
         }
     }
 
-    fn headers(&self) -> &[(&'static str, &'static str)] {
-        &[
+    fn headers(&self) -> Vec<(&'static str, String)> {
+        let fixed = [
             ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "no-referrer"),
             ("Permissions-Policy", "camera=(), microphone=(self), geolocation=()"),
-        ]
+        ];
+        let mut headers: Vec<_> = fixed.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+        let config = self.desk.shared.config.get();
+        if let Some(Hsts::Value(value)) = &config.gateway.http.security_headers.strict_transport_security {
+            headers.push(("Strict-Transport-Security", value.trim().to_owned()));
+        }
+        headers
     }
 }
 

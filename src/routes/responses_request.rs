@@ -37,7 +37,7 @@ pub fn read(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Asked, Htt
     };
     let agent_id = asking::agent(visit, exchange.header("x-openclaw-agent-id"), &model)?;
     let place = place(visit, exchange, &request, &agent_id)?;
-    let model_override = asking::backend(visit, exchange)?;
+    let model_override = asking::backend(visit, exchange, &agent_id)?;
     let tools = asking::tools(request.tools)?;
     let (client_tools, tool_choice, must) = asking::choice(request.tool_choice, tools)?;
     let rules = &config.gateway.http.endpoints.responses;

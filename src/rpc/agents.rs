@@ -5,13 +5,11 @@ use std::sync::Arc;
 use super::chat::target;
 use crate::auth::Caller;
 use crate::config::agents::IdentityConfig;
-use crate::hub::{Now, State, main_key};
+use crate::config::identity::Face;
+use crate::hub::{Now, State, TaskContext, main_key};
 use crate::wire::agents::*;
 use crate::wire::error::RpcError;
 use crate::wire::models::thinking_levels;
-
-/// The name of an agent that was given none.
-const NAMELESS: &str = "Assistant";
 
 pub fn list(state: &mut State, _: &Arc<Caller>, _: AgentsListParams, _: Now) -> Result<AgentsListResult, RpcError> {
     let (config, catalogue) = (state.shared.config.get(), state.shared.catalogue.get());
@@ -20,7 +18,7 @@ pub fn list(state: &mut State, _: &Arc<Caller>, _: AgentsListParams, _: Now) -> 
         let entry = config.agent(id);
         let default = || format!("{}/{}", catalogue.provider, catalogue.model);
         let primary = config.primary_model(id).map_or_else(default, str::to_string);
-        let named = config.model_for_alias(&primary).unwrap_or(&primary);
+        let named = config.model_for_alias(id, &primary).unwrap_or(&primary);
         let reasons = catalogue.rows.iter().any(|row| row.reasoning && format!("{}/{}", row.provider, row.id) == named);
         let levels = thinking_levels(reasons);
         let look = entry.map(|entry| &entry.identity).filter(|look| **look != IdentityConfig::default());
@@ -35,7 +33,7 @@ pub fn list(state: &mut State, _: &Arc<Caller>, _: AgentsListParams, _: Now) -> 
             workspace: config.agent_workspace(id).display().to_string(),
             thinking_options: levels.iter().map(|level| level.id).collect(),
             thinking_levels: levels,
-            thinking_default: "off",
+            thinking_default: catalogue.thinking_default(id),
             model: Some(AgentModel { primary, fallbacks: config.fallbacks(id).to_vec() }),
         }
     });
@@ -50,23 +48,14 @@ pub fn list(state: &mut State, _: &Arc<Caller>, _: AgentsListParams, _: Now) -> 
 }
 
 pub fn identity(
-    state: &mut State,
+    context: &TaskContext,
     _: &Arc<Caller>,
     params: AgentIdentityParams,
-    _: Now,
 ) -> Result<AgentIdentityResult, RpcError> {
-    let config = state.shared.config.get();
+    let config = context.desk.shared.config.get();
     let key = params.session_key.as_deref().filter(|key| !key.trim().is_empty());
     let (_, agent_id) = target(&config, key.unwrap_or("main"), params.agent_id.as_deref())?;
-    let entry = config.agent(&agent_id);
-    let emoji = entry.and_then(|entry| entry.identity.emoji.clone());
-    let (name, name_source) = match entry.map(|entry| (&entry.identity.name, &entry.name)) {
-        Some((Some(name), _)) => (name.clone(), "config"),
-        Some((None, Some(name))) => (name.clone(), "agent"),
-        _ => (NAMELESS.to_string(), "default"),
-    };
-    let letter = name.chars().next().map(|first| first.to_uppercase().to_string());
-    let avatar = emoji.clone().or(letter).unwrap_or_else(|| "A".into());
+    let Face { name, name_source, avatar, emoji } = config.face(&agent_id);
     Ok(AgentIdentityResult { agent_id, name, name_source, avatar, emoji })
 }
 

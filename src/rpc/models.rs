@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use crate::auth::Caller;
 use crate::config::Config;
+use crate::config::agents::normal_id;
 use crate::hub::{Now, State, TaskContext};
 use crate::providers::ProviderError;
 use crate::providers::error::FailureKind;
 use crate::providers::probe::{self, Probed};
 use crate::providers::registry::{ModelRef, Registry};
 use crate::wire::error::RpcError;
+use crate::wire::frame::cut;
 use crate::wire::models::*;
+use crate::wire::session::agent_of;
 
 /// How long a provider is waited for, in milliseconds: when the caller says nothing, and within which limits.
 const PATIENCE: u64 = 20_000;
@@ -27,10 +30,46 @@ pub fn list(
     params: ModelsListParams,
     _: Now,
 ) -> Result<ModelsListResult, RpcError> {
+    let config = state.shared.config.get();
+    let asked = params.session_key.as_deref().and_then(agent_of).map(|(agent, _)| agent);
+    let agent = params.agent_id.as_deref().or(asked).map_or_else(|| config.default_agent_id().to_owned(), normal_id);
     if params.prepared_only == Some(true) && params.refresh == Some(true) {
         return Err(RpcError::invalid("invalid models.list params: preparedOnly and refresh exclude each other"));
     }
-    Ok(ModelsListResult { models: state.shared.catalogue.get().rows.clone() })
+    let (policy, catalogue) = (config.model_policy(&agent), state.shared.catalogue.get());
+    // Never a choice, but what an agent runs on: the default, and what stands behind it.
+    let used = |row: &ModelChoice| {
+        let fallbacks = config.fallbacks(&agent).iter().map(String::as_str);
+        let named = fallbacks.chain(config.primary_model(&agent));
+        let full = |name| config.model_for_alias(&agent, name).unwrap_or(name);
+        row.tags.contains(&"default") || named.map(full).any(|name| is_named(row, name))
+    };
+    let shown = |row: &&ModelChoice| match params.view {
+        None | Some(ModelsView::Default) => policy.allows(&row.provider, &row.id),
+        Some(ModelsView::Configured) => policy.allows(&row.provider, &row.id) || used(row),
+        Some(ModelsView::ProviderConfig) => {
+            let there = config.models.providers.get(&row.provider);
+            there.is_some_and(|there| there.models.iter().any(|model| model.id == row.id))
+        }
+        Some(ModelsView::All) => true,
+    };
+    Ok(ModelsListResult { models: catalogue.rows.iter().filter(shown).cloned().collect() })
+}
+
+fn is_named(row: &ModelChoice, name: &str) -> bool {
+    name.strip_prefix(row.provider.as_str()).and_then(|rest| rest.strip_prefix('/')) == Some(&row.id)
+}
+
+/// What a person calls a model for a session of `agent` -> `provider/model`, if it may be chosen.
+pub fn chosen(state: &State, agent: &str, asked: &str) -> Result<String, RpcError> {
+    let config = state.shared.config.get();
+    let text = config.model_for_alias(agent, asked.trim()).unwrap_or(asked.trim());
+    let catalogue = state.shared.catalogue.get();
+    let found = catalogue.rows.iter().find(|row| is_named(row, text) || row.id == text);
+    match found.filter(|row| config.model_policy(agent).allows(&row.provider, &row.id)) {
+        Some(row) => Ok(format!("{}/{}", row.provider, row.id)),
+        None => Err(RpcError::invalid(format!("model not allowed: {}", cut(text, 128)))),
+    }
 }
 
 pub fn probe(context: &TaskContext, _: &Arc<Caller>, params: ModelsProbeParams) -> Result<ModelsProbeResult, RpcError> {
@@ -66,7 +105,7 @@ pub fn probe(context: &TaskContext, _: &Arc<Caller>, params: ModelsProbeParams) 
 
 /// What the agent would use of this provider, else what the provider has.
 fn model(config: &Config, registry: &Registry, agent: &str, provider: &str) -> Option<String> {
-    let named = config.primary_model(agent).map(|name| config.model_for_alias(name).unwrap_or(name));
+    let named = config.primary_model(agent).map(|name| config.model_for_alias(agent, name).unwrap_or(name));
     let own = named.and_then(ModelRef::parse).filter(|model| model.provider == provider);
     own.map(|model| model.model).or_else(|| registry.first_model(provider).map(str::to_owned))
 }

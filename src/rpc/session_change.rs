@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::chat::{attachments, fold, no_target, run_limit, target};
+use super::models;
 use crate::auth::Caller;
 use crate::hub::rows::{resolved_model, session_entry};
 use crate::hub::run::{Input, NewRun, Starter, Waiting};
@@ -128,7 +129,7 @@ impl Plan {
             label: params.label.map(|label| label.trim().to_string()).filter(|label| !label.is_empty()),
             display_name: params.display_name.map(|name| name.0),
             category: params.category.map(|category| category.0),
-            model: params.model.as_deref().map(|model| known_model(state, model)).transpose()?,
+            model: params.model.as_deref().map(|model| models::chosen(state, &agent_id, model)).transpose()?,
             thinking: params.thinking_level.as_deref().map(level).transpose()?,
             parent,
             spawn_depth: params.spawn_depth.map(|depth| depth.0 as u32),
@@ -228,21 +229,6 @@ fn label_taken(conn: &Connection, agent: &str, label: &str, but: &str) -> Result
     let (rows, _) = table::list(conn, &filter)?;
     let taken = rows.iter().any(|row| row.key != but);
     Ok(taken.then(|| RpcError::invalid(format!("label already in use: {label}"))))
-}
-
-/// What the user calls a model -> `provider/model`.
-fn known_model(state: &State, asked: &str) -> Result<String, RpcError> {
-    let config = state.shared.config.get();
-    let text = config.model_for_alias(asked.trim()).unwrap_or(asked.trim());
-    let catalogue = state.shared.catalogue.get();
-    let found = catalogue.rows.iter().find(|row| match text.split_once('/') {
-        Some((provider, model)) => row.provider == provider && row.id == model || row.id == text,
-        None => row.id == text,
-    });
-    match found {
-        Some(row) => Ok(format!("{}/{}", row.provider, row.id)),
-        None => Err(RpcError::invalid(format!("model not allowed: {}", cut(text, 128)))),
-    }
 }
 
 fn level(asked: &str) -> Result<String, RpcError> {
@@ -352,7 +338,7 @@ impl Patch {
     fn of(state: &State, params: SessionsPatchParams, now: Now) -> Result<Patch, RpcError> {
         let (key, agent_id) = target(&state.shared.config.get(), &params.key, params.agent_id.as_deref())?;
         let model = match &params.model {
-            Some(Some(model)) => Some(Some(known_model(state, model)?)),
+            Some(Some(model)) => Some(Some(models::chosen(state, &agent_id, model)?)),
             Some(None) => Some(None),
             None => None,
         };

@@ -100,7 +100,7 @@ methods! {
     /// Starts an agent turn; answers when the message is safe, and again when the run has ended.
     "agent": By(agent::scope), "<=2026.7", ticket agent::start;
     /// The name and face of an agent.
-    "agent.identity.get": Read, "<=2026.7", state agents::identity;
+    "agent.identity.get": Read, "<=2026.7", task agents::identity;
     /// Waits for the end of a run.
     "agent.wait": Write, "<=2026.7", ticket agent::wait;
     /// Makes an agent.

@@ -61,6 +61,14 @@ pub struct ThinkingLevel {
     pub label: &'static str,
 }
 
+/// Every word for how much a model thinks first; most models know the first five.
+pub const EFFORTS: &[&str] = &["off", "minimal", "low", "medium", "high", "xhigh", "adaptive", "max", "ultra"];
+
+/// The word as one of [`EFFORTS`].
+pub fn effort(text: &str) -> Option<&'static str> {
+    EFFORTS.iter().copied().find(|known| known.eq_ignore_ascii_case(text.trim()))
+}
+
 /// Levels of a model: `off` alone, or the usual ladder of a reasoning model.
 pub fn thinking_levels(reasoning: bool) -> Vec<ThinkingLevel> {
     let ladder: &[&'static str] = if reasoning { &["off", "minimal", "low", "medium", "high"] } else { &["off"] };

@@ -59,7 +59,7 @@ pub(super) fn edit(wanted: Decoded<EditArguments>, context: &mut ToolContext) ->
         first_changed_line: changes.first().map(|change| line_of(&old, change.at)),
         ..FileDetails::default()
     };
-    let shown = paths::shown(&path, context.workspace);
+    let shown = paths::shown(&path, context.start());
     let many = if changes.len() == 1 { "1 place".to_owned() } else { format!("{} places", changes.len()) };
     Ok(ToolOutcome::said(format!("Changed {shown} in {many}."), Details::File(details)))
 }

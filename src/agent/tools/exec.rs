@@ -69,7 +69,7 @@ pub(super) fn exec_on(
 ) -> Result<ToolOutcome, Refusal> {
     let Decoded { known: arguments, ignored } = wanted;
     let job = prepare(&arguments, context)?;
-    let cwd = job.cwd.as_deref().unwrap_or(context.workspace).display().to_string();
+    let cwd = job.cwd.as_deref().unwrap_or(context.start()).display().to_string();
     let mut job = match context.permission.permit(&arguments.command, job) {
         Ok(job) => job,
         Err(denied) => return Ok(refused(&denied, &arguments.command, cwd)),

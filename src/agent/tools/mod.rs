@@ -76,7 +76,7 @@ pub enum Access {
 
 /// Everything a tool may know and use during one call.
 pub struct ToolContext<'a> {
-    /// The agent's home: relative paths start here. Must exist.
+    /// The agent's home. Must exist.
     pub workspace: &'a Path,
     pub session_key: &'a str,
     pub agent_id: &'a str,
@@ -97,6 +97,13 @@ pub struct ToolContext<'a> {
     pub suggest: &'a dyn Fn(SuggestAsk) -> Result<String, String>,
     /// Partial output while a command runs; called on the calling thread, at most ten times a second.
     pub progress: &'a mut dyn FnMut(Progress),
+}
+
+impl ToolContext<'_> {
+    /// Where relative paths start.
+    pub fn start(&self) -> &Path {
+        self.limits.cwd.as_deref().unwrap_or(self.workspace)
+    }
 }
 
 /// Decides whether a command may run; may wait for a person.
@@ -124,6 +131,8 @@ impl Denied {
 pub struct ToolLimits {
     /// `tools.fs.workspaceOnly`: file tools stay beneath the workspace and follow no symbolic link.
     pub workspace_only: bool,
+    /// Where relative paths start, when not in the workspace (`agents.*.cwd`); open like the workspace.
+    pub cwd: Option<PathBuf>,
     /// The gateway's own places (state directory, configuration): closed to file tools, except the workspace if it lies
     /// inside.
     pub denied_roots: Vec<PathBuf>,
@@ -151,6 +160,7 @@ impl Default for ToolLimits {
     fn default() -> ToolLimits {
         ToolLimits {
             workspace_only: false,
+            cwd: None,
             denied_roots: Vec::new(),
             readable_roots: Vec::new(),
             variables: Vec::new(),

@@ -17,6 +17,8 @@ use super::{Refusal, ToolContext, ToolLimits};
 pub(super) struct Reach {
     /// Canonical.
     workspace: PathBuf,
+    /// Where relative paths start, when elsewhere. Canonical.
+    cwd: Option<PathBuf>,
     workspace_only: bool,
     /// Canonical where they exist.
     denied: Vec<PathBuf>,
@@ -28,9 +30,14 @@ impl Reach {
     pub(super) fn of(workspace: &Path, limits: &ToolLimits) -> Result<Reach, Refusal> {
         let workspace =
             workspace.canonicalize().map_err(|error| Refusal(format!("The workspace cannot be opened: {error}.")))?;
+        let cwd = limits.cwd.as_ref().map(|cwd| {
+            let lost = |error| Refusal(format!("The working directory {} cannot be opened: {error}.", cwd.display()));
+            cwd.canonicalize().map_err(lost)
+        });
+        let cwd = cwd.transpose()?;
         let real = |root: &PathBuf| root.canonicalize().unwrap_or_else(|_| root.clone());
         let denied = limits.denied_roots.iter().map(real).collect();
-        Ok(Reach { workspace, workspace_only: limits.workspace_only, denied, open: Vec::new() })
+        Ok(Reach { workspace, cwd, workspace_only: limits.workspace_only, denied, open: Vec::new() })
     }
 
     /// What may be read: besides the others the folders of skills.
@@ -60,7 +67,7 @@ impl Reach {
                 false => Ok(()),
             };
         }
-        if self.workspace_only {
+        if self.workspace_only && !self.cwd.as_ref().is_some_and(|cwd| path.starts_with(cwd)) {
             return Err("it is outside the workspace, and tools.fs.workspaceOnly is set");
         }
         if self.denied.iter().any(|root| path.starts_with(root)) {
@@ -73,7 +80,7 @@ impl Reach {
     }
 }
 
-/// The file `raw` means, existing or not. An empty path is the workspace itself.
+/// The file `raw` means, existing or not. An empty path is where relative ones start.
 pub(super) fn resolve(raw: &str, context: &ToolContext) -> Result<PathBuf, Refusal> {
     resolve_in(&Reach::of(context.workspace, context.limits)?, raw, context)
 }
@@ -90,10 +97,13 @@ fn resolve_in(reach: &Reach, raw: &str, context: &ToolContext) -> Result<PathBuf
     if raw.contains('\0') {
         return Err(Refusal::new("The path contains a NUL character."));
     }
-    let wanted = reach.workspace.join(expand(raw)?);
+    let start = reach.cwd.as_ref().unwrap_or(&reach.workspace);
+    let wanted = start.join(expand(raw)?);
     let real = real(&wanted).map_err(|error| cannot("resolve", raw, &error))?;
     reach.check(&real).map_err(|why| Refusal(format!("{raw} is not open to tools: {why}.")))?;
-    if reach.workspace_only && !reach.is_open(&real) && !is_plain(&wanted, &real, context.workspace, &reach.workspace) {
+    let plain = is_plain(&wanted, &real, context.workspace, &reach.workspace)
+        || reach.cwd.as_ref().is_some_and(|cwd| is_plain(&wanted, &real, context.start(), cwd));
+    if reach.workspace_only && !reach.is_open(&real) && !plain {
         return Err(Refusal(format!("{raw} leads through a symbolic link, and tools.fs.workspaceOnly is set.")));
     }
     Ok(real)
@@ -120,7 +130,7 @@ pub(super) fn cannot(verb: &str, raw: &str, error: &io::Error) -> Refusal {
     Refusal(format!("Cannot {verb} {raw}: {error}."))
 }
 
-/// The path as the model should see it: relative to the workspace where it is inside.
+/// The path as the model should see it: relative to where paths start, where it is inside.
 pub(super) fn shown(path: &Path, workspace: &Path) -> String {
     let base = workspace.canonicalize().unwrap_or_else(|_| workspace.to_owned());
     let short = path.strip_prefix(&base).ok().filter(|rest| !rest.as_os_str().is_empty());

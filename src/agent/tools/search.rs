@@ -81,7 +81,7 @@ pub(super) fn grep(wanted: Decoded<GrepArguments>, context: &mut ToolContext) ->
         let Some(text) = text_of(&root, &raw) else {
             return Err(Refusal(format!("{raw} is binary or too large ({} bytes) to search.", about.len())));
         };
-        match lines(&text, &paths::shown(&root, context.workspace), &matcher, around, context, &mut answer) {
+        match lines(&text, &paths::shown(&root, context.start()), &matcher, around, context, &mut answer) {
             true => Reached::End,
             false => Reached::Enough,
         }

@@ -32,7 +32,7 @@ pub(super) struct Dismissing {
 
 pub(super) fn suggest_task(given: Decoded<Suggesting>, context: &mut ToolContext) -> Result<ToolOutcome, Refusal> {
     let given = given.known;
-    let cwd = given.cwd.unwrap_or_else(|| Text(context.workspace.display().to_string()));
+    let cwd = given.cwd.unwrap_or_else(|| Text(context.start().display().to_string()));
     if !std::path::Path::new(&*cwd).is_absolute() {
         return Err(Refusal::new("cwd must be an absolute path."));
     }

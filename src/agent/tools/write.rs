@@ -45,7 +45,7 @@ pub(super) fn write(wanted: Decoded<WriteArguments>, context: &mut ToolContext) 
         created: Some(before.is_none()),
         ..FileDetails::default()
     };
-    let shown = paths::shown(&path, context.workspace);
+    let shown = paths::shown(&path, context.start());
     let sentence = match (same, before.is_none()) {
         (true, _) => format!("{shown} already has exactly this content."),
         (false, true) => format!("Created {shown} ({} bytes).", content.len()),

@@ -1,6 +1,7 @@
 //! What a model is given: which models, the prompt, what was said before, the tools.
 
 use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
 
 use super::super::compaction;
 use super::super::messages;
@@ -8,8 +9,9 @@ use super::super::tools::{self, Tool};
 use super::super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, PromptMode, Silence};
 use super::{Turning, signed};
 use crate::config::Config;
+use crate::config::agents::ContextInjection;
 use crate::providers::registry::{ModelRef, Registry};
-use crate::providers::{Message, Part, ProviderError, ToolChoice, ToolSpec, Turn};
+use crate::providers::{Defaults, Message, Part, ProviderError, ToolChoice, ToolSpec, Turn};
 use crate::store::{StoreError, sessions, transcript};
 use crate::sys::{clock, host};
 
@@ -19,19 +21,27 @@ const CONTEXT_BYTES_MAX: usize = 2 << 20;
 /// Bytes of text per token, on the safe side of what tokenisers do.
 const BYTES_PER_TOKEN: u64 = 3;
 
-/// The models to ask, in order: the one that was `chosen` for a request or a session with `others` behind it, or else the
-/// agent's and its fallbacks, or the default.
+/// The models to ask, in order: the one that was `asked` for with `others` behind it, the one that was `chosen` for the
+/// session, or else the agent's and its fallbacks, or the default.
 pub fn models(
     config: &Config,
     registry: &Registry,
     agent_id: &str,
+    asked: Option<&str>,
     chosen: Option<&str>,
     others: &[String],
 ) -> Result<Vec<ModelRef>, ProviderError> {
-    let named = |text: &str| registry.find(config.model_for_alias(text).unwrap_or(text));
-    if let Some(text) = chosen {
+    let named = |text: &str| registry.find(config.model_for_alias(agent_id, text).unwrap_or(text));
+    if let Some(text) = asked {
         let others = others.iter().filter_map(|text| named(text).ok());
         return Ok(std::iter::once(named(text)?).chain(others).collect());
+    }
+    if let Some(text) = chosen {
+        let (model, policy) = (named(text)?, config.model_policy(agent_id));
+        if policy.allows(&model.provider, &model.model) {
+            return Ok(vec![model]);
+        }
+        log::warn!("the model of a session is not used: {}", policy.refusal(text));
     }
     let mut models = match config.primary_model(agent_id) {
         Some(text) => vec![named(text)?],
@@ -50,15 +60,37 @@ pub fn models(
 impl Turning<'_> {
     /// The models to ask, in order: see [`models`].
     pub fn models(&self, row: Option<&sessions::SessionRow>) -> Result<Vec<ModelRef>, ProviderError> {
-        let input = &self.order.input;
-        let chosen = input.model.as_deref().or(row.and_then(|row| row.model_override.as_deref()));
-        models(
-            &self.config,
-            &self.registry,
-            &self.order.agent_id,
-            chosen,
-            input.fallbacks.as_deref().unwrap_or_default(),
-        )
+        let (input, agent_id) = (&self.order.input, &self.order.agent_id);
+        let chosen = row.and_then(|row| row.model_override.as_deref());
+        let others = input.fallbacks.as_deref().unwrap_or_default();
+        let models = models(&self.config, &self.registry, agent_id, input.model.as_deref(), chosen, others)?;
+        // What runs by itself was configured, or looked at when it was written down.
+        if input.model.is_some() && !input.unattended {
+            let policy = self.config.model_policy(agent_id);
+            if !policy.allows(&models[0].provider, &models[0].model) {
+                return Err(ProviderError::NotAllowed(policy.refusal(&models[0].to_string())));
+            }
+        }
+        Ok(models)
+    }
+
+    /// What each of the models is asked where the request leaves it open.
+    fn defaults(&self, models: &[ModelRef]) -> Vec<(ModelRef, Defaults)> {
+        let agent_id = &self.order.agent_id;
+        let (own, shared) = self.config.thinking_defaults(agent_id);
+        let defaults = |model: &ModelRef| {
+            let params = self.config.model_params(agent_id, &model.provider, &model.model);
+            let number = |names: [&str; 2]| names.iter().find_map(|name| params.get(*name)?.as_f64());
+            let thinking = own.or(params.get("thinking").and_then(Value::as_str)).or(shared);
+            Defaults {
+                temperature: number(["temperature", "temperature"]),
+                top_p: number(["topP", "top_p"]),
+                max_tokens: number(["maxTokens", "max_tokens"]).filter(|n| *n >= 1.0).map(|n| n as u32),
+                thinking: thinking.map(str::to_owned),
+                extra: extra(&params),
+            }
+        };
+        models.iter().map(|model| (model.clone(), defaults(model))).collect()
     }
 
     /// Prompt, conversation and tools for the first model call.
@@ -94,11 +126,12 @@ impl Turning<'_> {
         Ok((
             Turn {
                 model: model.model.clone(),
-                system: self.system_prompt(model, &offered),
+                system: self.system_prompt(model, &offered, row),
                 messages,
                 tools: specs,
                 tool_choice: input.tool_choice.clone(),
                 sampling,
+                defaults: self.defaults(models),
                 session_key: self.order.session_key.to_string(),
             },
             offered,
@@ -146,16 +179,24 @@ impl Turning<'_> {
         compaction::known_window(&self.config, &self.registry, model).unwrap_or(0)
     }
 
-    fn system_prompt(&self, model: &ModelRef, offered: &[&'static Tool]) -> String {
+    fn system_prompt(&self, model: &ModelRef, offered: &[&'static Tool], row: Option<&sessions::SessionRow>) -> String {
         let defaults = &self.config.agents.defaults;
         let own = PromptLimits::default();
+        let bootstrap = self.config.bootstrap(&self.order.agent_id);
+        // The prompt goes with every call; what it says of the workspace, a conversation that has begun has read. After a
+        // summary it has not.
+        let again = row.is_some_and(|row| row.message_count > 1 && row.compaction_count == 0);
         let limits = PromptLimits {
-            file: defaults.bootstrap_max_chars.unwrap_or(own.file),
+            file: bootstrap.file.unwrap_or(own.file),
             user: own.user,
-            total: defaults.bootstrap_total_max_chars.unwrap_or(own.total),
+            total: match bootstrap.injection {
+                ContextInjection::Never => 0,
+                ContextInjection::ContinuationSkip if again && !self.order.input.unattended => 0,
+                _ => bootstrap.total.unwrap_or(own.total),
+            },
         };
         let zone = defaults.user_timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
-        let (workspace, model) = (self.workspace(), model.to_string());
+        let (workspace, cwd, model) = (self.workspace(), self.cwd(), model.to_string());
         // A model that cannot read files has no use for them.
         let skills = Some(self.equipment()).filter(|_| offered.iter().any(|tool| tool.name == "read"));
         let boot = &self.engine.shared.boot.own;
@@ -164,6 +205,7 @@ impl Turning<'_> {
             agent_id: &self.order.agent_id,
             session_key: &self.order.session_key,
             workspace: &workspace,
+            cwd: cwd.as_deref(),
             model: &model,
             tools: offered,
             host: HostFacts {
@@ -183,4 +225,16 @@ impl Turning<'_> {
         })
         .text
     }
+}
+
+/// Members of a request that parameters ask for by name, and those of `extra_body`.
+fn extra(params: &Map<String, Value>) -> Map<String, Value> {
+    let mut extra = Map::new();
+    for name in ["chat_template_kwargs", "provider"] {
+        extra.extend(params.get(name).filter(|value| value.is_object()).map(|value| (name.to_owned(), value.clone())));
+    }
+    for name in ["extra_body", "extraBody"] {
+        extra.extend(params.get(name).and_then(Value::as_object).cloned().unwrap_or_default());
+    }
+    extra
 }

@@ -8,13 +8,14 @@ use std::path::Path;
 
 /// Makes the workspace and its missing starter files. Returns the names of those it made.
 ///
-/// `BOOTSTRAP.md`, the first conversation, is only for a workspace that had none of the others.
-pub fn seed(workspace: &Path) -> io::Result<Vec<&'static str>> {
+/// Those of SOUL.md, IDENTITY.md and USER.md that are in `but` are not made. `BOOTSTRAP.md`, the first conversation, is only for a workspace that had none of the others.
+pub fn seed(workspace: &Path, but: &[String]) -> io::Result<Vec<&'static str>> {
     fs::create_dir_all(workspace)?;
     let is_new = STARTERS.iter().all(|(name, _)| fs::symlink_metadata(workspace.join(name)).is_err());
     let first = is_new.then_some(&BOOTSTRAP);
     let mut made = Vec::new();
-    for (name, text) in STARTERS.iter().chain(first) {
+    let wanted = |name: &str| name == "AGENTS.md" || !but.iter().any(|other| other == name);
+    for (name, text) in STARTERS.iter().filter(|(name, _)| wanted(name)).chain(first) {
         match OpenOptions::new().write(true).create_new(true).open(workspace.join(name)) {
             Ok(mut file) => {
                 file.write_all(text.as_bytes())?;

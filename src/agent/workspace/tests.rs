@@ -36,6 +36,7 @@ fn prompt<'a>(home: &'a Home, tools: &'a [&'static Tool]) -> Prompt<'a> {
         agent_id: "main",
         session_key: "agent:main:main",
         workspace: &home.0,
+        cwd: None,
         model: "stub/stub-model",
         tools,
         host: HostFacts { name: "router", os: "linux", arch: "aarch64" },
@@ -172,29 +173,16 @@ fn a_workspace_that_is_gone_still_gives_a_prompt() {
 }
 
 #[test]
-fn an_identity_is_read_from_its_lines() {
-    let some = |text: &str| Some(text.to_owned());
-    let text = "# Me\n- **Name:** Clawd\n- **Creature:**\n  lobster\n- **vibe:** _warm_\n* Emoji: 🦞\n- Avatar: https://x/y.png";
-    let identity = Identity::parse(text);
-    assert_eq!(identity.name, some("Clawd"));
-    assert_eq!(identity.theme, some("lobster"));
-    assert_eq!(identity.emoji, some("🦞"));
-    assert_eq!(identity.avatar, some("https://x/y.png"));
-    assert_eq!(Identity::parse("- Vibe: warm\n- Theme: calm").theme, some("calm"));
-    let hints = "- **Name:**\n  _(pick something you like)_\n- **Emoji:** (one)\n- Theme:\n\nA sentence: with a colon.";
-    assert_eq!(Identity::parse(hints), Identity::default());
-    assert_eq!(Identity::parse(&format!("Name: {}", "x".repeat(9000))).name.unwrap().len(), 200);
-}
-
-#[test]
 fn a_new_workspace_is_seeded_once_and_never_overwritten() {
     let home = Home::new();
     let place = home.0.join("new/home");
-    assert_eq!(seed(&place).unwrap(), ["AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "BOOTSTRAP.md"]);
-    assert_eq!(Identity::of(&place), Identity::default(), "nobody has filled it in");
+    assert_eq!(seed(&place, &[]).unwrap(), ["AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "BOOTSTRAP.md"]);
     fs::write(place.join("SOUL.md"), "mine").unwrap();
     fs::remove_file(place.join("USER.md")).unwrap();
     fs::remove_file(place.join("BOOTSTRAP.md")).unwrap();
-    assert_eq!(seed(&place).unwrap(), ["USER.md"], "the first conversation is over");
+    assert_eq!(seed(&place, &[]).unwrap(), ["USER.md"], "the first conversation is over");
     assert_eq!(fs::read_to_string(place.join("SOUL.md")).unwrap(), "mine");
+    let lean = ["SOUL.md", "USER.md", "AGENTS.md"].map(str::to_owned);
+    let made = seed(&home.0.join("lean"), &lean).unwrap();
+    assert_eq!(made, ["AGENTS.md", "IDENTITY.md", "BOOTSTRAP.md"], "AGENTS.md is not optional");
 }

@@ -84,7 +84,7 @@ fn a_full_file_comes_out_typed() {
     assert_eq!(config.fallbacks("second"), [""; 0]);
     assert_eq!(config.primary_model("old-one"), Some("local/m"));
     assert_eq!(config.fallbacks("old-one"), ["local/n"]);
-    assert_eq!(config.model_for_alias("fast"), Some("local/m"));
+    assert_eq!(config.model_for_alias("main", "fast"), Some("local/m"));
     let home = config.paths.as_ref().unwrap().home.clone();
     assert_eq!(config.agent_workspace("second"), home.join("w"));
     assert_eq!(config.agent_workspace("old-one"), home.join("w/old-one"));

@@ -162,6 +162,20 @@ impl State {
     }
 
     /// The job is on the disk as begun.
+    /// The model of a job, unless it may no longer be chosen: then the agent's own.
+    fn permitted(&self, model: Option<String>, agent_id: &str, run_id: &RunId) -> Option<String> {
+        let config = self.shared.config.get();
+        let policy = config.model_policy(agent_id);
+        model.filter(|name| {
+            let full = config.model_for_alias(agent_id, name).unwrap_or(name);
+            let allowed = full.split_once('/').is_none_or(|(provider, model)| policy.allows(provider, model));
+            if !allowed {
+                log::warn!("{run_id}: {}", policy.refusal(full));
+            }
+            allowed
+        })
+    }
+
     fn launch_job(&mut self, run_id: &RunId, now: Now) {
         let Some(run) = self.cron.active.get(run_id) else { return };
         let Some(job) = self.cron.jobs.get(&run.job_id) else { return };
@@ -188,6 +202,7 @@ impl State {
                 light_context,
                 ..
             } => {
+                let model = self.permitted(model, &agent_id, run_id);
                 let input = Input {
                     text: message.into(),
                     model,

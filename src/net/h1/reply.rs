@@ -220,7 +220,7 @@ fn fill(body: &mut Box<dyn Read + Send>, into: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Renders headers that go with every response. A field with control characters is left out.
-pub(in crate::net) fn render(headers: &[(&str, &str)]) -> String {
+pub(in crate::net) fn render(headers: &[(&str, String)]) -> String {
     headers
         .iter()
         .filter(|(name, value)| !name.bytes().chain(value.bytes()).any(|byte| byte.is_ascii_control()))
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_header_cannot_start_another_line() {
-        assert_eq!(render(&[("A", "b"), ("C", "d\r\nE: f")]), "A: b\r\n");
+        assert_eq!(render(&[("A", "b".into()), ("C", "d\r\nE: f".into())]), "A: b\r\n");
         let mut printer = Printer::new("", std::time::Duration::from_secs(5));
         printer.head(200, &[Header::from_bytes("X", "a\r\nY: b").unwrap()], After::Close);
         let text = String::from_utf8(printer.out).unwrap();

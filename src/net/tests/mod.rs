@@ -87,8 +87,8 @@ impl App for Trial {
         Verdict::Talk(Box::new(Chat { mail: opening.mail, seen: self.seen.clone() }))
     }
 
-    fn headers(&self) -> &[(&'static str, &'static str)] {
-        &[("X-Content-Type-Options", "nosniff")]
+    fn headers(&self) -> Vec<(&'static str, String)> {
+        vec![("X-Content-Type-Options", "nosniff".into())]
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::super::http::payload::Payload;
-use super::super::{Message, ModelInfo, Part, ToolCall, ToolChoice, Turn};
+use super::super::{Compat, Message, ModelInfo, Part, ToolCall, ToolChoice, ToolSpec, Turn};
 use crate::wire::misfit;
 
 /// The request body for one turn. `known` is the configured row of the model, if there is one.
@@ -15,21 +15,23 @@ pub fn body(turn: &Turn, known: Option<&ModelInfo>) -> Payload {
     let thinking = budget(turn, known).map(|budget_tokens| Thinking { kind: "enabled", budget_tokens });
     let configured = known.and_then(|model| u32::try_from(model.max_tokens).ok()).filter(|limit| *limit > 0);
     let wanted = turn.sampling.max_tokens.or(configured).unwrap_or(MAX_TOKENS);
+    let compat = known.map_or(Compat::default(), |model| model.compat);
+    let tools: &[ToolSpec] = if compat.tools == Some(false) { &[] } else { &turn.tools };
+    let sampled = thinking.is_none() && compat.temperature != Some(false);
     let body = Body {
         model: &turn.model,
         // The budget counts against the limit, so the limit has to be above it.
         max_tokens: thinking.as_ref().map_or(wanted, |thinking| wanted.max(thinking.budget_tokens + ANSWER_ROOM)),
         system: system(&turn.system),
         messages: messages(&turn.messages),
-        tools: turn
-            .tools
+        tools: tools
             .iter()
             .map(|tool| WireTool { name: &tool.name, description: &tool.description, input_schema: &tool.parameters })
             .collect(),
-        tool_choice: if turn.tools.is_empty() { None } else { choice(&turn.tool_choice) },
+        tool_choice: if tools.is_empty() { None } else { choice(&turn.tool_choice) },
         stream: true,
         // A thinking model accepts no sampling of ours.
-        temperature: turn.sampling.temperature.filter(|_| thinking.is_none()),
+        temperature: turn.sampling.temperature.filter(|_| sampled),
         top_p: turn.sampling.top_p.filter(|_| thinking.is_none()),
         stop_sequences: &turn.sampling.stop,
         thinking,
@@ -40,7 +42,7 @@ pub fn body(turn: &Turn, known: Option<&ModelInfo>) -> Payload {
 /// Tokens for thinking. None while tool results are answered: the API then wants back the signed thinking of that very
 /// step, which a provider-neutral transcript does not keep. None with a forced tool either, which the API refuses.
 fn budget(turn: &Turn, known: Option<&ModelInfo>) -> Option<u32> {
-    if known.is_some_and(|model| !model.reasoning)
+    if known.is_some_and(|model| !model.compat.reasoning_effort.unwrap_or(model.reasoning))
         || matches!(turn.messages.last(), Some(Message::ToolResult { .. }))
         || matches!(turn.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
     {
@@ -50,7 +52,8 @@ fn budget(turn: &Turn, known: Option<&ModelInfo>) -> Option<u32> {
         "minimal" => Some(1024),
         "low" => Some(4096),
         "medium" => Some(10_240),
-        "high" | "xhigh" | "max" => Some(24_576),
+        "adaptive" => Some(10_240),
+        "high" | "xhigh" | "max" | "ultra" => Some(24_576),
         _ => None,
     }
 }

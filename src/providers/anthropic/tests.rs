@@ -139,6 +139,7 @@ fn the_whole_vocabulary_is_translated() {
             ..Sampling::default()
         },
         session_key: "agent:main:main".into(),
+        ..Turn::default()
     };
     let body = |turn: &Turn| request::body(turn, None).text();
     let expected = concat!(

@@ -6,10 +6,11 @@
 use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::http::payload::Payload;
-use super::super::{Message, ModelInfo, Part, ToolChoice, ToolSpec, Turn};
+use super::super::{Compat, Message, ModelInfo, Part, ToolChoice, ToolSpec, Turn};
 
 /// Where endpoints differ in what they want to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,18 +35,29 @@ impl Dialect {
 
 /// The request body for one turn. `known` is the configured row of the model, if there is one.
 pub fn body(turn: &Turn, dialect: Dialect, known: Option<&ModelInfo>) -> Payload {
-    let limit = turn.sampling.max_tokens;
+    let compat = known.map_or(Compat::default(), |model| model.compat);
+    let configured = known.and_then(|model| u32::try_from(model.max_tokens).ok()).filter(|limit| *limit > 0);
     let sampling = &turn.sampling;
+    let limit = sampling.max_tokens.or(configured);
+    let completion = compat.max_completion_tokens.unwrap_or(dialect == Dialect::OpenAi);
+    let tools: &[ToolSpec] = if compat.tools == Some(false) { &[] } else { &turn.tools };
     let body = Body {
         model: &turn.model,
-        messages: messages(turn),
+        messages: messages(
+            turn,
+            dialect == Dialect::OpenAi && compat.developer_role == Some(true),
+            compat.string_content,
+        ),
         stream: true,
-        stream_options: (dialect != Dialect::Mistral).then_some(StreamOptions { include_usage: true }),
-        tools: turn.tools.iter().map(tool).collect(),
-        tool_choice: if turn.tools.is_empty() { None } else { choice(&turn.tool_choice) },
-        max_tokens: limit.filter(|_| dialect != Dialect::OpenAi),
-        max_completion_tokens: limit.filter(|_| dialect == Dialect::OpenAi),
-        temperature: sampling.temperature,
+        stream_options: compat
+            .usage_in_streaming
+            .unwrap_or(dialect != Dialect::Mistral)
+            .then_some(StreamOptions { include_usage: true }),
+        tools: tools.iter().map(tool).collect(),
+        tool_choice: if tools.is_empty() { None } else { choice(&turn.tool_choice) },
+        max_tokens: limit.filter(|_| !completion),
+        max_completion_tokens: limit.filter(|_| completion),
+        temperature: sampling.temperature.filter(|_| compat.temperature != Some(false)),
         top_p: sampling.top_p,
         stop: &sampling.stop,
         seed: sampling.seed,
@@ -54,30 +66,46 @@ pub fn body(turn: &Turn, dialect: Dialect, known: Option<&ModelInfo>) -> Payload
         reasoning_effort: effort(sampling.thinking.as_deref(), known),
         response_format: sampling.response_format.as_deref(),
     };
-    Payload::of(turn, &body)
+    if sampling.extra.is_empty() {
+        return Payload::of(turn, &body);
+    }
+    // What the configuration adds stands where ours would: the body is made once more as a tree.
+    let mut body = serde_json::to_value(&body).expect("strings, numbers and checked JSON always serialise");
+    if let Value::Object(members) = &mut body {
+        members.extend(sampling.extra.clone());
+    }
+    Payload::plain(serde_json::to_vec(&body).expect("a tree always serialises"))
 }
 
 /// A model that is configured as not reasoning is not asked to, for servers refuse the whole request over it.
 fn effort<'a>(thinking: Option<&'a str>, known: Option<&ModelInfo>) -> Option<&'a str> {
-    let able = known.is_none_or(|model| model.reasoning);
+    let able = known.is_none_or(|model| model.compat.reasoning_effort.unwrap_or(model.reasoning));
     match thinking? {
         "off" | "none" | "" => None,
-        level if able => Some(level),
-        _ => None,
+        _ if !able => None,
+        "adaptive" => Some("medium"),
+        "max" | "ultra" => Some("high"),
+        level => Some(level),
     }
 }
 
-fn messages(turn: &Turn) -> Vec<WireMessage<'_>> {
+fn messages(turn: &Turn, developer: bool, text_only: bool) -> Vec<WireMessage<'_>> {
     let mut messages = Vec::with_capacity(turn.messages.len() + 1);
-    if !turn.system.is_empty() {
-        messages.push(WireMessage::System { content: &turn.system });
+    match turn.system.as_str() {
+        "" => {}
+        content if developer => messages.push(WireMessage::Developer { content }),
+        content => messages.push(WireMessage::System { content }),
     }
+    let image = |part: &&Part| !text_only && matches!(part, Part::Image { .. });
     let mut left_over: Vec<WirePart> = Vec::new();
     for message in &turn.messages {
         if !matches!(message, Message::ToolResult { .. }) && !left_over.is_empty() {
             messages.push(WireMessage::User { content: Content::Parts(std::mem::take(&mut left_over)) });
         }
         match message {
+            Message::User(parts) if text_only => {
+                messages.push(WireMessage::User { content: Content::Text(text_of(parts)) })
+            }
             Message::User(parts) => messages.push(WireMessage::User { content: content(parts) }),
             Message::Assistant { text, tool_calls } => messages.push(WireMessage::Assistant {
                 content: (!text.is_empty() || tool_calls.is_empty()).then_some(text),
@@ -86,7 +114,7 @@ fn messages(turn: &Turn) -> Vec<WireMessage<'_>> {
             Message::ToolResult { call_id, content, .. } => {
                 messages.push(WireMessage::Tool { tool_call_id: call_id, content: text_of(content) });
                 // A tool message carries text only; its images follow as a user message after the last result.
-                left_over.extend(content.iter().filter(|part| matches!(part, Part::Image { .. })).map(part));
+                left_over.extend(content.iter().filter(image).map(part));
             }
         }
     }
@@ -189,6 +217,9 @@ struct StreamOptions {
 #[serde(tag = "role", rename_all = "lowercase")]
 enum WireMessage<'a> {
     System {
+        content: &'a str,
+    },
+    Developer {
         content: &'a str,
     },
     User {

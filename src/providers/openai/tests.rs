@@ -2,7 +2,7 @@
 
 use super::super::fake::{self, Act, Fake, chat, chunk, end, events, json, stream_head, turn};
 use super::super::settings::Api;
-use super::super::{Message, Part, Sampling, StopReason, ToolCall, ToolChoice, ToolSpec};
+use super::super::{Compat, Message, Part, Sampling, StopReason, ToolCall, ToolChoice, ToolSpec};
 use super::*;
 use crate::sys::secret::Secret;
 
@@ -228,6 +228,7 @@ fn the_whole_vocabulary_is_translated() {
             ..Sampling::default()
         },
         session_key: "agent:main:main".into(),
+        ..Turn::default()
     };
     let body = |dialect, known: Option<&ModelInfo>| request::body(&turn, dialect, known).text();
     let expected = concat!(
@@ -248,6 +249,42 @@ fn the_whole_vocabulary_is_translated() {
     assert!(!openai.contains("agent:main"), "{openai}");
     let mistral = body(request::Dialect::of("api.mistral.ai"), None);
     assert!(mistral.contains(r#""max_tokens":9"#) && !mistral.contains("stream_options"), "{mistral}");
+}
+
+#[test]
+fn an_endpoint_that_differs_is_sent_what_it_takes() {
+    let image = Part::Image { mime: "image/png".into(), data: "QUJD".into() };
+    let tool = ToolSpec { name: "exec".into(), description: String::new(), parameters: raw("{}") };
+    let mut turn = Turn {
+        model: "m".into(),
+        system: "be brief".into(),
+        messages: vec![Message::User(vec![Part::Text("look".into()), image])],
+        tools: vec![tool],
+        sampling: Sampling { temperature: Some(0.5), thinking: Some("ultra".into()), ..Sampling::default() },
+        ..Turn::default()
+    };
+    let compat = Compat {
+        tools: Some(false),
+        developer_role: Some(true),
+        usage_in_streaming: Some(false),
+        reasoning_effort: Some(true),
+        temperature: Some(false),
+        string_content: true,
+        max_completion_tokens: Some(true),
+    };
+    let known = ModelInfo { max_tokens: 7, compat, ..ModelInfo::default() };
+    let body = |turn: &Turn, dialect| request::body(turn, dialect, Some(&known)).text();
+    assert_eq!(
+        body(&turn, request::Dialect::Compatible),
+        concat!(
+            r#"{"model":"m","messages":[{"role":"system","content":"be brief"},{"role":"user","content":"look"}],"#,
+            r#""stream":true,"max_completion_tokens":7,"reasoning_effort":"high"}"#,
+        )
+    );
+    assert!(body(&turn, request::Dialect::OpenAi).contains(r#"{"role":"developer","content":"be brief"}"#));
+    turn.sampling.extra = serde_json::from_str(r#"{"top_k":5,"stream":false}"#).expect("an object");
+    let sent: serde_json::Value = serde_json::from_str(&body(&turn, request::Dialect::Compatible)).expect("JSON");
+    assert_eq!((&sent["top_k"], &sent["stream"], &sent["model"]), (&5.into(), &false.into(), &"m".into()));
 }
 
 #[test]

@@ -282,7 +282,7 @@ fn dispatch(
     let chosen = if action.templated { Chosen::Outside } else { Chosen::Inside };
     let asked = action.session_key.as_deref();
     let logical = policy::session_key(hooks, asked, chosen).map_err(bad)?;
-    let model = action.model.as_deref().map(|name| model(visit, name)).transpose()?;
+    let model = action.model.as_deref().map(|name| model(visit, agent_id, name)).transpose()?;
     let run_id = match key {
         Some(key) => run_id(&[
             path,
@@ -370,10 +370,12 @@ fn run_id(parts: &[&str]) -> String {
     format!("hook-{}", random::to_hex(&digest.as_ref()[..16]))
 }
 
-fn model(visit: &Visit<'_>, name: &str) -> Result<String, HttpError> {
-    let named = visit.config.model_for_alias(name).unwrap_or(name);
+fn model(visit: &Visit<'_>, agent_id: &str, name: &str) -> Result<String, HttpError> {
+    let named = visit.config.model_for_alias(agent_id, name).unwrap_or(name);
+    let policy = visit.config.model_policy(agent_id);
     match visit.site.engine.registry.get().find(named) {
-        Ok(_) => Ok(name.to_string()),
+        Ok(model) if policy.allows(&model.provider, &model.model) => Ok(name.to_string()),
+        Ok(model) => Err(bad(policy.refusal(&model.to_string()))),
         Err(error) => Err(bad(format!("model: {error}"))),
     }
 }

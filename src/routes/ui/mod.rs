@@ -14,6 +14,7 @@ use tiny_http::{Response, StatusCode};
 
 use super::{HttpError, Visit, field, json_of};
 use crate::config::Config;
+use crate::config::gateway::UiEnvironment;
 use crate::net::{Exchange, Reply};
 
 /// First segments that belong to programs: what is not found there is not a page.
@@ -58,21 +59,25 @@ pub fn fetch(visit: &Visit<'_>, exchange: &mut Exchange<'_>) -> Result<Reply, Ht
 /// What the reference's page asks for when it starts.
 pub fn bootstrap(visit: &Visit<'_>, _: &mut Exchange<'_>) -> Result<Reply, HttpError> {
     let version = env!("CARGO_PKG_VERSION");
+    let agent = visit.config.default_agent_id();
+    let face = visit.config.face(agent);
     json_of(
         200,
         &Bootstrap {
             base_path: &base(&visit.config),
-            assistant_name: "Assistant",
-            assistant_avatar: "A",
+            assistant_name: &face.name,
+            assistant_avatar: &face.avatar,
             assistant_avatar_source: None,
             assistant_avatar_status: None,
             assistant_avatar_reason: None,
-            assistant_agent_id: "main",
+            assistant_agent_id: agent,
             server_version: version,
             server_build_id: &format!("{version}-rust"),
             embed_sandbox: "scripts",
             allow_external_embed_urls: false,
             automatically_fetch_favicons: false,
+            seam_color: visit.config.ui.seam_color.as_deref(),
+            environment: visit.config.gateway.control_ui.environment.as_ref(),
             community_invite: false,
             terminal_enabled: false,
             cli_agents_enabled: false,
@@ -106,6 +111,10 @@ struct Bootstrap<'a> {
     embed_sandbox: &'a str,
     allow_external_embed_urls: bool,
     automatically_fetch_favicons: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seam_color: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<&'a UiEnvironment>,
     community_invite: bool,
     terminal_enabled: bool,
     cli_agents_enabled: bool,
