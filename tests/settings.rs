@@ -99,6 +99,7 @@ fn only_permitted_models_can_be_chosen() {
     assert_eq!(ids(client.ok("models.list", json!({}))), ["stub-model"]);
     assert_eq!(ids(client.ok("models.list", json!({ "view": "provider-config" }))), ["stub-model", "other"]);
     assert!(ids(client.ok("models.list", json!({ "view": "all" }))).contains(&"local".to_owned()));
+    assert_eq!(ids(client.ok("chat.metadata", json!({}))), ["stub-model"]);
     say(&mut client, SESSION, "hello", "run-1");
     let refused = client.err("sessions.patch", json!({ "key": SESSION, "model": "stub/other" }));
     assert_eq!(refused["message"], "model not allowed: stub/other");

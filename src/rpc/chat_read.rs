@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::chat::{self, PAGE_BYTES, Page, target};
-use super::{session_read, skills};
+use super::{models, session_read, skills};
 use crate::auth::Caller;
 use crate::hub::TaskContext;
 use crate::hub::sessions::stored;
@@ -11,6 +11,7 @@ use crate::store::{sessions, transcript};
 use crate::wire::chat::*;
 use crate::wire::command::{CommandsListParams, CommandsListResult};
 use crate::wire::error::RpcError;
+use crate::wire::models::ModelsView;
 use crate::wire::session_change::{SessionsResolveParams, SessionsResolveResult};
 
 /// Messages of the first page when the caller names no number.
@@ -87,9 +88,10 @@ pub fn metadata(
 
 fn described(context: &TaskContext, agent_id: &str) -> ChatMetadataResult {
     let shared = &context.desk.shared;
+    let config = shared.config.get();
     ChatMetadataResult {
-        models: shared.catalogue.get().rows.clone(),
-        commands: skills::commands(&shared.config.get(), agent_id, true),
+        models: models::viewed(&config, &shared.catalogue.get(), agent_id, ModelsView::Configured),
+        commands: skills::commands(&config, agent_id, true),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::auth::Caller;
 use crate::config::Config;
 use crate::config::agents::normal_id;
-use crate::hub::{Now, State, TaskContext};
+use crate::hub::{Catalogue, Now, State, TaskContext};
 use crate::providers::ProviderError;
 use crate::providers::error::FailureKind;
 use crate::providers::probe::{self, Probed};
@@ -36,24 +36,30 @@ pub fn list(
     if params.prepared_only == Some(true) && params.refresh == Some(true) {
         return Err(RpcError::invalid("invalid models.list params: preparedOnly and refresh exclude each other"));
     }
-    let (policy, catalogue) = (config.model_policy(&agent), state.shared.catalogue.get());
+    let view = params.view.unwrap_or(ModelsView::Default);
+    Ok(ModelsListResult { models: viewed(&config, &state.shared.catalogue.get(), &agent, view) })
+}
+
+/// The models as one view of an agent's shows them.
+pub fn viewed(config: &Config, catalogue: &Catalogue, agent: &str, view: ModelsView) -> Vec<ModelChoice> {
+    let policy = config.model_policy(agent);
     // Never a choice, but what an agent runs on: the default, and what stands behind it.
     let used = |row: &ModelChoice| {
-        let fallbacks = config.fallbacks(&agent).iter().map(String::as_str);
-        let named = fallbacks.chain(config.primary_model(&agent));
-        let full = |name| config.model_for_alias(&agent, name).unwrap_or(name);
+        let fallbacks = config.fallbacks(agent).iter().map(String::as_str);
+        let named = fallbacks.chain(config.primary_model(agent));
+        let full = |name| config.model_for_alias(agent, name).unwrap_or(name);
         row.tags.contains(&"default") || named.map(full).any(|name| is_named(row, name))
     };
-    let shown = |row: &&ModelChoice| match params.view {
-        None | Some(ModelsView::Default) => policy.allows(&row.provider, &row.id),
-        Some(ModelsView::Configured) => policy.allows(&row.provider, &row.id) || used(row),
-        Some(ModelsView::ProviderConfig) => {
+    let shown = |row: &&ModelChoice| match view {
+        ModelsView::Default => policy.allows(&row.provider, &row.id),
+        ModelsView::Configured => policy.allows(&row.provider, &row.id) || used(row),
+        ModelsView::ProviderConfig => {
             let there = config.models.providers.get(&row.provider);
             there.is_some_and(|there| there.models.iter().any(|model| model.id == row.id))
         }
-        Some(ModelsView::All) => true,
+        ModelsView::All => true,
     };
-    Ok(ModelsListResult { models: catalogue.rows.iter().filter(shown).cloned().collect() })
+    catalogue.rows.iter().filter(shown).cloned().collect()
 }
 
 fn is_named(row: &ModelChoice, name: &str) -> bool {
