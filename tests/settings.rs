@@ -6,6 +6,9 @@ use crate::support::scratch::Scratch;
 use crate::support::talk::{SESSION, say, send};
 use crate::support::{Answer, Gateway, Upstream, golden};
 
+/// A picture of one pixel.
+const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
+
 /// What the last model call carried.
 fn last(upstream: &Upstream) -> Value {
     upstream.asked().last().expect("a request").body.clone()
@@ -129,8 +132,18 @@ fn what_follows_a_new_beginning_is_said_in_it() {
     assert!(body.contains("and what now?") && !body.contains("1789") && !body.contains("/new"), "{body}");
     let after = client.ok("sessions.describe", json!({ "key": SESSION }))["session"]["sessionId"].clone();
     assert_ne!(before, after);
+    let picture = json!({ "type": "image", "mimeType": "image/png", "content": PIXEL });
+    client.ok(
+        "chat.send",
+        json!({
+            "sessionKey": SESSION, "message": "/new", "idempotencyKey": "run-p", "attachments": [picture],
+        }),
+    );
+    client.event_where("chat", |chat| chat["state"] == "final" && chat["runId"] == "run-p");
+    assert_eq!(upstream.asked().len(), 3, "a picture alone is something to say");
+    let after = client.ok("sessions.describe", json!({ "key": SESSION }))["session"]["sessionId"].clone();
     say(&mut client, SESSION, "Start OVER", "run-3");
-    assert_eq!(upstream.asked().len(), 2, "nothing is left to ask");
+    assert_eq!(upstream.asked().len(), 3, "nothing is left to ask");
     let begun = client.ok("sessions.describe", json!({ "key": SESSION }))["session"]["sessionId"].clone();
     assert_ne!(begun, after);
 }

@@ -80,9 +80,10 @@ impl<'a> Turning<'a> {
     pub fn make(mut self) -> Outcome {
         if self.order.input.commands {
             let over = commands::starts_over(&self.config, &self.order.input.text).map(str::to_owned);
+            let bare = self.order.input.parts.is_empty();
             let command = match &over {
                 // Nothing to say, or nobody who may: the command answers.
-                Some(rest) if rest.is_empty() || !self.order.input.admin => commands::parse("/new"),
+                Some(rest) if rest.is_empty() && bare || !self.order.input.admin => commands::parse("/new"),
                 Some(_) => None,
                 None => commands::parse(&self.order.input.text),
             };
@@ -91,7 +92,7 @@ impl<'a> Turning<'a> {
             }
             if let Some(rest) = over.filter(|_| !self.is_known()) {
                 match commands::start_over(&self, &rest) {
-                    Ok(rest) if rest.is_empty() => return self.answered("A new session begins."),
+                    Ok(rest) if rest.is_empty() && bare => return self.answered("A new session begins."),
                     Ok(rest) => self.order.input.text = rest.into(),
                     Err(why) => return self.answered(&why),
                 }

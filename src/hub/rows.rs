@@ -14,6 +14,8 @@ pub fn session_row(row: &Stored, catalogue: &Catalogue, main_key: &str, active: 
     let ResolvedModel { model_provider: provider, model } = resolved_model(row, catalogue);
     let reasoning = catalogue.rows.iter().any(|r| r.provider == provider && r.id == model && r.reasoning);
     let levels = thinking_levels(reasoning);
+    let thinking = catalogue.thinking_default(&row.agent_id);
+    let thinking = if levels.iter().any(|level| level.id == thinking) { thinking } else { "off" };
     let context = if row.context_tokens > 0 { row.context_tokens } else { catalogue.context_tokens };
     let last_ended = ms(row.last_run_ended_ms);
     let facts = row.facts();
@@ -59,7 +61,7 @@ pub fn session_row(row: &Stored, catalogue: &Catalogue, main_key: &str, active: 
         aborted_last_run: row.last_status.as_deref() == Some("killed"),
         thinking_options: levels.iter().map(|level| level.id).collect(),
         thinking_levels: levels,
-        thinking_default: catalogue.thinking_default(&row.agent_id),
+        thinking_default: thinking,
         thinking_level: row.thinking_level.clone(),
         verbose_level: row.verbose_level.clone(),
         input_tokens: row.input_tokens,

@@ -21,6 +21,8 @@ pub fn list(state: &mut State, _: &Arc<Caller>, _: AgentsListParams, _: Now) -> 
         let named = config.model_for_alias(id, &primary).unwrap_or(&primary);
         let reasons = catalogue.rows.iter().any(|row| row.reasoning && format!("{}/{}", row.provider, row.id) == named);
         let levels = thinking_levels(reasons);
+        let thinking = catalogue.thinking_default(id);
+        let thinking = if levels.iter().any(|level| level.id == thinking) { thinking } else { "off" };
         let look = entry.map(|entry| &entry.identity).filter(|look| **look != IdentityConfig::default());
         AgentSummary {
             id: id.to_string(),
@@ -33,7 +35,7 @@ pub fn list(state: &mut State, _: &Arc<Caller>, _: AgentsListParams, _: Now) -> 
             workspace: config.agent_workspace(id).display().to_string(),
             thinking_options: levels.iter().map(|level| level.id).collect(),
             thinking_levels: levels,
-            thinking_default: catalogue.thinking_default(id),
+            thinking_default: thinking,
             model: Some(AgentModel { primary, fallbacks: config.fallbacks(id).to_vec() }),
         }
     });

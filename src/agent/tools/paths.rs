@@ -59,15 +59,19 @@ impl Reach {
         if self.is_open(path) {
             return Ok(());
         }
-        if path.starts_with(&self.workspace) {
-            // A root inside the workspace is denied too: only the way up to the workspace is forgiven.
-            let inside = |root: &&PathBuf| root.starts_with(&self.workspace) && **root != self.workspace;
+        // The workspace may be a denied root itself, a working directory may not.
+        let homes = [(Some(&self.workspace), true), (self.cwd.as_ref(), false)];
+        let home = homes.into_iter().find_map(|(home, own)| Some((home.filter(|home| path.starts_with(home))?, own)));
+        if let Some((home, own)) = home {
+            // A root inside is denied too: only the way up is forgiven.
+            let inside = |root: &&PathBuf| root.starts_with(home) && (!own || *root != home);
             return match self.denied.iter().filter(inside).any(|root| path.starts_with(root)) {
                 true => Err("it belongs to the gateway itself"),
+                false if !own && shows_a_process(path) => Err("it shows the inside of a process"),
                 false => Ok(()),
             };
         }
-        if self.workspace_only && !self.cwd.as_ref().is_some_and(|cwd| path.starts_with(cwd)) {
+        if self.workspace_only {
             return Err("it is outside the workspace, and tools.fs.workspaceOnly is set");
         }
         if self.denied.iter().any(|root| path.starts_with(root)) {

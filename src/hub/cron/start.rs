@@ -161,7 +161,6 @@ impl State {
         );
     }
 
-    /// The job is on the disk as begun.
     /// The model of a job, unless it may no longer be chosen: then the agent's own.
     fn permitted(&self, model: Option<String>, agent_id: &str, run_id: &RunId) -> Option<String> {
         let config = self.shared.config.get();
@@ -176,6 +175,7 @@ impl State {
         })
     }
 
+    /// The job is on the disk as begun.
     fn launch_job(&mut self, run_id: &RunId, now: Now) {
         let Some(run) = self.cron.active.get(run_id) else { return };
         let Some(job) = self.cron.jobs.get(&run.job_id) else { return };

@@ -37,6 +37,35 @@ fn links_lead_nowhere_they_should_not() {
 }
 
 #[test]
+fn a_working_directory_is_open_like_the_workspace_and_no_more() {
+    let mut place = Place::new();
+    let state = place.root.join("state");
+    fs::create_dir_all(state.join("work/keys")).unwrap();
+    fs::write(state.join("token"), "s3cret").unwrap();
+    fs::write(state.join("work/keys/key"), "s3cret").unwrap();
+    place.put("mine", "of the workspace");
+    place.limits.denied_roots = vec![state.clone(), state.join("work/keys")];
+    place.limits.cwd = Some(state.join("work"));
+    for only in [false, true] {
+        place.limits.workspace_only = only;
+        place.good("write", json!({"path": "made", "content": "here"}));
+        assert_eq!(fs::read_to_string(state.join("work/made")).unwrap(), "here");
+        place.good("read", json!({"path": place.home().join("mine")}));
+        for path in ["../token", "keys/key"] {
+            place.bad("read", json!({ "path": path }));
+        }
+    }
+    place.limits.cwd = Some(state.clone());
+    assert!(place.bad("read", json!({"path": "token"})).contains("gateway itself"), "a root stays closed");
+    place.limits.cwd = Some("/".into());
+    if cfg!(target_os = "linux") {
+        assert!(place.bad("read", json!({"path": "proc/self/environ"})).contains("inside of a process"));
+    }
+    place.limits.cwd = Some(state.join("gone"));
+    assert!(place.bad("read", json!({"path": "x"})).contains("working directory"));
+}
+
+#[test]
 fn pipes_devices_and_processes_are_no_files() {
     let place = Place::new();
     let pipe = place.home().join("pipe");
