@@ -90,8 +90,10 @@ impl<'a> Turning<'a> {
             if let Some(command) = command {
                 return commands::run(self, command);
             }
-            if let Some(rest) = over.filter(|_| !self.is_known()) {
-                match commands::start_over(&self, &rest) {
+            if let Some(rest) = over {
+                // What was answered before starts nothing over again.
+                let begun = if self.is_known() { Ok(rest) } else { commands::start_over(&self, &rest) };
+                match begun {
                     Ok(rest) if rest.is_empty() && bare => return self.answered("A new session begins."),
                     Ok(rest) => self.order.input.text = rest.into(),
                     Err(why) => return self.answered(&why),

@@ -50,8 +50,6 @@ impl Config {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     pub name: Option<String>,
-    /// `Theme`, or else `Creature`, or else `Vibe`.
-    pub theme: Option<String>,
     pub emoji: Option<String>,
     /// A path in the workspace, a URL or a data URI; not checked.
     pub avatar: Option<String>,
@@ -68,7 +66,6 @@ impl Identity {
     /// Reads `- Label: value` lines; the value may stand on the next line. What is still in brackets is a hint to fill in.
     pub fn parse(text: &str) -> Identity {
         let mut found = Identity::default();
-        let (mut creature, mut vibe) = (None, None);
         let mut lines = text.lines().map(str::trim).peekable();
         while let Some(line) = lines.next() {
             let Some((label, value)) = line.trim_start_matches(['-', '*', '+', ' ']).split_once(':') else { continue };
@@ -84,16 +81,12 @@ impl Identity {
             let value = value.chars().take(IDENTITY_CHARS).collect();
             let slot = match label.as_str() {
                 "name" => &mut found.name,
-                "theme" => &mut found.theme,
                 "emoji" => &mut found.emoji,
                 "avatar" => &mut found.avatar,
-                "creature" => &mut creature,
-                "vibe" => &mut vibe,
                 _ => continue,
             };
             slot.get_or_insert(value);
         }
-        found.theme = found.theme.or(creature).or(vibe);
         found
     }
 }
@@ -113,10 +106,8 @@ mod tests {
         let text = "# Me\n- **Name:** Clawd\n- **Creature:**\n  lobster\n- **vibe:** _warm_\n* Emoji: 🦞\n- Avatar: https://x/y.png";
         let identity = Identity::parse(text);
         assert_eq!(identity.name, some("Clawd"));
-        assert_eq!(identity.theme, some("lobster"));
         assert_eq!(identity.emoji, some("🦞"));
         assert_eq!(identity.avatar, some("https://x/y.png"));
-        assert_eq!(Identity::parse("- Vibe: warm\n- Theme: calm").theme, some("calm"));
         let hints =
             "- **Name:**\n  _(pick something you like)_\n- **Emoji:** (one)\n- Theme:\n\nA sentence: with a colon.";
         assert_eq!(Identity::parse(hints), Identity::default());

@@ -45,20 +45,6 @@ pub fn call(
     step: &mut dyn FnMut(Step<'_>),
 ) -> Result<Answered, ProviderError> {
     let asked = turn.sampling.clone();
-    let answered = first_able(registry, models, turn, abort, each, step);
-    turn.sampling = asked;
-    answered
-}
-
-fn first_able(
-    registry: &Registry,
-    models: &[ModelRef],
-    turn: &mut Turn,
-    abort: &Abort,
-    each: &mut dyn FnMut(Delta) -> ControlFlow<()>,
-    step: &mut dyn FnMut(Step<'_>),
-) -> Result<Answered, ProviderError> {
-    let asked = turn.sampling.clone();
     for (at, model) in models.iter().enumerate() {
         let next = models.get(at + 1);
         turn.model.clone_from(&model.model);
@@ -74,6 +60,7 @@ fn first_able(
                 each(delta)
             })
         });
+        turn.sampling.clone_from(&asked);
         let error = match result {
             Ok(finish) => return Ok(Answered { model: model.clone(), finish }),
             Err(_) if abort.fired() => return Err(ProviderError::Aborted),
