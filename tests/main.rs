@@ -17,6 +17,7 @@ mod config_faults;
 mod config_reload;
 mod control_ui;
 mod cron;
+mod deliveries;
 mod devices;
 mod doctor;
 mod gateway_start;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::expiry::Expiry;
+use crate::channels::{ChatKind, Target};
 use crate::hub::event::Event;
+use crate::hub::ground::Ground;
 use crate::hub::run::{Accepted, Outcome, RunEvent, RunId, Status, Stored};
 use crate::providers::registry::ModelRef;
 use crate::providers::{Cost, Usage};
@@ -47,6 +49,12 @@ pub struct Opening {
     pub absorbed: Vec<RunId>,
     /// It came through a messenger: see [`Closing::taken`].
     pub kept: bool,
+    /// The messenger's conversation it came from.
+    pub from: Option<Target>,
+    /// The label of a session that this message makes.
+    pub label: Option<String>,
+    /// What its sender took for granted.
+    pub ground: Option<Box<Ground>>,
 }
 
 /// What the first write found and made.
@@ -63,9 +71,19 @@ impl Opening {
     /// Makes the session if there is none, takes the input out of the inbox, puts it into the transcript. One
     /// transaction: after a crash the input is in exactly one of the two.
     fn write(&self, conn: &rusqlite::Connection) -> Result<Opened, StoreError> {
+        // What was made before stands on its own ground.
+        if let Some(ground) = &self.ground
+            && runs::get(conn, &self.run_id)?.is_none()
+        {
+            ground.check(conn, &self.session_key)?;
+        }
         let (mut row, created) =
             sessions::ensure(conn, &self.session_key, &self.agent_id, self.now_ms, Some(self.created_via))?;
+        if created && let Some(label) = &self.label {
+            row.label = Some(label.clone());
+        }
         if !created
+            && self.ground.is_none()
             && self.expiry.ended(&row)
             && transcript::find_by_idempotency(conn, &row.session_id, &format!("{}:user", self.run_id))?.is_none()
             && let Some(fresh) = sessions::reset(conn, &self.session_key, &sessions::fresh_session_id(), self.now_ms)?
@@ -91,6 +109,9 @@ impl Opening {
             return Ok(Opened { row, created, appended, known: Some(known) });
         }
         row.wake();
+        if let Some(from) = &self.from {
+            come_from(&mut row, from);
+        }
         row.updated_at_ms = self.now_ms;
         row.last_interaction_at_ms = Some(self.now_ms);
         row.last_run_id = Some(self.run_id.to_string());
@@ -103,6 +124,22 @@ impl Opening {
         }
         sessions::update(conn, &row)?;
         Ok(Opened { row, created, appended, known: None })
+    }
+}
+
+/// Notes through which messenger a session is spoken to, and where exactly an answer goes.
+fn come_from(row: &mut SessionRow, from: &Target) {
+    let place = Target { reply_to: None, tools: None, limit: 0, ..from.clone() };
+    let route = serde_json::to_string(&place).ok();
+    let mut facts = row.facts();
+    if facts.route != route {
+        facts.route = route;
+        row.set_facts(&facts);
+    }
+    row.channel = Some(from.channel.clone());
+    row.chat_type = Some(from.kind.as_str().into());
+    if from.kind != ChatKind::Direct {
+        row.kind = "group".into();
     }
 }
 

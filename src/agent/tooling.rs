@@ -104,7 +104,8 @@ impl Turning<'_> {
 
     /// Where tools start, when that is another directory.
     pub(super) fn cwd(&self) -> Option<PathBuf> {
-        self.config().agent_cwd(&self.order().agent_id).filter(|cwd| *cwd != self.workspace())
+        let own = self.order().input.cwd.clone();
+        own.or_else(|| self.config().agent_cwd(&self.order().agent_id)).filter(|cwd| *cwd != self.workspace())
     }
 
     /// Makes a call, or says of one that is `skipped` that it was not begun: the user said something meanwhile, and the

@@ -225,6 +225,9 @@ impl<'a> Turning<'a> {
             queued: self.order.queued,
             absorbed: self.order.absorbed.clone(),
             kept: input.reply.is_some(),
+            from: input.reply.as_deref().filter(|_| crate::channels::find(input.created_via).is_some()).cloned(),
+            label: input.label.clone(),
+            ground: input.ground.clone(),
             expiry: Expiry::of(&self.config.session.reset, signed(now), &clock::local_zone()),
         };
         if input.stateless {
@@ -433,13 +436,14 @@ impl<'a> Turning<'a> {
             ended_ms: now,
             tool_calls: calls,
             text,
-            row: None,
+            ..Outcome::default()
         };
         if self.order.input.reply.is_some() && self.order.link.interrupted() {
             // The message stays in the inbox: the next start answers it.
             return outcome;
         }
         let (taken, replies) = replies::of(&self.order, &self.config, &outcome);
+        outcome.parts = replies.len();
         let closing = Closing {
             taken,
             replies,
@@ -473,8 +477,14 @@ impl<'a> Turning<'a> {
     }
 
     fn unsaved(&self, error: &StoreError) -> Outcome {
-        log::error!("{error}");
-        Outcome { started_ms: self.started_ms, ..Outcome::failed(error.to_string(), "storage", 503) }
+        let (reason, declined) = match error {
+            StoreError::Declined(why) => ("declined", Some(why.clone())),
+            _ => ("storage", None),
+        };
+        if declined.is_none() {
+            log::error!("{error}");
+        }
+        Outcome { started_ms: self.started_ms, declined, ..Outcome::failed(error.to_string(), reason, 503) }
     }
 
     fn failed(self, error: ProviderError, _session_id: Option<&str>) -> Outcome {

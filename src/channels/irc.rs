@@ -46,6 +46,7 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     limit: 350,
     count: chunk::bytes,
     thread_word: "thread",
+    group_marks: &['#', '&', '+', '!'],
     drafts: false,
     streams: false,
     debounce_ms: 0,

@@ -85,6 +85,8 @@ pub struct ChannelSpec {
     pub count: fn(char) -> usize,
     /// What a thread is called in session keys.
     pub thread_word: &'static str,
+    /// What ids of groups begin with; nothing where they cannot be told from people's.
+    pub group_marks: &'static [char],
     /// Messages can be changed, so an answer can be shown while it is made.
     pub drafts: bool,
     /// It is shown unless the account's `streaming` says otherwise; else only where it says so.

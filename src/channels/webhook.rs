@@ -37,6 +37,7 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     limit: 32_000,
     count: chunk::characters,
     thread_word: "thread",
+    group_marks: &[],
     drafts: false,
     streams: false,
     debounce_ms: 0,

@@ -456,6 +456,7 @@ impl State {
 
     /// Tells those who wait what became of a message.
     fn sent(&mut self, key: &str, result: Result<&str, &str>) {
+        self.part_delivered(key, result);
         for ticket in self.messengers.waiting.remove(key).into_iter().flatten() {
             ticket.answer_with(match result {
                 Ok(id) => Ok(SendResult::of(key, id)),

@@ -11,9 +11,11 @@ pub mod announce;
 pub mod approvals;
 pub mod compaction;
 pub mod cron;
+pub mod deliveries;
 pub mod devices;
 pub mod event;
 pub mod followers;
+pub mod ground;
 pub mod handle;
 pub mod health;
 pub mod messengers;
@@ -108,6 +110,7 @@ pub struct State {
     pub followers: Followers,
     pub wakes: Wakes,
     pub messengers: Messengers,
+    deliveries: deliveries::Deliveries,
     pub pulse: Pulse,
     pub meter: meter::Meter,
     pub cron: cron::Cron,
@@ -166,6 +169,7 @@ impl State {
             followers: Followers::default(),
             wakes: Wakes::default(),
             messengers: parts.messengers,
+            deliveries: Default::default(),
             pulse: Pulse::new(now.at),
             meter: meter::Meter::default(),
             cron: cron::Cron::new(parts.cron, parts.outlet),
@@ -343,6 +347,7 @@ impl State {
             Due::Held(name, count) => self.held_is_due(&name, count, now),
             Due::Preview(run_id, turn) => self.preview(&run_id, turn, now),
             Due::SendDeadline(key) => self.send_deadline(&key),
+            Due::DeliveryDeadline(run_id) => self.delivery_deadline(&run_id),
             Due::UpgradeOver(request) => self.upgrade_over(&request, now),
             Due::TokenOver => self.tokens_changed(now),
             Due::NodeDeadline(call) => self.node_late(&call),

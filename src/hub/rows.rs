@@ -1,9 +1,11 @@
 //! A stored session as clients see it.
 
 use super::shared::Catalogue;
+use crate::channels::Target;
 use crate::store::sessions::SessionRow as Stored;
+use crate::wire::misfit;
 use crate::wire::models::thinking_levels;
-use crate::wire::session::{self, Actor, SessionRow};
+use crate::wire::session::{self, Actor, DeliveryContext, LastRoute, SessionRow};
 use crate::wire::session_change::{ResolvedModel, SessionEntry};
 
 /// Writes the row of one session; `active` are its runs.
@@ -77,6 +79,7 @@ pub fn session_row(row: &Stored, catalogue: &Catalogue, main_key: &str, active: 
             _ => None,
         },
         last_run_id: row.last_run_id.clone(),
+        last_route: last_route(facts.route.as_deref()),
         effective_queue_mode: facts.queue_mode.unwrap_or_else(|| "steer".into()),
         model_provider: provider,
         model,
@@ -85,6 +88,22 @@ pub fn session_row(row: &Stored, catalogue: &Catalogue, main_key: &str, active: 
         message_count: row.message_count,
         has_active_run: !active.is_empty(),
         active_run_ids: active,
+    }
+}
+
+fn last_route(route: Option<&str>) -> LastRoute {
+    let Some(target) = route.and_then(|text| misfit::read::<Target>(text).ok()) else { return LastRoute::default() };
+    LastRoute {
+        last_channel: Some(target.channel.clone()),
+        last_to: Some(target.chat.clone()),
+        last_account_id: Some(target.account.clone()),
+        last_thread_id: target.thread.clone(),
+        delivery_context: Some(DeliveryContext {
+            channel: target.channel,
+            to: target.chat,
+            account_id: target.account,
+            thread_id: target.thread,
+        }),
     }
 }
 

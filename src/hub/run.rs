@@ -1,5 +1,6 @@
 //! What a run is to the state thread: an order that goes out to a thread, and the events that come back.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::announce::Announce;
 use super::compaction::Request;
+use super::ground::Ground;
 use super::ticket::Ticket;
 use crate::channels::Target;
 use crate::providers::{Message, Part, Sampling, ToolCall, ToolChoice, ToolSpec};
@@ -17,6 +19,7 @@ use crate::sys::abort::Abort;
 use crate::sys::shared_text::SharedText;
 use crate::wire::agent::RunUsage;
 use crate::wire::chat::QueueMode;
+use crate::wire::error::RpcError;
 use crate::wire::object::objects;
 
 /// The caller's idempotency key.
@@ -83,6 +86,38 @@ pub struct Input {
     pub announce: Option<Box<Announce>>,
     /// Other inputs whose words are in this one; they leave the inbox with it.
     pub absorbed: Vec<RunId>,
+    /// The caller of `agent` wants to hear what became of the delivery.
+    pub delivery: Option<Delivery>,
+    /// What the sender took for granted of the session.
+    pub ground: Option<Box<Ground>>,
+    /// The label of a session that this message makes.
+    pub label: Option<String>,
+    /// Where tools start, over the agent's own directory.
+    pub cwd: Option<PathBuf>,
+    /// How much of a system prompt there is.
+    pub prompt: PromptScope,
+    /// The model alone, without the agent's tools.
+    pub model_only: bool,
+    /// The entry of the transcript that is answered.
+    pub answers: Option<String>,
+}
+
+/// Whether an answer that was to be delivered can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It goes to [`Input::reply`].
+    Wanted,
+    /// There is no place for it, for this reason; the turn is made all the same.
+    Impossible(&'static str),
+}
+
+/// How much of the system prompt a run has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PromptScope {
+    #[default]
+    Full,
+    Minimal,
+    None,
 }
 
 impl Input {
@@ -90,7 +125,10 @@ impl Input {
     pub fn is_plain(&self) -> bool {
         // What a messenger says about where a message comes from holds for all of that conversation.
         let own_system = self.extra_system.is_some() && self.reply.is_none();
-        let own_terms = self.unattended || self.model.is_some() || self.thinking.is_some() || own_system;
+        let own_run = self.cwd.is_some() || self.prompt != PromptScope::Full || self.model_only;
+        let own_ground = self.ground.is_some() || self.answers.is_some();
+        let own_words = self.unattended || self.model.is_some() || self.thinking.is_some() || own_system;
+        let own_terms = own_words || own_run || own_ground;
         let command = self.commands && self.text.trim_start().starts_with('/');
         !own_terms && !command && !self.stateless && self.client_tools.is_empty() && self.tool_results.is_empty()
     }
@@ -237,7 +275,7 @@ pub enum Emission {
     Text(String),
     Done(Arc<Outcome>),
     /// The run was never made.
-    Refused(crate::wire::error::RpcError),
+    Refused(RpcError),
 }
 
 /// What the thread of a run reports, in order.
@@ -352,6 +390,10 @@ pub struct Outcome {
     pub ended_ms: u64,
     /// Calls of the caller's own tools that it must now make.
     pub tool_calls: Vec<ToolCall>,
+    /// Messages in which the answer went into the outbox.
+    pub parts: usize,
+    /// Why its message was not taken in, when that is no failure of the gateway's.
+    pub declined: Option<Box<RpcError>>,
     /// The session as it stands after the run.
     pub row: Option<Box<SessionRow>>,
 }
@@ -416,6 +458,17 @@ objects! { lenient:
         reply: Option<Box<Target>> = default,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         via: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        label: Option<String> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cwd: Option<PathBuf> = default,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answers: Option<String> = default,
+        /// `minimal` or `none`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prompt: Option<String> = default,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        model_only: bool = default,
     }
 
     #[derive(Debug, serde::Serialize)]
@@ -441,6 +494,15 @@ impl Waiting {
             admin: input.admin,
             via: input.reply.as_ref().map(|_| input.created_via.to_owned()),
             reply: input.reply.clone(),
+            label: input.label.clone(),
+            cwd: input.cwd.clone(),
+            answers: input.answers.clone(),
+            prompt: match input.prompt {
+                PromptScope::Full => None,
+                PromptScope::Minimal => Some("minimal".into()),
+                PromptScope::None => Some("none".into()),
+            },
+            model_only: input.model_only,
         }
     }
 
@@ -465,7 +527,22 @@ impl Waiting {
             created_via: self.via.and_then(|id| crate::channels::find(&id)).map_or("operator", |spec| spec.id),
             queue: self.reply.as_ref().map(|_| QueueMode::Followup),
             reply: self.reply,
+            label: self.label,
+            cwd: self.cwd,
+            answers: self.answers,
+            prompt: PromptScope::named(self.prompt.as_deref()),
+            model_only: self.model_only,
             ..Input::default()
+        }
+    }
+}
+
+impl PromptScope {
+    pub fn named(word: Option<&str>) -> PromptScope {
+        match word {
+            Some("minimal") => PromptScope::Minimal,
+            Some("none") => PromptScope::None,
+            _ => PromptScope::Full,
         }
     }
 }

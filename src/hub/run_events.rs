@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::peers::{Peer, Peers};
 use super::run::{Accepted, Emission, Outcome, RunEvent, RunId, Starter, Status, Stored};
-use super::run_start::{agent_result, wait_result};
+use super::run_start::wait_result;
 use super::run_tools::{Item, command_ended, item};
 use super::runs::Run;
 use super::timers::Due;
@@ -376,7 +376,8 @@ impl State {
         if !run.accepted {
             // It failed before its input was safe: the sender must know that it has to send again.
             let why = outcome.failure.as_ref().map_or("the run was stopped before it began", |f| f.message.as_str());
-            let error = RpcError::unavailable(why).retryable();
+            let declined = outcome.declined.take().map(|error| *error);
+            let error = declined.unwrap_or_else(|| RpcError::unavailable(why).retryable());
             match run.starter.take() {
                 Some(Starter::Chat(ticket) | Starter::Agent(ticket)) => ticket.answer(Err(error)),
                 other => run.starter = other,
@@ -402,9 +403,8 @@ impl State {
             // The thread of a run tells its end itself; this one never had a thread. The handler may have left.
             let _ = sink.try_send(Emission::Done(outcome.clone()));
         }
-        for ticket in std::mem::take(&mut run.finals) {
-            ticket.answer(agent_result(run_id, &outcome));
-        }
+        let finals = std::mem::take(&mut run.finals);
+        self.answer_finals(run_id, &outcome, run.delivery, finals, now);
         for ticket in waited {
             ticket.answer(wait_result(run_id, &outcome));
         }

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use super::run::{Emission, NewRun, Outcome, RunId, Starter, Status};
+use super::run::{Emission, Input, NewRun, Outcome, RunId, Starter, Status, Waiting};
 use super::runs::Begun;
+use super::sessions::stored;
 use super::ticket::Ticket;
 use super::timers::Due;
 use super::{Now, State};
 use crate::store::inbox::{self, InboxRow};
+use crate::store::{StoreError, runs};
 use crate::wire::agent::{
-    AgentAccepted, AgentMeta, AgentReply, AgentResult, AgentWaitResult, ReplyMeta, ReplyPayload, TerminalReply,
+    AgentAccepted, AgentMeta, AgentReply, AgentResult, AgentWaitResult, DeliveryStatus, ReplyMeta, ReplyPayload,
+    TerminalReply,
 };
 use crate::wire::chat::{ChatSendResult, QueueMode, ServerTiming};
 use crate::wire::error::RpcError;
@@ -48,7 +51,7 @@ impl State {
                 let status = if outcome.status == Status::Ok { "ok" } else { "error" };
                 ticket.answer_with(Ok(sent(&run_id, status, None)));
             }
-            Begun::Ended(Starter::Agent(ticket), outcome) => ticket.answer(agent_result(&run_id, &outcome)),
+            Begun::Ended(Starter::Agent(ticket), outcome) => ticket.answer(agent_result(&run_id, &outcome, None)),
             Begun::InFlight(starter) | Begun::Ended(starter, _) => {
                 refuse(starter, RpcError::invalid("a run of this id is known already"));
             }
@@ -56,6 +59,49 @@ impl State {
         }
         if let Some(limit) = deadline {
             self.timers.at(now.at + limit, Due::RunDeadline(run_id));
+        }
+    }
+
+    /// The same for a message whose answer goes into a messenger: it lies in the inbox until the answer is on its way,
+    /// so that a crash loses neither.
+    pub fn begin_delivered(&mut self, new: NewRun, now: Now) {
+        let known = self.runs.get(&new.run_id).is_some() || self.runs.outcome(&new.run_id).is_some();
+        if known || new.input.reply.is_none() || self.is_stopping() || self.is_suspended() {
+            return self.begin_run(new, now);
+        }
+        let row = inbox_row(&new.run_id, &new.session_key, &new.agent_id, &new.input, now);
+        let (hub, ground) = (self.hub.clone(), new.input.ground.clone());
+        self.store.submit_sized(
+            "keep a message",
+            row.payload.len(),
+            move |conn| {
+                if let Some(ground) = &ground {
+                    ground.check(conn, &row.session_key)?;
+                }
+                match runs::get(conn, &row.run_id)? {
+                    Some(_) => Ok(false),
+                    None => inbox::put(conn, &row),
+                }
+            },
+            move |kept| {
+                let told = hub.tell("message kept", move |state, now| match kept {
+                    Ok(kept) => {
+                        state.begin_kept(NewRun { input: Input { ground: None, ..new.input }, ..new }, kept, now)
+                    }
+                    Err(error) => refuse(new.starter, stored(error)),
+                });
+                // The gateway is stopping: the ticket answers when it is dropped, and the next start makes the run.
+                let _ = told;
+            },
+        );
+    }
+
+    fn begin_kept(&mut self, new: NewRun, kept: bool, now: Now) {
+        let (run_id, refused) = (new.run_id.clone(), !self.runs.has_room(&new.session_key) || self.is_stopping());
+        self.begin_run(new, now);
+        if kept && refused {
+            // Its sender was told that it is not taken: the next start must not make it.
+            self.store.submit("drop a message", move |conn| inbox::remove(conn, &run_id), |_| {});
         }
     }
 
@@ -107,25 +153,24 @@ impl State {
             return;
         }
         let Some(input) = run.input() else { return };
-        let row = InboxRow {
-            run_id: run_id.to_string(),
-            session_key: run.session_key.to_string(),
-            agent_id: run.agent_id.to_string(),
-            created_at_ms: i64::try_from(now.ms).unwrap_or(i64::MAX),
-            payload: super::run::Waiting::of(input).to_json(),
-            n: 0,
-            attempts: 0,
-        };
+        let ground = input.ground.clone();
+        let row = inbox_row(run_id, &run.session_key, &run.agent_id, input, now);
         let (hub, run_id) = (self.hub.clone(), run_id.clone());
         self.store.submit(
             "put a message into the inbox",
-            move |conn| inbox::put(conn, &row),
+            move |conn| {
+                if let Some(ground) = &ground {
+                    ground.check(conn, &row.session_key)?;
+                }
+                inbox::put(conn, &row)
+            },
             move |result| {
                 let told = hub.tell("inbox stored", move |state, now| match result {
                     Ok(_) => {
                         state.runs.stored(&run_id);
                         state.acknowledge(&run_id, now);
                     }
+                    Err(StoreError::Declined(why)) => state.fail_unstarted(&run_id, *why, now),
                     Err(error) => {
                         let message = format!("the message could not be stored: {error}");
                         state.fail_unstarted(&run_id, RpcError::unavailable(message).retryable(), now);
@@ -213,6 +258,18 @@ impl State {
     }
 }
 
+fn inbox_row(run_id: &str, session_key: &str, agent_id: &str, input: &Input, now: Now) -> InboxRow {
+    InboxRow {
+        run_id: run_id.to_string(),
+        session_key: session_key.to_string(),
+        agent_id: agent_id.to_string(),
+        created_at_ms: i64::try_from(now.ms).unwrap_or(i64::MAX),
+        payload: Waiting::of(input).to_json(),
+        n: 0,
+        attempts: 0,
+    }
+}
+
 fn refuse(starter: Starter, error: RpcError) {
     match starter {
         Starter::Chat(ticket) | Starter::Agent(ticket) => ticket.answer(Err(error)),
@@ -237,7 +294,11 @@ fn accepted<'a>(run_id: &'a str, session_key: &'a str, agent_id: &'a str, now_ms
 }
 
 /// The second answer of `agent`.
-pub(super) fn agent_result(run_id: &str, outcome: &Outcome) -> Result<Payload, RpcError> {
+pub(super) fn agent_result(
+    run_id: &str,
+    outcome: &Outcome,
+    delivery: Option<&DeliveryStatus>,
+) -> Result<Payload, RpcError> {
     if let Some(failure) = &outcome.failure {
         return Err(RpcError::unavailable(failure.message.clone()));
     }
@@ -250,6 +311,7 @@ pub(super) fn agent_result(run_id: &str, outcome: &Outcome) -> Result<Payload, R
         summary: if aborted { "aborted" } else { "completed" },
         result: AgentReply {
             payloads,
+            delivery_status: delivery,
             meta: ReplyMeta {
                 duration_ms: outcome.ended_ms.saturating_sub(outcome.started_ms),
                 agent_meta: AgentMeta {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use super::announce::Announce;
-use super::run::{Emission, Input, Launch, Link, NewRun, Order, Outcome, RunId, Starter, Status, Steered};
+use super::run::{Delivery, Emission, Input, Launch, Link, NewRun, Order, Outcome, RunId, Starter, Status, Steered};
 use super::ticket::Ticket;
 use crate::channels::Target;
 use crate::store::sessions::SessionRow;
@@ -99,6 +99,8 @@ pub struct Run {
     pub reply: Option<Box<Target>>,
     /// Its end is news in the agent's main session.
     pub announce: Option<Box<Announce>>,
+    /// Its caller wants to hear what became of the delivery.
+    pub delivery: Option<Delivery>,
     /// Bytes of text shown there so far.
     pub previewed: usize,
     input: Option<Input>,
@@ -267,6 +269,10 @@ impl Runs {
     pub fn stored(&mut self, run_id: &RunId) {
         if let Some(run) = self.active.get_mut(run_id) {
             run.stored_in_inbox = true;
+            if let Some(input) = &mut run.input {
+                // It was looked at in the same transaction.
+                input.ground = None;
+            }
         }
     }
 
@@ -303,8 +309,11 @@ impl Runs {
             }
             _ => {}
         }
-        self.ended_bytes += outcome.text.len();
-        self.ended.push_back((run_id.clone(), outcome));
+        // What was never taken in may come again under the same key.
+        if run.accepted || outcome.status != Status::Error {
+            self.ended_bytes += outcome.text.len();
+            self.ended.push_back((run_id.clone(), outcome));
+        }
         while self.ended.len() > ENDED || self.ended_bytes > ENDED_BYTES {
             let Some((_, oldest)) = self.ended.pop_front() else { break };
             self.ended_bytes -= oldest.text.len();
@@ -409,6 +418,7 @@ impl Run {
             joined: new.input.absorbed.clone(),
             reply: new.input.reply.clone(),
             announce: new.input.announce.clone(),
+            delivery: new.input.delivery,
             previewed: 0,
             input: Some(new.input),
             stored_in_inbox: stored,

@@ -150,6 +150,10 @@ fn listens(peer: &Peer) -> bool {
 
 /// What a caller is told when the database does not do as asked.
 pub fn stored(error: StoreError) -> RpcError {
-    let told = RpcError::unavailable(error.to_string());
-    if error.is_temporary() { told.retryable() } else { told }
+    let temporary = error.is_temporary();
+    match error {
+        StoreError::Declined(why) => *why,
+        error if temporary => RpcError::unavailable(error.to_string()).retryable(),
+        error => RpcError::unavailable(error.to_string()),
+    }
 }

@@ -26,6 +26,8 @@ pub enum Due {
     Preview(RunId, u32),
     /// A caller of `send` has waited long enough; the key names the message.
     SendDeadline(String),
+    /// A caller of `agent` has waited long enough for its answer to go out.
+    DeliveryDeadline(RunId),
     /// A request for more scopes may have been forgotten.
     UpgradeOver(String),
     /// A token of limited power has come to its end.

@@ -8,6 +8,17 @@ pub const REFERENCE: &str = include_str!("reference.tsv");
 
 /// What is missing of a method that is here.
 pub const PARTIAL: &[(&str, &str)] = &[
+    (
+        "agent",
+        "A run has no lane of its own, and nothing depends on where it says that it comes from (`lane`, `group*`, \
+         `inputProvenance`, `voiceWakeTrigger`, `bootstrapContextRunKind`); MCP servers and the message tool, which \
+         `cleanupBundleMcpOnRunEnd` and `disableMessageTool` are about, are not here.",
+    ),
+    (
+        "chat.send",
+        "Session goals (`intent`) and `toolBindings` are refused; models have no fast tier (`fastMode`); where a \
+         message says that it comes from is not kept (`system*`).",
+    ),
     ("message.action", "Only `send`."),
     ("node.invoke", "Progress of a command is not passed on; its result is."),
     ("question.request", "Questions do not outlive the gateway."),

@@ -8,8 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::delivery::{self, Place, filled};
 use crate::auth::Caller;
 use crate::config::Config;
+use crate::hub::ground::{Ground, Reason};
 use crate::hub::rows::session_row;
 use crate::hub::run::{Input, NewRun, Starter};
 use crate::hub::sessions::stored;
@@ -41,27 +43,47 @@ pub fn send(state: &mut State, who: &Arc<Caller>, params: ChatSendParams, ticket
             state.abort_runs(&session_key, None, now);
             ticket.answer_with(Ok(ChatSendResult { run_id, status: "ok", server_timing: None }));
         }
-        Ok(Sent::Run(run)) => {
-            let received = ticket.received;
-            let run = NewRun { starter: Starter::Chat(ticket), received, ..*run };
-            state.begin_run(run, now);
+        Ok(Sent::Run(run, None)) => begin(state, *run, ticket, now),
+        Ok(Sent::Run(mut run, Some(Place::Named(target)))) => {
+            run.input.reply = Some(target);
+            begin(state, *run, ticket, now);
+        }
+        Ok(Sent::Run(mut run, Some(place))) => {
+            let key = run.session_key.clone();
+            state.change_session(
+                ticket,
+                "find a session",
+                move |conn| Ok(Ok(sessions::get(conn, &key)?)),
+                move |state, ticket, row, now| {
+                    // A session nobody wrote to through a messenger is answered where it is.
+                    let found = place.find(state, &run.agent_id, &run.session_key, row.as_ref());
+                    run.input.reply = found.ok().map(Box::new);
+                    begin(state, *run, ticket, now);
+                },
+            );
         }
         Err(error) => ticket.answer(Err(error)),
     }
 }
 
+fn begin(state: &mut State, run: NewRun, ticket: Ticket, now: Now) {
+    let received = ticket.received;
+    state.begin_delivered(NewRun { starter: Starter::Chat(ticket), received, ..run }, now);
+}
+
 enum Sent {
-    Run(Box<NewRun>),
+    /// With where the answer goes too.
+    Run(Box<NewRun>, Option<Place>),
     /// `/stop` must not wait behind what it stops.
-    Stop {
-        session_key: String,
-        run_id: String,
-    },
+    Stop { session_key: String, run_id: String },
 }
 
 fn prepare(state: &State, who: &Arc<Caller>, params: ChatSend) -> Result<Sent, RpcError> {
     let config = state.shared.config.get();
+    let admin = who.scopes.allows(Scope::Admin);
     let (session_key, agent_id) = target(&config, &params.session_key, params.agent_id.as_deref())?;
+    still_holds(&config, &params)?;
+    let place = origin(&config, &params, admin)?;
     let parts = attachments(&params.attachments, state.shared.boot.attachments())?;
     let mut text = params.message;
     let images = fold(parts, &mut text);
@@ -74,7 +96,11 @@ fn prepare(state: &State, who: &Arc<Caller>, params: ChatSend) -> Result<Sent, R
     }
     let queue = state.runs.queue_mode(&session_key, params.queue_mode);
     let limit = params.timeout_ms.map(|ms| ms.0).filter(|ms| *ms > 0).map(Duration::from_millis);
-    Ok(Sent::Run(Box::new(NewRun {
+    // What steers a run is said into the middle of it: the last message is another one by then.
+    let leaf = params.expected_leaf_entry_id.0.filter(|_| params.queue_mode != Some(QueueMode::Steer));
+    let ground = leaf
+        .map(|leaf| Box::new(Ground { session_id: params.session_id.map(|id| id.0), leaf: Some(leaf.map(|id| id.0)) }));
+    let run = NewRun {
         run_id: params.idempotency_key.0.as_str().into(),
         session_key: session_key.into(),
         agent_id: agent_id.into(),
@@ -83,16 +109,69 @@ fn prepare(state: &State, who: &Arc<Caller>, params: ChatSend) -> Result<Sent, R
             parts: images,
             thinking: params.thinking,
             commands,
-            admin: who.scopes.allows(Scope::Admin),
+            admin,
             created_via: "operator",
             queue: Some(queue),
+            ground,
+            answers: params.reply_to_id.map(|id| id.0),
             ..Input::default()
         },
         starter: Starter::Inbox,
         conn: who.conn,
         timeout: Some(limit.unwrap_or_else(|| run_limit(&config))),
         received: std::time::Instant::now(),
-    })))
+    };
+    Ok(Sent::Run(Box::new(run), place))
+}
+
+/// What of a sender's view can be judged without the session: declines what it does not fit any more, and what this
+/// gateway could not do.
+fn still_holds(config: &Config, params: &ChatSend) -> Result<(), RpcError> {
+    let declined = |words: &str, reason| Err(RpcError::invalid(words).details(&Reason { reason }));
+    if params.intent.is_some() {
+        return Err(RpcError::invalid("intent is not supported: sessions have no goals here; send the message alone"));
+    }
+    if params.tool_bindings.as_ref().is_some_and(|bindings| !bindings.is_empty()) {
+        return Err(RpcError::invalid("toolBindings are not supported here; send the message without them"));
+    }
+    let routing = format!("per-sender|{}|{}", main_key(config), config.default_agent_id());
+    if params.expected_session_routing_contract.as_deref().is_some_and(|known| known.trim().to_lowercase() != routing) {
+        return declined("session routing changed; review and retry", "session-routing-changed");
+    }
+    let overrides = params.expected_tool_overrides.0.as_ref().and_then(Option::as_ref);
+    let mode = params.expected_permission_mode.0.as_ref().and_then(Option::as_ref);
+    if mode.is_some() || overrides.is_some_and(|known| !known.is_empty()) {
+        return declined("Session settings changed before send. Retry.", "session-settings-changed");
+    }
+    Ok(())
+}
+
+/// Where an answer goes that does not only go to who follows the session.
+fn origin(config: &Config, params: &ChatSend, admin: bool) -> Result<Option<Place>, RpcError> {
+    let system = params.system_input_provenance.is_some() || params.system_provenance_receipt.is_some();
+    if (system || params.suppress_command_interpretation == Some(true)) && !admin {
+        return Err(RpcError::invalid("system provenance fields require admin scope"));
+    }
+    let (channel, to) = (filled(params.originating_channel.as_deref()), filled(params.originating_to.as_deref()));
+    let account = filled(params.originating_account_id.as_deref());
+    let thread = filled(params.originating_thread_id.as_deref());
+    if channel.or(to).or(account).or(thread).is_none() {
+        return Ok((params.deliver == Some(true)).then_some(Place::Last(None)));
+    }
+    if channel.is_none() {
+        return Err(RpcError::invalid("originatingChannel is required when using originating route fields"));
+    }
+    if to.is_none() {
+        return Err(RpcError::invalid("originatingTo is required when using originating route fields"));
+    }
+    if !admin {
+        return Err(RpcError::invalid("originating route fields require admin scope"));
+    }
+    // A page's own conversation has no messenger.
+    if channel.is_some_and(|channel| channel.eq_ignore_ascii_case("webchat")) {
+        return Ok(None);
+    }
+    delivery::Asked { channel, account, to, thread }.place(config).map(Some)
 }
 
 /// How long a run may take: `agents.defaults.timeoutSeconds`; the reference's default is 48 hours.

@@ -19,6 +19,7 @@ mod config;
 mod config_read;
 mod conversation;
 mod cron;
+mod delivery;
 mod devices;
 mod exec_approvals;
 mod gateway;

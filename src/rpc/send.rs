@@ -160,6 +160,18 @@ pub fn target(config: &Config, wanted: &Wanted<'_>) -> Result<Target, RpcError> 
     })
 }
 
+/// The same for an answer that is to go out later: its account must be there and not be disabled.
+pub fn open_target(config: &Config, wanted: &Wanted<'_>) -> Result<Target, RpcError> {
+    let target = target(config, wanted)?;
+    let own = |one: &channels::Account| one.spec.id == target.channel && *one.key.account == *target.account;
+    let account = cut(&target.account, 64);
+    match channels::accounts(config).iter().find(|one| own(one)) {
+        Some(one) if one.enabled => Ok(target),
+        Some(_) => Err(RpcError::invalid(format!("account \"{account}\" of {} is disabled", target.channel))),
+        None => Err(RpcError::invalid(format!("{} has no account \"{account}\"", target.channel))),
+    }
+}
+
 /// The one messenger that is configured.
 fn only(config: &Config) -> Result<&'static channels::ChannelSpec, RpcError> {
     let mut specs: Vec<_> = channels::accounts(config).iter().map(|account| account.spec).collect();

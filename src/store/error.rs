@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
+use crate::wire::error::RpcError;
+
 /// A failure of the store. Cloneable, because one failed commit answers every job of its batch.
 ///
 /// `what` names the job ("append message"); it is filled in by the store, so that `?` on SQLite errors inside a job is
@@ -40,6 +42,8 @@ pub enum StoreError {
     Undone { what: &'static str },
     /// The job panicked; the log has the place.
     Panicked { what: &'static str },
+    /// The job found that it must not be done; nothing of it was kept.
+    Declined(Box<RpcError>),
     /// A step on the file system outside SQLite.
     File { doing: &'static str, path: PathBuf, source: Arc<io::Error> },
 }
@@ -114,6 +118,7 @@ impl fmt::Display for StoreError {
             StoreError::Sql { what, .. } => write!(f, "{what}: the database refused"),
             StoreError::Undone { what } => write!(f, "{what}: the transaction was given up"),
             StoreError::Panicked { what } => write!(f, "{what}: the job panicked"),
+            StoreError::Declined(why) => f.write_str(&why.message),
             StoreError::File { doing, path, .. } => write!(f, "{doing} {}", path.display()),
         }
     }

@@ -35,6 +35,9 @@ pub struct Facts {
     /// Why upkeep put the session into the archive; nothing when a person did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive_reason: Option<String>,
+    /// The messenger's conversation it was spoken to through last, as JSON text of its target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// Fields this version does not know.
     #[serde(flatten)]
     rest: Map<String, Value>,

@@ -1,12 +1,13 @@
 //! `agent`, `agent.wait` and the `agent` event.
 
-use serde::Serialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::chat::Attachment;
-use super::decode::{Name, Whole};
+use super::decode::{Name, Text, Whole};
 use super::object::objects;
+use super::session_change::LABEL_LIMIT;
 
 objects! { strict:
     #[derive(Debug)]
@@ -19,38 +20,77 @@ objects! { strict:
         pub session_id: Option<String>,
         pub session_key: Option<String>,
         pub thinking: Option<String>,
+        /// The answer goes into a messenger too: `replyChannel` and `replyTo`, or `channel` and `to`, or where the
+        /// session was spoken to last.
         pub deliver: Option<bool>,
+        pub channel: Option<String>,
+        /// A recipient; without a session it also says which one.
+        pub to: Option<String>,
+        pub account_id: Option<String>,
+        pub thread_id: Option<String>,
+        pub reply_channel: Option<String>,
+        pub reply_to: Option<String>,
+        pub reply_account_id: Option<String>,
+        /// `message_tool_only`: not even with `deliver`.
+        pub source_reply_delivery_mode: Option<ReplyMode>,
+        /// The turn is made even when its answer cannot be delivered.
+        pub best_effort_deliver: Option<bool>,
+        /// The session must exist and have this transcript.
+        pub expected_existing_session_id: Option<Name>,
+        /// Where tools start: an absolute path of a directory.
+        pub cwd: Option<Name>,
+        /// The model alone: no system prompt and no tools.
+        pub model_run: Option<bool>,
+        pub prompt_mode: Option<PromptMode>,
+        pub bootstrap_context_mode: Option<BootstrapMode>,
         pub attachments: Vec<Attachment> = default,
         /// Seconds; 0 = no limit of its own.
         pub timeout: Option<Whole>,
         pub extra_system_prompt: Option<String>,
         pub idempotency_key: Name,
-        pub label: Option<String>,
-        // Fields of the reference's larger product: accepted, without effect on this gateway's runs.
-        pub to: Option<IgnoredAny>,
-        pub reply_to: Option<IgnoredAny>,
-        pub expected_existing_session_id: Option<IgnoredAny>,
-        pub channel: Option<IgnoredAny>,
-        pub reply_channel: Option<IgnoredAny>,
-        pub account_id: Option<IgnoredAny>,
-        pub reply_account_id: Option<IgnoredAny>,
-        pub thread_id: Option<IgnoredAny>,
-        pub group_id: Option<IgnoredAny>,
-        pub group_channel: Option<IgnoredAny>,
-        pub group_space: Option<IgnoredAny>,
-        pub best_effort_deliver: Option<IgnoredAny>,
-        pub lane: Option<IgnoredAny>,
-        pub cwd: Option<IgnoredAny>,
-        pub cleanup_bundle_mcp_on_run_end: Option<IgnoredAny>,
-        pub model_run: Option<IgnoredAny>,
-        pub prompt_mode: Option<IgnoredAny>,
-        pub bootstrap_context_mode: Option<IgnoredAny>,
-        pub bootstrap_context_run_kind: Option<IgnoredAny>,
+        /// The label of a session that this message makes.
+        pub label: Option<Text<LABEL_LIMIT>>,
+        // Accepted without effect, for the reasons in `rpc::absent::PARTIAL`.
+        pub group_id: Option<String>,
+        pub group_channel: Option<String>,
+        pub group_space: Option<String>,
+        pub lane: Option<String>,
+        pub cleanup_bundle_mcp_on_run_end: Option<bool>,
+        pub bootstrap_context_run_kind: Option<RunKind>,
         pub input_provenance: Option<IgnoredAny>,
-        pub voice_wake_trigger: Option<IgnoredAny>,
-        pub disable_message_tool: Option<IgnoredAny>,
-        pub source_reply_delivery_mode: Option<IgnoredAny>,
+        pub voice_wake_trigger: Option<String>,
+        pub disable_message_tool: Option<bool>,
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplyMode {
+    Automatic,
+    MessageToolOnly,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromptMode {
+    Full,
+    Minimal,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BootstrapMode {
+    Full,
+    Lightweight,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunKind {
+    Default,
+    Heartbeat,
+    Cron,
 }
 
 /// First answer of `agent`.
@@ -75,9 +115,79 @@ pub struct AgentResult<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AgentReply<'a> {
     pub payloads: Vec<ReplyPayload<'a>>,
     pub meta: ReplyMeta<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery_status: Option<&'a DeliveryStatus>,
+}
+
+/// What became of an answer that was to be delivered. Words and fields: docs/cli/agent.md, "JSON delivery status".
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryStatus {
+    pub requested: bool,
+    pub attempted: bool,
+    /// `sent`, `suppressed`, `partial_failed`, `failed`.
+    pub status: &'static str,
+    pub succeeded: Succeeded,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_count: Option<usize>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sent_before_error: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub error: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub enum Succeeded {
+    Whole(bool),
+    /// `partial`.
+    Part(&'static str),
+}
+
+impl DeliveryStatus {
+    /// After `sent` messages went out and perhaps one did not.
+    pub fn of(sent: usize, failed: Option<String>) -> DeliveryStatus {
+        let (status, succeeded) = match (&failed, sent) {
+            (None, _) => ("sent", Succeeded::Whole(true)),
+            (Some(_), 0) => ("failed", Succeeded::Whole(false)),
+            (Some(_), _) => ("partial_failed", Succeeded::Part("partial")),
+        };
+        DeliveryStatus {
+            requested: true,
+            attempted: true,
+            status,
+            succeeded,
+            reason: None,
+            result_count: (status != "failed").then_some(sent),
+            sent_before_error: status == "partial_failed",
+            error: failed.is_some(),
+            error_message: failed,
+        }
+    }
+
+    /// There was no place for it.
+    pub fn impossible(reason: &'static str) -> DeliveryStatus {
+        let failed = DeliveryStatus::of(0, Some(String::new()));
+        DeliveryStatus { attempted: false, reason: Some(reason), error_message: None, ..failed }
+    }
+
+    /// The agent had nothing to say.
+    pub fn nothing_to_say() -> DeliveryStatus {
+        DeliveryStatus {
+            attempted: false,
+            status: "suppressed",
+            reason: Some("no_visible_payload"),
+            ..DeliveryStatus::of(0, None)
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]

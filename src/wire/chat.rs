@@ -1,11 +1,13 @@
 //! The methods of the `chat` family and the `chat` event.
 
+use std::collections::BTreeMap;
+
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::command::CommandEntry;
-use super::decode::{Int, Name, Text, Whole};
+use super::decode::{Given, Int, Name, Text, Whole};
 use super::models::ModelChoice;
 use super::object::objects;
 use super::session::SessionRow;
@@ -53,24 +55,29 @@ objects! { strict:
         pub suppress_command_interpretation: Option<bool>,
         /// Becomes the run's id.
         pub idempotency_key: Name,
-        // Fields of the reference's larger product: accepted, without effect on this gateway's runs.
-        pub intent: Option<IgnoredAny>,
-        pub fast_mode: Option<IgnoredAny>,
-        pub fast_auto_on_seconds: Option<IgnoredAny>,
-        pub originating_channel: Option<IgnoredAny>,
-        pub originating_to: Option<IgnoredAny>,
-        pub originating_account_id: Option<IgnoredAny>,
-        pub originating_thread_id: Option<IgnoredAny>,
-        pub reply_to_id: Option<IgnoredAny>,
-        pub tool_bindings: Option<IgnoredAny>,
+        /// With an explicit origin (below), or else where the session was spoken to last: the answer goes there too.
+        pub originating_channel: Option<String>,
+        pub originating_to: Option<String>,
+        pub originating_account_id: Option<String>,
+        pub originating_thread_id: Option<String>,
+        /// The entry of the transcript that is answered.
+        pub reply_to_id: Option<Name>,
+        /// The last message the sender saw; null: none.
+        pub expected_leaf_entry_id: Given<Name> = default,
+        /// `scope|main key|default agent`, as the sender knows them.
+        pub expected_session_routing_contract: Option<Name>,
+        /// Sessions have no permission mode and no tool overrides of their own here.
+        pub expected_permission_mode: Given<IgnoredAny> = default,
+        pub expected_tool_overrides: Given<BTreeMap<String, IgnoredAny>> = default,
+        /// Need operator.admin.
         pub system_input_provenance: Option<IgnoredAny>,
-        pub system_provenance_receipt: Option<IgnoredAny>,
-        pub expected_leaf_entry_id: Option<IgnoredAny>,
-        pub expected_session_routing_contract: Option<IgnoredAny>,
-        pub expected_permission_mode: Option<IgnoredAny>,
-        pub expected_tool_overrides: Option<IgnoredAny>,
-        pub expected_session_settings: Option<IgnoredAny>,
-        pub client_context: Option<IgnoredAny>,
+        pub system_provenance_receipt: Option<String>,
+        // Refused, because to act without them would be to act wrongly.
+        pub intent: Option<IgnoredAny>,
+        pub tool_bindings: Option<BTreeMap<String, IgnoredAny>>,
+        // Accepted without effect, for the reasons in `rpc::absent::PARTIAL`.
+        pub fast_mode: Option<IgnoredAny>,
+        pub fast_auto_on_seconds: Option<Int<1, { u64::MAX }>>,
     }
 }
 

@@ -109,6 +109,22 @@ fn limited(text: String, max: usize) -> Result<String, String> {
 /// A string of any length but none.
 pub type Name = Text<{ usize::MAX }>;
 
+/// A member that may be missing, null or a value.
+#[derive(Debug, Clone)]
+pub struct Given<T>(pub Option<Option<T>>);
+
+impl<T> Default for Given<T> {
+    fn default() -> Given<T> {
+        Given(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Given<T>, D::Error> {
+        Option::<T>::deserialize(from).map(|value| Given(Some(value)))
+    }
+}
+
 /// An integer from `MIN` to `MAX`. Accepts `5.0`, as JSON Schema does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Int<const MIN: u64, const MAX: u64>(pub u64);

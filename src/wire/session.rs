@@ -183,6 +183,9 @@ pub struct SessionRow {
     pub runtime_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_run_id: Option<String>,
+    /// Where it was spoken to through a messenger last.
+    #[serde(flatten)]
+    pub last_route: LastRoute,
     pub effective_queue_mode: String,
     pub model_provider: String,
     pub model: String,
@@ -192,6 +195,32 @@ pub struct SessionRow {
     pub message_count: u64,
     pub has_active_run: bool,
     pub active_run_ids: Vec<String>,
+}
+
+/// The conversation in a messenger that a session is answered in, in the two ways clients read it.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastRoute {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery_context: Option<DeliveryContext>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_channel: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_account_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_thread_id: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryContext {
+    pub channel: String,
+    pub to: String,
+    pub account_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<String>,
 }
 
 objects! { strict:

@@ -10,14 +10,18 @@ use super::super::workspace::{self, Audience, HostFacts, Prompt, PromptLimits, P
 use super::{Turning, signed};
 use crate::config::Config;
 use crate::config::agents::ContextInjection;
+use crate::hub::run::PromptScope;
 use crate::providers::registry::{ModelRef, Registry};
 use crate::providers::{Defaults, Message, Part, ProviderError, ToolChoice, ToolSpec, Turn};
 use crate::store::{StoreError, sessions, transcript};
 use crate::sys::{clock, host};
+use crate::wire::frame::cut;
 
 /// Stored conversation given to a model whose context window is unknown, and at most, in bytes.
 const CONTEXT_BYTES: usize = 256 << 10;
 const CONTEXT_BYTES_MAX: usize = 2 << 20;
+/// Of a message that is answered, shown again.
+const QUOTE_BYTES: usize = 4 << 10;
 /// Bytes of text per token, on the safe side of what tokenisers do.
 const BYTES_PER_TOKEN: u64 = 3;
 
@@ -100,7 +104,7 @@ impl Turning<'_> {
         models: &[ModelRef],
     ) -> Result<(Turn, Vec<&'static Tool>), StoreError> {
         let (input, model) = (&self.order.input, &models[0]);
-        let offered = tools::permitted(&self.policy());
+        let offered = if input.model_only { Vec::new() } else { tools::permitted(&self.policy()) };
         let mut messages = match row {
             Some(row) => self.stored_conversation(row, models)?,
             None => Vec::new(),
@@ -126,7 +130,7 @@ impl Turning<'_> {
         Ok((
             Turn {
                 model: model.model.clone(),
-                system: self.system_prompt(model, &offered, row),
+                system: self.system_prompt(model, &offered, row) + &self.answered_message(row)?,
                 messages,
                 tools: specs,
                 tool_choice: input.tool_choice.clone(),
@@ -136,6 +140,24 @@ impl Turning<'_> {
             },
             offered,
         ))
+    }
+
+    /// The message that this one answers, as far as it is still there, for the end of the prompt.
+    fn answered_message(&self, row: Option<&sessions::SessionRow>) -> Result<String, StoreError> {
+        let (Some(id), Some(row)) = (self.order.input.answers.as_deref(), row) else { return Ok(String::new()) };
+        let find = |conn: &rusqlite::Connection| transcript::find_in(conn, &row.session_id, id);
+        let entry = self.engine.store.read("find the message that is answered", find)?;
+        let text = |message: &Message| -> Option<(&str, String)> {
+            match message {
+                Message::User(parts) => Some(("their own", parts.first().map(messages::text)?.to_string())),
+                Message::Assistant { text, .. } => Some(("yours", text.to_string())),
+                _ => None,
+            }
+        };
+        let said = entry.and_then(|entry| messages::context(&[entry]).iter().find_map(text));
+        Ok(said.map_or_else(String::new, |(who, text)| {
+            format!("\n\nThe user answers this message, {who}:\n> {}", cut(&text, QUOTE_BYTES).replace('\n', "\n> "))
+        }))
     }
 
     /// What the user says now, as a message.
@@ -180,6 +202,9 @@ impl Turning<'_> {
     }
 
     fn system_prompt(&self, model: &ModelRef, offered: &[&'static Tool], row: Option<&sessions::SessionRow>) -> String {
+        if self.order.input.prompt == PromptScope::None {
+            return self.order.input.extra_system.clone().unwrap_or_default();
+        }
         let defaults = &self.config.agents.defaults;
         let own = PromptLimits::default();
         let bootstrap = self.config.bootstrap(&self.order.agent_id);
@@ -201,7 +226,11 @@ impl Turning<'_> {
         let skills = Some(self.equipment()).filter(|_| offered.iter().any(|tool| tool.name == "read"));
         let boot = &self.engine.shared.boot.own;
         workspace::system_prompt(&Prompt {
-            mode: if self.order.input.light { PromptMode::Minimal } else { PromptMode::Full },
+            mode: match self.order.input.prompt {
+                PromptScope::Minimal => PromptMode::Minimal,
+                _ if self.order.input.light => PromptMode::Minimal,
+                _ => PromptMode::Full,
+            },
             agent_id: &self.order.agent_id,
             session_key: &self.order.session_key,
             workspace: &workspace,

@@ -53,6 +53,7 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     limit: 12_000,
     count: chunk::bytes,
     thread_word: "thread",
+    group_marks: &['!', '#'],
     drafts: true,
     // Every change of a message is one more event in the room.
     streams: false,

@@ -48,6 +48,7 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     limit: 4000,
     count: chunk::utf16,
     thread_word: "topic",
+    group_marks: &['-'],
     drafts: true,
     streams: true,
     debounce_ms: 300,

@@ -249,13 +249,7 @@ fn destination(payload: &Value) -> Result<Option<Place>, HttpError> {
 fn target(config: &Config, place: &Place) -> Result<Target, HttpError> {
     let (channel, account) = (place.channel.as_deref(), place.account.as_deref());
     let wanted = send::Wanted { channel, account, to: &place.to, thread: None, reply_to: None };
-    let target = send::target(config, &wanted).map_err(|error| bad(error.message))?;
-    let own = |one: &channels::Account| one.spec.id == target.channel && *one.key.account == *target.account;
-    match channels::accounts(config).iter().find(|one| own(one)) {
-        Some(one) if one.enabled => Ok(target),
-        Some(_) => Err(bad(format!("account {:?} of {} is disabled", target.account, target.channel))),
-        None => Err(bad(format!("{} has no account {:?}", target.channel, cut(&target.account, 64)))),
-    }
+    send::open_target(config, &wanted).map_err(|error| bad(error.message))
 }
 
 fn idempotency_key(exchange: &Exchange<'_>, payload: &Value) -> Option<String> {
