@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::device::{Defect, Device};
 use crate::support::talk::{SESSION, chat_state, payloads, send};
 use crate::support::{Answer, Gateway, Upstream, Ws, golden, wait, ws};
 
@@ -254,6 +255,45 @@ fn a_client_asks_in_two_phases_and_waits_for_the_decision() {
     );
     let own = decides.ok("approval.get", json!({ "id": id }));
     assert_eq!(own["approval"]["urlPath"], format!("/approve/{}", id.replace(':', "%3A")));
+}
+
+#[test]
+fn an_asker_may_name_who_decides() {
+    let gateway = Gateway::on(&Upstream::friendly());
+    let device = Device::new(3);
+    let mut named = Ws::open(gateway.addr());
+    let mut params = ws::backend(&["operator.approvals"]);
+    params["caps"] = json!(["approvals", "exec-approvals"]);
+    device.connect_as(&mut named, params, Defect::None).expect("let in");
+    let (mut other, mut asks) = (Ws::open(gateway.addr()), Ws::open(gateway.addr()));
+    let mut params = ws::backend(&["operator.write", "operator.approvals"]);
+    params["caps"] = json!(["approvals", "exec-approvals"]);
+    other.hello(params);
+    asks.hello(ws::backend(&OPERATOR));
+    let params = json!({ "command": "id", "twoPhase": true, "timeoutMs": 20000, "sessionKey": SESSION,
+        "approvalReviewerDeviceIds": [device.id] });
+    other.ok("sessions.messages.subscribe", json!({ "key": SESSION, "includeApprovals": true }));
+    let request = asks.request("exec.approval.request", params);
+    let id = asks.response(&request).expect("accepted")["id"].clone();
+    assert_eq!(requested(&mut named), id.as_str().expect("an id"));
+    // For everybody else it is not there.
+    let which = json!({ "id": id });
+    assert_eq!(other.ok("exec.approval.list", json!({})), json!([]));
+    for method in ["exec.approval.get", "approval.get"] {
+        assert_eq!(other.err(method, which.clone())["details"]["reason"], "APPROVAL_NOT_FOUND", "{method}");
+    }
+    let decision = |word: &str| json!({ "id": id, "decision": word });
+    other.err("exec.approval.resolve", decision("allow-once"));
+    // A grant with an end is not made one without.
+    let lasting = json!({ "id": id, "decision": "allow-always", "grantExpiresInDays": 7 });
+    let refused = named.err("exec.approval.resolve", lasting);
+    assert!(refused["message"].as_str().is_some_and(|text| text.starts_with("grantExpiresInDays")), "{refused}");
+    named.ok("exec.approval.resolve", decision("allow-once"));
+    asks.wait_for("the second answer", |frame| frame["payload"]["decision"] == "allow-once");
+    other.ok("health", json!({}));
+    let heard =
+        other.take_backlog().into_iter().filter(|f| f["event"].as_str().is_some_and(|e| e.contains("approval")));
+    assert_eq!(heard.count(), 0);
 }
 
 #[test]

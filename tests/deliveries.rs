@@ -288,3 +288,138 @@ fn the_command_line_delivers_and_says_when_it_could_not() {
     let (code, _, err) = agent(&["--message-file", "/nowhere/at/all"]);
     assert!(code == Some(2) && err.contains("--message-file /nowhere/at/all"), "{err}");
 }
+
+#[test]
+fn a_page_of_history_may_be_around_a_message() {
+    let upstream = Upstream::friendly();
+    let gateway = Gateway::start(upstream.config());
+    let mut client = gateway.operator();
+    for n in 0..4 {
+        say(&mut client, SESSION, &format!("message {n}"), &format!("run-{n}"));
+    }
+    let page = |client: &mut Ws, more: Value| {
+        client.ok("chat.history", gateway::merged(&json!({ "sessionKey": SESSION }), more))
+    };
+    let seqs = |page: &Value| -> Vec<u64> {
+        let messages = page["messages"].as_array().expect("messages").iter();
+        messages.filter_map(|message| message["__openclaw"]["seq"].as_u64()).collect()
+    };
+    let all = page(&mut client, json!({}));
+    assert_eq!(seqs(&all), [1, 2, 3, 4, 5, 6, 7, 8]);
+    let id = |at: usize| all["messages"][at]["__openclaw"]["id"].clone();
+    let around = page(&mut client, json!({ "messageId": id(3), "limit": 4 }));
+    assert_eq!((seqs(&around), &around["hasMore"], &around["nextOffset"]), (vec![3, 4, 5, 6], &json!(true), &json!(6)));
+    let older = page(&mut client, json!({ "offset": around["nextOffset"], "limit": 4 }));
+    assert_eq!((seqs(&older), &older["hasMore"]), (vec![1, 2], &json!(false)));
+    assert_eq!(seqs(&page(&mut client, json!({ "messageId": id(7), "limit": 3 }))), [6, 7, 8]);
+    assert_eq!(page(&mut client, json!({ "messageId": "nobody" }))["messages"], json!([]));
+    let both = client.err("chat.history", json!({ "sessionKey": SESSION, "messageId": id(0), "offset": 1 }));
+    assert_eq!(both["message"], "offset and messageId cannot be used together");
+    assert_eq!(page(&mut client, json!({ "cursor": "c" })), json!({ "kind": "reset" }));
+    let taken = page(&mut client, json!({ "inputRunIds": ["run-2", "never"], "limit": 1 }));
+    assert_eq!(taken["inputConsumptions"], json!([{ "runId": "run-2", "consumedByEventId": id(4) }]));
+}
+
+#[test]
+fn what_waits_is_shown_page_by_page() {
+    let upstream = Upstream::script([Answer::Silent]);
+    let gateway = Gateway::start(upstream.config());
+    let mut client = gateway.operator();
+    let send = |client: &mut Ws, session: &str, run: &str| {
+        let params = json!({ "sessionKey": session, "message": run, "queueMode": "followup", "idempotencyKey": run });
+        client.ok("chat.send", params);
+    };
+    // What waits elsewhere is not in the way.
+    for n in 0..40 {
+        send(&mut client, "agent:main:other", &format!("other-{n}"));
+    }
+    for n in 0..65 {
+        send(&mut client, SESSION, &format!("run-{n}"));
+    }
+    let history = client.ok("chat.history", json!({ "sessionKey": SESSION }));
+    let pending = &history["pendingInputs"];
+    let runs = |pending: &Value| -> Vec<String> {
+        let items = pending["items"].as_array().expect("items").iter();
+        items.filter_map(|item| item["runId"].as_str()).map(str::to_owned).collect()
+    };
+    assert_eq!((pending["total"].as_u64(), runs(pending).len()), (Some(64), 64));
+    assert_eq!((runs(pending)[0].as_str(), pending.get("nextBefore")), ("run-1", None));
+    let before = json!({ "sessionKey": SESSION, "pendingBefore": 45 });
+    let fewer = client.ok("chat.history", before)["pendingInputs"].take();
+    assert!(runs(&fewer).len() < 64 && runs(&fewer)[0] == "run-1", "{fewer}");
+}
+
+#[test]
+fn what_happened_lately_is_told_without_a_word_that_was_said() {
+    let (upstream, telegram) = (
+        Upstream::by(|asked| match last(&asked.body).0 {
+            text if text.contains("tool") => {
+                Answer::Call { name: "exec", arguments: json!({ "command": "echo canary-cmd" }) }
+            }
+            text if text.contains("FAIL") => Answer::Refuse(400, "stub bad request"),
+            _ => Answer::say("canary-answer"),
+        }),
+        Telegram::start(),
+    );
+    let gateway = Gateway::start(with_telegram(&upstream, &telegram));
+    telegram.says(ADA, "canary-question tool");
+    telegram.wait_shown(ADA, 1);
+    let mut client = gateway.operator();
+    send_and_fail(&mut client);
+    gateway.wait_sent();
+    let found = client.ok("diagnostics.stability", json!({}));
+    let kinds: Vec<&str> =
+        found["events"].as_array().expect("events").iter().filter_map(|event| event["type"].as_str()).collect();
+    for kind in [
+        "message.received",
+        "tool.execution.completed",
+        "run.completed",
+        "message.delivery.completed",
+        "diagnostic.memory.sample",
+    ] {
+        assert!(kinds.contains(&kind), "{kind} in {kinds:?}");
+    }
+    assert!(!found.to_string().contains("canary"), "{found}");
+    let failed = client.ok("diagnostics.stability", json!({ "type": "run.completed", "limit": 1 }));
+    let event = &failed["events"][0];
+    assert_eq!((&event["outcome"], &failed["count"]), (&json!("error"), &json!(2)), "{failed}");
+    assert!(found["summary"]["memory"]["latest"]["rssBytes"].as_u64().is_some_and(|rss| rss > 1 << 20));
+    let none = client.ok("diagnostics.stability", json!({ "type": "telemetry.exporter", "limit": 1000 }));
+    assert_eq!((&none["capacity"], &none["summary"]), (&json!(16), &json!({ "byType": {} })));
+    let port = gateway.addr().port().to_string();
+    let told = gateway::run(
+        gateway.home(),
+        &["gateway", "stability", "--type", "run.completed"],
+        &[("OPENCLAW_GATEWAY_PORT", &port)],
+    );
+    let out = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.status.success() && out.contains("run.completed 2") && out.contains("error"), "{out}");
+}
+
+/// A turn that the provider refuses.
+fn send_and_fail(client: &mut Ws) {
+    client.ok("chat.send", json!({ "sessionKey": "agent:main:bad", "message": "FAIL", "idempotencyKey": "bad" }));
+    client.event_where("chat", |chat| chat["state"] == "error" && chat["runId"] == "bad");
+}
+
+#[test]
+fn lanes_show_what_is_at_work_and_what_waits() {
+    let upstream = Upstream::script([Answer::Silent]);
+    let gateway = Gateway::start(upstream.config());
+    let mut client = gateway.operator();
+    let idle = client.ok("diagnostics.lanes", json!({}));
+    let lane = |lanes: &Value, name: &str| -> Value {
+        lanes["lanes"].as_array().expect("lanes").iter().find(|lane| lane["lane"] == name).expect("a lane").clone()
+    };
+    assert_eq!(idle["dynamic"], Value::Null);
+    let none = json!({ "lane": "main", "queuedCount": 0, "activeCount": 0, "maxConcurrent": 64, "draining": false,
+        "generation": 0, "blockedBy": null });
+    assert_eq!(lane(&idle, "main"), none);
+    for run in ["r1", "r2", "r3"] {
+        let params = json!({ "sessionKey": SESSION, "message": run, "queueMode": "followup", "idempotencyKey": run });
+        client.ok("chat.send", params);
+    }
+    let busy = client.ok("diagnostics.lanes", json!({}));
+    assert_eq!((&lane(&busy, "main")["activeCount"], &lane(&busy, "main")["queuedCount"]), (&json!(1), &json!(2)));
+    assert_eq!(busy["dynamic"], json!({ "laneCount": 1, "activeCount": 1, "queuedCount": 2, "queuedLaneCount": 1 }));
+}

@@ -259,11 +259,23 @@ fn an_agent_asks_a_node() {
         (&sent["command"], sent["paramsJSON"].as_str()),
         (&json!("system.notify"), Some(r#"{"title":"Tea","body":""}"#))
     );
+    // How far it has come is shown with the tool call; what comes twice, for another or too late is not.
+    let progress =
+        |seq: u64, chunk: &str| json!({ "invokeId": sent["id"], "nodeId": node.id, "seq": seq, "chunk": chunk });
+    assert_eq!(host.ok("node.invoke.progress", progress(0, "rin")), json!({ "ok": true, "ignored": false }));
+    assert_eq!(host.ok("node.invoke.progress", progress(0, "rin")), json!({ "ok": true, "ignored": true }));
+    assert_eq!(host.ok("node.invoke.progress", progress(1, "ging")), json!({ "ok": true, "ignored": false }));
+    operator.event_where("agent", |agent| agent["stream"] == "command_output" && agent["data"]["output"] == "ringing");
+    let other = json!({ "invokeId": sent["id"], "nodeId": "another", "seq": 2, "chunk": "x" });
+    assert_eq!(host.err("node.invoke.progress", other)["message"], "nodeId mismatch");
+    let long = host.err("node.invoke.progress", progress(2, &"x".repeat(16_385)));
+    assert!(long["message"].as_str().is_some_and(|text| text.contains("at /chunk")), "{long}");
     host.ok(
         "node.invoke.result",
         json!({ "id": sent["id"], "nodeId": node.id, "ok": true, "payloadJSON": "{\"shown\":1}" }),
     );
     operator.event_where("chat", |chat| chat["state"] == "final" && chat["runId"] == "run-1");
+    assert_eq!(host.ok("node.invoke.progress", progress(9, "late")), json!({ "ok": true, "ignored": true }));
     let asked = upstream.wait_asked(3);
     let back = asked[2].body["messages"].as_array().expect("messages").last().expect("a message").to_string();
     assert!(back.contains("shown"), "{back}");

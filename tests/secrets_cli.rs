@@ -154,5 +154,9 @@ fn a_store_entry_set_over_the_protocol_is_in_force_at_once() {
     assert!(!listed.to_string().contains("canary"));
     let masked = json!({"name": "MINE_KEY", "value": "__OPENCLAW_REDACTED__", "kind": "secret"});
     assert_eq!(client.err("secrets.store.set", masked)["code"], "INVALID_REQUEST");
+    let kept = json!({"name": "N", "value": "v", "kind": "secret", "allowedHosts": ["example.org"]});
+    assert!(
+        client.err("secrets.store.set", kept)["message"].as_str().is_some_and(|text| text.starts_with("allowedHosts"))
+    );
     assert!(!gateway.log().contains("canary"));
 }

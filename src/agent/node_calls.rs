@@ -7,8 +7,8 @@ use crossbeam_channel::bounded;
 use super::Engine;
 use super::tools::NodesAsk;
 use crate::hub::nodes::{Answer, Asked};
+use crate::hub::run::Order;
 use crate::hub::{Now, State};
-use crate::sys::abort::Abort;
 use crate::sys::random;
 
 impl Engine {
@@ -18,7 +18,8 @@ impl Engine {
     }
 
     /// Does what the `nodes` tool wants; the answer is text for the model, JSON as far as it came from a node.
-    pub(super) fn ask_nodes(&self, ask: NodesAsk, abort: &Abort) -> Result<String, String> {
+    pub(super) fn ask_nodes(&self, ask: NodesAsk, order: &Order, call_id: &str) -> Result<String, String> {
+        let (abort, follower) = (&order.abort, Some((order.run_id.clone(), call_id.to_owned())));
         let (answer, answered) = bounded(2);
         let stopped = answer.clone();
         let _guard = abort.on_fire(move || drop(stopped.try_send(Err("The run was aborted.".into()))));
@@ -34,6 +35,7 @@ impl Engine {
                     params_json: Some(params_json),
                     idempotency_key: random::uuid(),
                     timeout: Duration::from_millis(timeout_ms),
+                    follower,
                 };
                 let reply = Box::new(move |result: Result<Answer, crate::wire::error::RpcError>| {
                     let text = |a: Answer| a.payload_json.or(a.payload.map(|raw| raw.get().to_string()));

@@ -119,6 +119,7 @@ impl Asking<'_, '_> {
             time: EXEC_TIME,
             asker: Asker::Run(tell),
             grants: grants.unwrap_or_default(),
+            reviewers: Vec::new(),
         };
         let hub = &self.turning.engine().hub;
         let asked = hub.ask("ask for approval", move |state, now| state.ask_approval(asked, now));

@@ -179,7 +179,7 @@ impl Turning<'_> {
                 limits: &limits,
                 permission: &permission,
                 status: &status,
-                nodes: &|ask| self.engine().ask_nodes(ask, &self.order().abort),
+                nodes: &|ask| self.engine().ask_nodes(ask, self.order(), &call.id),
                 sessions: &|ask| self.ask_sessions(ask),
                 people: &|params| self.engine().ask_people(params, &self.order().abort),
                 suggest: &|ask| self.engine().suggest(ask, &self.order().session_key),

@@ -41,6 +41,7 @@ pub mod gateway_run;
 mod gateway_service;
 mod gateway_service_report;
 mod gateway_service_spec;
+mod gateway_stability;
 mod gateway_status;
 mod health;
 mod help;
@@ -149,6 +150,7 @@ fn obey_gateway(command: GatewayCommand, shell: &mut Shell, run_gateway: RunGate
         GatewayCommand::Status(args) => gateway_status::run(shell, &args),
         GatewayCommand::Health(args) => gateway_health::run(shell, &args),
         GatewayCommand::Probe(args) => gateway_probe::run(shell, &args),
+        GatewayCommand::Stability(args) => gateway_stability::run(shell, &args),
         GatewayCommand::Discover(args) => gateway_discover::run(shell, &args),
         GatewayCommand::Call(args) => gateway_call::run(shell, &args),
         GatewayCommand::Install(args) => gateway_service::install(shell, &args),

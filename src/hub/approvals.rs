@@ -16,19 +16,18 @@ use ring::digest::{SHA256, digest};
 
 use super::event::Now;
 use super::peers::Peer;
+use super::reviewers::{Reviewers, may_decide};
 use super::timers::Due;
 use super::{State, Ticket};
-use crate::auth::{Caller, Role};
+use crate::auth::Caller;
 use crate::store::{Store, StoreError, approvals as table, kv};
 use crate::sys::order;
 use crate::sys::{clock, random};
 use crate::wire::approval::*;
-use crate::wire::connect::ClientId;
 use crate::wire::error::RpcError;
 use crate::wire::event as kinds;
 use crate::wire::exec_approvals::{AllowlistEntry, ExecApprovalsFile, ExecSecurity};
 use crate::wire::misfit::{self, Misfit};
-use crate::wire::scope::Scope;
 use crate::wire::sorted::Sorted;
 
 /// Scope and name of the document among the store's named facts.
@@ -104,6 +103,7 @@ struct Waiting {
     asker: Asker,
     listeners: Vec<Ticket>,
     grants: Vec<AllowlistEntry>,
+    reviewers: Reviewers,
 }
 
 /// Who asks, and how that is answered.
@@ -124,6 +124,8 @@ pub struct Asked {
     pub asker: Asker,
     /// Rules for its agent that `allow-always` adds.
     pub grants: Vec<AllowlistEntry>,
+    /// Devices that alone may decide, beside administrators; empty: all that may.
+    pub reviewers: Vec<String>,
 }
 
 /// How it came out.
@@ -158,16 +160,23 @@ impl Approvals {
         Ok(Approvals { rules: Arc::new(rules), ..Approvals::default() })
     }
 
-    /// Those of one kind that wait, in the order of asking.
-    pub fn list(&self, kind: ApprovalKind) -> Vec<ApprovalRow> {
-        let mut rows: Vec<&Waiting> = self.waiting.values().filter(|one| one.request.kind() == kind).collect();
+    /// Those of one kind that wait and that a caller may see, in the order of asking.
+    pub fn list(&self, who: &Caller, kind: ApprovalKind) -> Vec<ApprovalRow> {
+        let shown = |one: &&Waiting| one.request.kind() == kind && one.reviewers.include(who);
+        let mut rows: Vec<&Waiting> = self.waiting.values().filter(shown).collect();
         order::by_key(&mut rows, |one| one.number);
         rows.into_iter().map(Waiting::row).collect()
     }
 
     /// One that waits.
-    pub fn row(&self, kind: ApprovalKind, id: &str) -> Option<ApprovalRow> {
-        self.waiting.get(id).filter(|one| one.request.kind() == kind).map(Waiting::row)
+    pub fn row(&self, who: &Caller, kind: ApprovalKind, id: &str) -> Option<ApprovalRow> {
+        let shown = |one: &&Waiting| one.request.kind() == kind && one.reviewers.include(who);
+        self.waiting.get(id).filter(shown).map(Waiting::row)
+    }
+
+    /// Whether a caller may see it: what does not wait any more is nobody's secret.
+    pub fn is_shown(&self, who: &Caller, id: &str) -> bool {
+        self.waiting.get(id).is_none_or(|one| one.reviewers.include(who))
     }
 
     /// One that waits or ended lately.
@@ -177,9 +186,9 @@ impl Approvals {
     }
 
     /// What waits in a session.
-    pub fn of_session(&self, key: &str, now_ms: u64) -> SessionApprovalReplay {
-        let mut all: Vec<&Waiting> =
-            self.waiting.values().filter(|one| one.request.session_key() == Some(key)).collect();
+    pub fn of_session(&self, who: &Caller, key: &str, now_ms: u64) -> SessionApprovalReplay {
+        let shown = |one: &&Waiting| one.request.session_key() == Some(key) && one.reviewers.include(who);
+        let mut all: Vec<&Waiting> = self.waiting.values().filter(shown).collect();
         order::by_key(&mut all, |one| one.number);
         SessionApprovalReplay {
             session_key: key.to_string(),
@@ -265,7 +274,11 @@ impl State {
             Asker::Run(_) => 0,
             Asker::Client { ticket, .. } => ticket.conn(),
         };
-        let routed = self.peers.iter().any(|peer| peer.caller.conn != asking && may_decide(&peer.caller, kind));
+        let reviewers = Reviewers::of(asked.reviewers, asking);
+        let shown = |peer: &Peer| {
+            may_decide(&peer.caller, kind) && peer.caller.conn != asking && reviewers.include(&peer.caller)
+        };
+        let routed = self.peers.iter().any(shown);
         let number = self.approvals.waiting.values().map(|one| one.number + 1).max().unwrap_or(0);
         let waiting = Waiting {
             number,
@@ -274,6 +287,7 @@ impl State {
             asker: asked.asker,
             listeners: Vec::new(),
             grants: asked.grants,
+            reviewers,
         };
         if !routed {
             log::info!(target: "approvals", "nobody is connected who could decide on {id}; denied");
@@ -308,8 +322,9 @@ impl State {
             created_at_ms: waiting.snapshot.created_at_ms,
             expires_at_ms: waiting.snapshot.expires_at_ms,
         };
-        let shown = |peer: &Peer| peer.caller.conn != asking && may_decide(&peer.caller, kind);
-        self.peers.broadcast(event, &payload, None, shown);
+        let shown =
+            |caller: &Caller| may_decide(caller, kind) && caller.conn != asking && waiting.reviewers.include(caller);
+        self.peers.broadcast(event, &payload, None, |peer| shown(&peer.caller));
         self.save_approval(&waiting.snapshot, true, None, complain);
         self.timers.at(now.at + asked.time, Due::ApprovalDeadline(id.clone()));
         self.approvals.waiting.insert(id.clone(), waiting);
@@ -325,7 +340,8 @@ impl State {
         now: Now,
         done: impl FnOnce(Result<(bool, ApprovalSnapshot), RpcError>) + Send + 'static,
     ) {
-        let Some(snapshot) = self.approvals.snapshot(id).filter(|one| one.kind() == kind) else {
+        let shown = self.approvals.is_shown(who, id);
+        let Some(snapshot) = self.approvals.snapshot(id).filter(|one| one.kind() == kind && shown) else {
             return done(Err(not_found()));
         };
         if snapshot.status != ApprovalStatus::Pending {
@@ -431,7 +447,8 @@ impl State {
                 ts: now.ms,
                 request: &ended.request,
             };
-            self.peers.broadcast(event, &payload, None, |peer| may_decide(&peer.caller, kind));
+            let shown = |caller: &Caller| may_decide(caller, kind) && ended.reviewers.include(caller);
+            self.peers.broadcast(event, &payload, None, |peer| shown(&peer.caller));
         }
         let rules = match end.decision {
             Some(Decision::AllowAlways) => self.grant(ended.request.agent_id(), std::mem::take(&mut ended.grants)),
@@ -468,7 +485,8 @@ impl State {
             phase,
             approval: &waiting.snapshot,
         };
-        self.peers.broadcast(&kinds::SESSION_APPROVAL, &payload, None, |peer| peer.approvals.contains(key));
+        let shown = |peer: &Peer| peer.approvals.contains(key) && waiting.reviewers.include(&peer.caller);
+        self.peers.broadcast(&kinds::SESSION_APPROVAL, &payload, None, shown);
     }
 
     /// Adds what an `allow-always` grants; the new document's text is still to be written.
@@ -563,21 +581,6 @@ pub fn not_found() -> RpcError {
 struct NotFound {
     reason: &'static str,
     remediation: &'static str,
-}
-
-/// Whether a client can show an approval of a kind and may decide on it.
-fn may_decide(caller: &Caller, kind: ApprovalKind) -> bool {
-    if caller.role != Role::Operator || !caller.scopes.allows(Scope::Approvals) {
-        return false;
-    }
-    let shows = match kind {
-        ApprovalKind::Exec => {
-            matches!(caller.client.id, ClientId::Macos | ClientId::Ios | ClientId::Android)
-                || caller.has_cap("exec-approvals")
-        }
-        _ => caller.client.id == ClientId::Tui || caller.has_cap("plugin-approvals"),
-    };
-    shows || caller.client.id == ClientId::ControlUi || caller.has_cap("approvals")
 }
 
 fn decided(snapshot: &ApprovalSnapshot, with_reason: bool) -> ApprovalDecided<'_> {

@@ -239,9 +239,20 @@ impl State {
     pub(super) fn on_channel(&mut self, key: &AccountKey, life: u64, event: ChannelEvent, now: Now) {
         // What is safe is safe, whoever took it in.
         match event {
-            ChannelEvent::Arrived(admitted) => return self.arrived(admitted, now),
-            ChannelEvent::Delivered { ref key, ref id } => self.sent(key, Ok(id)),
-            ChannelEvent::Dropped { ref key, ref error } => self.sent(key, Err(error)),
+            ChannelEvent::Arrived(admitted) => {
+                for _ in &admitted {
+                    self.recorder.message("message.received", key.channel, None, now);
+                }
+                return self.arrived(admitted, now);
+            }
+            ChannelEvent::Delivered { key: ref message, ref id } => {
+                self.recorder.message("message.delivery.completed", key.channel, Some("completed"), now);
+                self.sent(message, Ok(id));
+            }
+            ChannelEvent::Dropped { key: ref message, ref error } => {
+                self.recorder.message("message.delivery.error", key.channel, Some("error"), now);
+                self.sent(message, Err(error));
+            }
             _ => {}
         }
         let Some(entry) = self.messengers.accounts.get_mut(key) else { return };

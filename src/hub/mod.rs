@@ -13,6 +13,7 @@ pub mod compaction;
 pub mod cron;
 pub mod deliveries;
 pub mod devices;
+mod diagnostics;
 pub mod event;
 pub mod followers;
 pub mod ground;
@@ -25,6 +26,7 @@ pub mod peers;
 pub mod presence;
 pub mod pulse;
 pub mod questions;
+mod reviewers;
 pub mod rows;
 pub mod run;
 mod run_events;
@@ -111,6 +113,7 @@ pub struct State {
     pub wakes: Wakes,
     pub messengers: Messengers,
     deliveries: deliveries::Deliveries,
+    recorder: diagnostics::Recorder,
     pub pulse: Pulse,
     pub meter: meter::Meter,
     pub cron: cron::Cron,
@@ -170,6 +173,7 @@ impl State {
             wakes: Wakes::default(),
             messengers: parts.messengers,
             deliveries: Default::default(),
+            recorder: Default::default(),
             pulse: Pulse::new(now.at),
             meter: meter::Meter::default(),
             cron: cron::Cron::new(parts.cron, parts.outlet),
@@ -212,7 +216,9 @@ impl State {
                 log::error!("the handler of {name} failed; its caller was answered UNAVAILABLE");
             }
             let took = now.at.elapsed();
-            self.pulse.turn(took, now.ms);
+            if self.pulse.turn(took, now.ms) {
+                self.recorder.slow_turn(took, now);
+            }
             if took > SLOW_TURN {
                 log::warn!("slow turn: {name} took {} ms", took.as_millis());
             }

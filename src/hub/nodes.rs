@@ -16,6 +16,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::event::{ConnId, Now};
+use super::run::{RunEvent, RunId, ToolOutput};
+use super::run_events::TOOL_TEXT;
 use super::timers::Due;
 use super::{State, Ticket};
 use crate::auth::devices::Offer;
@@ -59,6 +61,8 @@ pub struct Asked {
     pub params_json: Option<String>,
     pub idempotency_key: String,
     pub timeout: Duration,
+    /// The tool call of a run that shows what the node says meanwhile.
+    pub follower: Option<(RunId, String)>,
 }
 
 /// Connected nodes and open calls.
@@ -81,6 +85,11 @@ struct Call {
     node_id: String,
     conn: ConnId,
     reply: Reply,
+    follower: Option<(RunId, String)>,
+    /// The number the next piece of its output has at least.
+    next: u64,
+    /// The end of what it said so far.
+    tail: String,
 }
 
 impl Nodes {
@@ -141,7 +150,8 @@ impl State {
         };
         mail.text(frame::direct_event(kinds::NODE_INVOKE_REQUEST.name, &event));
         self.timers.at(now.at + asked.timeout, Due::NodeDeadline(id.clone()));
-        self.nodes.calls.insert(id, Call { node_id: asked.node_id, conn, reply });
+        let (node_id, follower) = (asked.node_id, asked.follower);
+        self.nodes.calls.insert(id, Call { node_id, conn, reply, follower, next: 0, tail: String::new() });
     }
 
     /// Where to send a call, or why not.
@@ -189,6 +199,42 @@ impl State {
             false => Err(node_failed(params.error.unwrap_or_default())),
         });
         Ok(NodeOk { ok: true, ignored: None })
+    }
+
+    /// A node says how far it has come with a call: whoever watches the run that asked sees it.
+    pub fn node_progressed(
+        &mut self,
+        who: &Caller,
+        params: NodeInvokeProgressParams,
+        now: Now,
+    ) -> Result<NodeProgressed, RpcError> {
+        let Some(call) = self.nodes.calls.get_mut(params.invoke_id.0.as_str()) else {
+            // It was answered by its deadline.
+            return Ok(NodeProgressed { ok: true, ignored: true });
+        };
+        let own = who.client.device_id.as_deref() == Some(call.node_id.as_str());
+        if !own || call.conn != who.conn || call.node_id != params.node_id.0 {
+            return Err(RpcError::invalid("nodeId mismatch"));
+        }
+        // A piece that comes twice or late would show old output anew.
+        if params.seq.0 < call.next {
+            return Ok(NodeProgressed { ok: true, ignored: true });
+        }
+        call.next = params.seq.0.saturating_add(1);
+        let Some((run_id, call_id)) = call.follower.clone() else {
+            return Ok(NodeProgressed { ok: true, ignored: false });
+        };
+        call.tail.push_str(&params.chunk);
+        if call.tail.len() > TOOL_TEXT {
+            let mut from = call.tail.len() - TOOL_TEXT;
+            while !call.tail.is_char_boundary(from) {
+                from += 1;
+            }
+            call.tail.drain(..from);
+        }
+        let output = ToolOutput { call_id, name: "nodes".into(), text: call.tail.clone() };
+        self.on_run(&run_id, RunEvent::ToolOutput(Box::new(output)), now);
+        Ok(NodeProgressed { ok: true, ignored: false })
     }
 
     /// Nobody waits for this call any longer; its node is told.

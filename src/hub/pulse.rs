@@ -24,7 +24,8 @@ impl Pulse {
         Pulse { turns: Vec::with_capacity(TURNS), next: 0, busy: Duration::ZERO, since: now, degraded_at_ms: None }
     }
 
-    pub fn turn(&mut self, took: Duration, now_ms: u64) {
+    /// Notes a turn. True: clients felt it.
+    pub fn turn(&mut self, took: Duration, now_ms: u64) -> bool {
         let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
         if self.turns.len() < TURNS {
             self.turns.push(micros);
@@ -33,9 +34,11 @@ impl Pulse {
             self.next = (self.next + 1) % TURNS;
         }
         self.busy += took;
-        if took >= DEGRADED {
+        let felt = took >= DEGRADED;
+        if felt {
             self.degraded_at_ms = Some(now_ms);
         }
+        felt
     }
 
     /// The picture since the last call of [`Pulse::restart`].

@@ -168,6 +168,7 @@ impl State {
                 });
             }
             RunEvent::ToolEnded(tool) => {
+                self.recorder.tool_ended(&tool, now);
                 let text = crate::wire::frame::cut(&tool.text, TOOL_TEXT);
                 let conn = run.conn;
                 tell(
@@ -387,6 +388,9 @@ impl State {
             final_events(&self.peers, run_id, run, &outcome, now);
         }
         self.meter.ended(&outcome);
+        if begun {
+            self.recorder.run_ended(&outcome, now);
+        }
         let status = match outcome.status {
             Status::Ok => TaskStatus::Completed,
             Status::Aborted => TaskStatus::Cancelled,

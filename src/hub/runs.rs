@@ -372,6 +372,16 @@ impl Runs {
         self.running
     }
 
+    /// Runs that may be made side by side.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Sessions in which something waits for its turn.
+    pub fn queued_lanes(&self) -> usize {
+        self.lanes.values().filter(|lane| !lane.waiting.is_empty()).count()
+    }
+
     /// Lets a caller wait for the end of a run; the number cancels it.
     pub fn wait(&mut self, run_id: RunId, ticket: Ticket) -> u64 {
         self.next_waiter += 1;

@@ -19,10 +19,28 @@ pub const PARTIAL: &[(&str, &str)] = &[
         "Session goals (`intent`) and `toolBindings` are refused; models have no fast tier (`fastMode`); where a \
          message says that it comes from is not kept (`system*`).",
     ),
+    (
+        "config.apply",
+        "What a restart that follows should say to a session, and when it comes (`sessionKey`, `note`, \
+         `deliveryContext`, `restartDelayMs`): it comes at once and says nothing.",
+    ),
+    ("config.patch", "As `config.apply`."),
+    (
+        "exec.approval.request",
+        "Approvals are shown to connected clients only, so there is no other delivery to demand or to suppress; spans of \
+         a command are not marked.",
+    ),
+    (
+        "exec.approval.resolve",
+        "A grant has no end: `grantExpiresInDays` with allow-always is refused. Who decided in a messenger is not noted.",
+    ),
     ("message.action", "Only `send`."),
-    ("node.invoke", "Progress of a command is not passed on; its result is."),
+    ("plugin.approval.request", "As `exec.approval.request`."),
+    ("plugin.approval.resolve", "As `exec.approval.resolve`."),
     ("question.request", "Questions do not outlive the gateway."),
+    ("secrets.store.set", "`allowedHosts` is refused: secrets are not handed to commands that could be kept to them."),
     ("send", "A file is sent with `message.action`."),
+    ("sessions.create", "There are no plugins' hooks to tell (`emitCommandHooks`, `succeedsParent`)."),
     ("sessions.usage", "Tokens are counted by key: a reset does not part them."),
     ("update.status", "The host's package manager knows of releases, not the gateway."),
     ("usage.status", "Quotas of subscriptions are not known."),
@@ -78,7 +96,7 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("conversations.*", "Messages go to a chat with `send`; a directory of chats is not kept."),
     ("cron.scratch.*", "Notes of a job belong into the workspace of its agent."),
     ("desktop.*", "Belongs to the larger product of the reference."),
-    ("diagnostics.*", "Diagnostics beyond `status` are not built yet."),
+    ("diagnostics.*", "There is no JavaScript engine to take profiles of."),
     ("doctor.*", "Memory and its upkeep belong to the larger product of the reference."),
     ("environments.*", "Belongs to the larger product of the reference."),
     (
@@ -96,7 +114,6 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("migrations.*", "Belongs to the larger product of the reference."),
     ("models.*", "Models are configured in the file; changing them by RPC is not built yet."),
     ("nativeHook.*", "Belongs to the larger product of the reference."),
-    ("node.invoke.progress", "Nobody here follows a command of a node piece by piece; its result counts."),
     (
         "node.pending.ack",
         "Nothing is queued for a connected node: it is asked, or the caller is told that it is not there.",

@@ -12,6 +12,7 @@ use crate::hub::sessions::stored;
 use crate::hub::{Now, State, TaskContext, Ticket};
 use crate::store::approvals as table;
 use crate::wire::approval::*;
+use crate::wire::decode::Int;
 use crate::wire::error::RpcError;
 use crate::wire::misfit;
 
@@ -78,6 +79,7 @@ pub fn exec_request(state: &mut State, _: &Arc<Caller>, params: ExecApprovalRequ
         time: params.timeout_ms.map_or(EXEC_TIME, |ms| Duration::from_millis(ms.0)),
         asker: Asker::Client { ticket, two_phase: params.two_phase },
         grants: Vec::new(),
+        reviewers: params.approval_reviewer_device_ids.unwrap_or_default(),
     };
     state.ask_approval(asked, now);
 }
@@ -128,45 +130,46 @@ pub fn plugin_request(
         time: params.timeout_ms.map_or(PLUGIN_TIME, |ms| Duration::from_millis(ms.0)),
         asker: Asker::Client { ticket, two_phase: params.two_phase },
         grants: Vec::new(),
+        reviewers: params.approval_reviewer_device_ids.unwrap_or_default(),
     };
     state.ask_approval(asked, now);
 }
 
 pub fn exec_list(
     state: &mut State,
-    _: &Arc<Caller>,
+    who: &Arc<Caller>,
     _: ApprovalListParams,
     _: Now,
 ) -> Result<Vec<ApprovalRow>, RpcError> {
-    Ok(state.approvals.list(ApprovalKind::Exec))
+    Ok(state.approvals.list(who, ApprovalKind::Exec))
 }
 
 pub fn plugin_list(
     state: &mut State,
-    _: &Arc<Caller>,
+    who: &Arc<Caller>,
     _: ApprovalListParams,
     _: Now,
 ) -> Result<Vec<ApprovalRow>, RpcError> {
-    Ok(state.approvals.list(ApprovalKind::Plugin))
+    Ok(state.approvals.list(who, ApprovalKind::Plugin))
 }
 
 /// The reference's system agent asks for nothing here.
 pub fn system_list(
     state: &mut State,
-    _: &Arc<Caller>,
+    who: &Arc<Caller>,
     _: ApprovalListParams,
     _: Now,
 ) -> Result<Vec<ApprovalRow>, RpcError> {
-    Ok(state.approvals.list(ApprovalKind::SystemAgent))
+    Ok(state.approvals.list(who, ApprovalKind::SystemAgent))
 }
 
 pub fn exec_get(
     state: &mut State,
-    _: &Arc<Caller>,
+    who: &Arc<Caller>,
     params: ApprovalGetParams,
     _: Now,
 ) -> Result<ApprovalRow, RpcError> {
-    state.approvals.row(ApprovalKind::Exec, &params.id).ok_or_else(not_found)
+    state.approvals.row(who, ApprovalKind::Exec, &params.id).ok_or_else(not_found)
 }
 
 pub fn exec_wait(state: &mut State, _: &Arc<Caller>, params: ApprovalGetParams, ticket: Ticket, _: Now) {
@@ -202,6 +205,9 @@ fn resolve_kind(
     let Some(decision) = Decision::parse(&params.decision) else {
         return ticket.answer(Err(RpcError::invalid("invalid decision")));
     };
+    if let Err(error) = lasting(decision, params.grant_expires_in_days) {
+        return ticket.answer(Err(error));
+    }
     state.decide_approval(who, (kind, &params.id), decision, now, move |decided| {
         ticket.answer_with(match decided {
             Ok((true, _)) => Ok(Done { ok: true }),
@@ -212,14 +218,21 @@ fn resolve_kind(
 }
 
 pub fn resolve(state: &mut State, who: &Arc<Caller>, params: ApprovalResolveParams, ticket: Ticket, now: Now) {
+    if let Err(error) = lasting(params.decision, params.grant_expires_in_days) {
+        return ticket.answer(Err(error));
+    }
     state.decide_approval(who, (params.kind, &params.id), params.decision, now, move |decided| {
         ticket.answer_with(decided.map(|(applied, approval)| ApprovalResolveResult { applied, approval }));
     });
 }
 
-pub fn get(context: &TaskContext, _: &Arc<Caller>, params: ApprovalGetParams) -> Result<ApprovalGetResult, RpcError> {
-    let id = params.id.0.clone();
-    if let Some(approval) = ask(context, "approval.get", move |state| Ok(state.approvals.snapshot(&id)))? {
+pub fn get(context: &TaskContext, who: &Arc<Caller>, params: ApprovalGetParams) -> Result<ApprovalGetResult, RpcError> {
+    let (id, who) = (params.id.0.clone(), who.clone());
+    let look = move |state: &mut State| match state.approvals.is_shown(&who, &id) {
+        true => Ok(state.approvals.snapshot(&id)),
+        false => Err(not_found()),
+    };
+    if let Some(approval) = ask(context, "approval.get", look)? {
         return Ok(ApprovalGetResult { approval });
     }
     let record = context.store.read("read an approval", |conn| table::get(conn, &params.id)).map_err(stored)?;
@@ -245,6 +258,16 @@ pub fn history(
     let next_cursor = rows.last().filter(|_| more).map(|(n, _)| n.to_string());
     let items = rows.into_iter().filter_map(|(_, record)| RawValue::from_string(record).ok()).collect();
     Ok(ApprovalHistoryResult { items, next_cursor })
+}
+
+/// A grant has no end here: who wants one with an end must not get one without.
+fn lasting(decision: Decision, days: Option<Int<1, 3650>>) -> Result<(), RpcError> {
+    match (decision, days) {
+        (Decision::AllowAlways, Some(_)) => Err(RpcError::invalid(
+            "grantExpiresInDays: grants do not end by themselves here; decide allow-once, or allow-always without it",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn already_resolved() -> RpcError {

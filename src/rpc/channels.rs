@@ -344,6 +344,7 @@ fn bootstrap_owner(context: &TaskContext, who: &Arc<Caller>, entry: &str) -> &'s
         raw: serde_json::json!({"commands": {"ownerAllowFrom": [entry]}}).to_string(),
         base_hash: Some(crate::config::write::hash(&bytes)),
         session_key: None,
+        delivery_context: None,
         note: None,
         restart_delay_ms: None,
         replace_paths: Vec::new(),

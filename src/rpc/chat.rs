@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -17,8 +18,9 @@ use crate::hub::run::{Input, NewRun, Starter};
 use crate::hub::sessions::stored;
 use crate::hub::{Now, State, TaskContext, Ticket, main_key};
 use crate::providers::Part;
+use crate::store::sessions::SessionRow;
 use crate::store::transcript::{self, Entry};
-use crate::store::{inbox, sessions};
+use crate::store::{StoreError, inbox, sessions};
 use crate::wire::chat::*;
 use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
@@ -30,6 +32,10 @@ use crate::wire::session;
 const PAGE: u64 = 200;
 /// Bytes of one page: a client on a phone asks for more when it wants more.
 pub const PAGE_BYTES: usize = 2 << 20;
+/// Waiting messages shown at once.
+const PENDING: usize = 64;
+/// Messages of which a caller asks at once whether they were taken up.
+const INPUTS: usize = 50;
 /// Bytes of one message in a page before it is cut.
 const PAGE_CHARS: u64 = 500_000;
 
@@ -273,8 +279,21 @@ pub fn history(
     context: &TaskContext,
     _: &Arc<Caller>,
     params: ChatHistoryParams,
-) -> Result<ChatHistoryResult, RpcError> {
-    page(
+) -> Result<ChatHistoryAnswer, RpcError> {
+    let anchored = params.message_id.is_some();
+    if anchored && params.offset.is_some() {
+        return Err(RpcError::invalid("offset and messageId cannot be used together"));
+    }
+    if params.cursor.is_some() {
+        if anchored || params.offset.is_some() {
+            return Err(RpcError::invalid("cursor cannot be used with offset or messageId"));
+        }
+        return Ok(ChatHistoryAnswer::Reset { kind: "reset" });
+    }
+    if params.input_run_ids.as_ref().is_some_and(|ids| ids.is_empty() || ids.len() > INPUTS) {
+        return Err(RpcError::invalid(format!("inputRunIds: 1 to {INPUTS} ids")));
+    }
+    let page = page(
         context,
         Page {
             key: params.session_key.0,
@@ -282,13 +301,18 @@ pub fn history(
             session_id: params.session_id.map(|id| id.0),
             limit: params.limit.map_or(PAGE, |n| n.0),
             offset: params.offset.map_or(0, |n| n.0),
+            around: params.message_id.map(|id| id.0),
+            pending_before: params.pending_before.map(|n| n.0),
+            inputs: params.input_run_ids.map(|ids| ids.into_iter().map(|id| id.0).collect()),
             max_chars: params.max_chars.map_or(PAGE_CHARS, |n| n.0),
             max_bytes: params.max_bytes.map_or(PAGE_BYTES, |n| PAGE_BYTES.min(n.0 as usize)),
         },
-    )
+    )?;
+    Ok(ChatHistoryAnswer::Page(Box::new(page)))
 }
 
 /// Which part of a transcript is wanted.
+#[derive(Default)]
 pub struct Page {
     pub key: String,
     pub agent_id: Option<String>,
@@ -296,16 +320,32 @@ pub struct Page {
     pub session_id: Option<String>,
     pub limit: u64,
     pub offset: u64,
+    /// Instead of the offset: an entry that is to be in the middle.
+    pub around: Option<String>,
+    /// Waiting messages that were accepted before this one.
+    pub pending_before: Option<u64>,
+    /// Messages of which is told whether they were taken up.
+    pub inputs: Option<Vec<String>>,
     pub max_chars: u64,
     pub max_bytes: usize,
 }
 
+/// What a page is made of.
+struct Found {
+    row: SessionRow,
+    session_id: String,
+    total: u64,
+    entries: Vec<Entry>,
+    pending: PendingInputs,
+    consumed: Option<Vec<InputConsumption>>,
+}
+
 /// One page, newest last.
 pub fn page(context: &TaskContext, wanted: Page) -> Result<ChatHistoryResult, RpcError> {
-    let (key, agent) = (wanted.key, wanted.agent_id);
+    let (asked, agent) = (wanted.key.clone(), wanted.agent_id.clone());
     let (shared, key, runs, in_flight_run) = super::ask(context, "chat.history", move |state| {
         let config = state.shared.config.get();
-        let key = target(&config, &key, agent.as_deref())?.0;
+        let key = target(&config, &asked, agent.as_deref())?.0;
         let runs = state.runs.of_session(&key);
         let in_flight = runs.first().and_then(|id| {
             let run = state.runs.get_mut(id).filter(|run| run.launched && !run.closed)?;
@@ -314,35 +354,16 @@ pub fn page(context: &TaskContext, wanted: Page) -> Result<ChatHistoryResult, Rp
         });
         Ok((state.shared.clone(), key, runs.iter().map(|id| id.to_string()).collect::<Vec<_>>(), in_flight))
     })?;
-    let offset = wanted.offset;
     let max_chars = usize::try_from(wanted.max_chars).unwrap_or(usize::MAX);
-    let found = context
-        .store
-        .read("read a session's messages", |conn| {
-            let Some(row) = sessions::get(conn, &key)? else { return Ok(None) };
-            let session_id = match &wanted.session_id {
-                Some(id) if *id != row.session_id => {
-                    if !sessions::past(conn, &key)?.iter().any(|past| past.session_id == *id) {
-                        return Ok(Some(Err(RpcError::invalid("sessionId does not belong to sessionKey"))));
-                    }
-                    id.clone()
-                }
-                _ => row.session_id.clone(),
-            };
-            let total = transcript::count(conn, &session_id)?;
-            let before = total.saturating_sub(offset) + 1;
-            let entries = transcript::page(conn, &session_id, Some(before), wanted.limit as usize, wanted.max_bytes)?;
-            let waiting = inbox::list(conn, 0, 64, PAGE_BYTES)?;
-            Ok(Some(Ok((row, session_id, total, entries, waiting))))
-        })
-        .map_err(stored)?
-        .transpose()?;
+    let found = context.store.read("read a session's messages", |conn| wanted.find(conn, &key));
+    let found = found.map_err(stored)?.transpose()?;
     let (catalogue, config) = (shared.catalogue.get(), shared.config.get());
     let mut result = ChatHistoryResult {
-        session_key: key.clone(),
+        session_key: key,
         session_id: None,
         messages: Vec::new(),
         pending_inputs: PendingInputs::default(),
+        input_consumptions: None,
         next_offset: None,
         has_more: false,
         total_messages: 0,
@@ -351,28 +372,76 @@ pub fn page(context: &TaskContext, wanted: Page) -> Result<ChatHistoryResult, Rp
         in_flight_run,
         thinking_level: "off".into(),
     };
-    let Some((row, session_id, total, entries, waiting)) = found else { return Ok(result) };
-    let taken = entries.len() as u64;
-    result.has_more = entries.first().is_some_and(|first| first.seq > 1);
-    result.next_offset = result.has_more.then_some(offset + taken);
-    result.total_messages = total;
-    result.messages = entries.iter().filter_map(|entry| message(entry, max_chars)).collect();
-    result.pending_inputs.items = waiting
-        .into_iter()
-        .filter(|row| row.session_key == key)
-        .map(|row| PendingInput {
-            text: waiting_text(&row.payload),
-            run_id: row.run_id,
-            created_at: u64::try_from(row.created_at_ms).unwrap_or(0),
-        })
-        .collect();
-    result.pending_inputs.total = result.pending_inputs.items.len() as u64;
-    if let Some(level) = &row.thinking_level {
+    let Some(found) = found else { return Ok(result) };
+    let first = found.entries.first().map_or(1, |first| first.seq);
+    result.has_more = first > 1;
+    result.next_offset = result.has_more.then(|| found.total.saturating_sub(first) + 1);
+    result.total_messages = found.total;
+    result.messages = found.entries.iter().filter_map(|entry| message(entry, max_chars)).collect();
+    result.pending_inputs = found.pending;
+    result.input_consumptions = found.consumed;
+    if let Some(level) = &found.row.thinking_level {
         result.thinking_level.clone_from(level);
     }
-    result.session_id = Some(session_id);
-    result.session_info = Some(session_row(&row, &catalogue, main_key(&config), runs));
+    result.session_id = Some(found.session_id);
+    result.session_info = Some(session_row(&found.row, &catalogue, main_key(&config), runs));
     Ok(result)
+}
+
+impl Page {
+    fn find(&self, conn: &Connection, key: &str) -> Result<Option<Result<Found, RpcError>>, StoreError> {
+        let Some(row) = sessions::get(conn, key)? else { return Ok(None) };
+        let session_id = match &self.session_id {
+            Some(id) if *id != row.session_id => {
+                if !sessions::past(conn, key)?.iter().any(|past| past.session_id == *id) {
+                    return Ok(Some(Err(RpcError::invalid("sessionId does not belong to sessionKey"))));
+                }
+                id.clone()
+            }
+            _ => row.session_id.clone(),
+        };
+        let total = transcript::count(conn, &session_id)?;
+        let limit = self.limit as usize;
+        let read = |end: u64| transcript::page(conn, &session_id, Some(end.min(total) + 1), limit, self.max_bytes);
+        let anchor = match &self.around {
+            None => None,
+            Some(id) => Some(transcript::find_in(conn, &session_id, id)?.map_or(0, |entry| entry.seq)),
+        };
+        let entries = match anchor {
+            None => read(total.saturating_sub(self.offset))?,
+            // Nobody knows that entry: there is nothing around it.
+            Some(0) => Vec::new(),
+            Some(seq) => {
+                let entries = read(seq + self.limit / 2)?;
+                // What follows it may fill the page alone.
+                if entries.first().is_some_and(|first| first.seq > seq) { read(seq)? } else { entries }
+            }
+        };
+        let before = self.pending_before.and_then(|n| i64::try_from(n).ok()).unwrap_or(i64::MAX);
+        let (waiting, waiting_total) = inbox::of_session(conn, key, before, PENDING, PAGE_BYTES)?;
+        let oldest = waiting.first().map_or(0, |first| first.n);
+        let more = !inbox::of_session(conn, key, oldest, 1, 1)?.0.is_empty();
+        let pending = PendingInputs {
+            total: waiting_total,
+            next_before: u64::try_from(oldest).ok().filter(|_| more),
+            items: waiting
+                .into_iter()
+                .map(|row| PendingInput {
+                    text: waiting_text(&row.payload),
+                    run_id: row.run_id,
+                    created_at: u64::try_from(row.created_at_ms).unwrap_or(0),
+                })
+                .collect(),
+        };
+        let consumed = self.inputs.as_ref().map(|ids| {
+            let taken = |run_id: &String| -> Result<Option<InputConsumption>, StoreError> {
+                let entry = transcript::find_by_idempotency(conn, &session_id, &format!("{run_id}:user"))?;
+                Ok(entry.map(|entry| InputConsumption { run_id: run_id.clone(), consumed_by_event_id: entry.id }))
+            };
+            ids.iter().filter_map(|id| taken(id).transpose()).collect::<Result<Vec<_>, _>>()
+        });
+        Ok(Some(Ok(Found { row, session_id, total, entries, pending, consumed: consumed.transpose()? })))
+    }
 }
 
 fn waiting_text(payload: &str) -> String {

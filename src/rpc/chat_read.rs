@@ -63,11 +63,10 @@ pub fn startup(
         Page {
             key,
             agent_id: params.agent_id.map(|id| id.0),
-            session_id: None,
             limit: params.limit.map_or(FIRST_PAGE, |n| n.0),
-            offset: 0,
             max_chars: FIRST_CHARS,
             max_bytes: params.max_bytes.map_or(PAGE_BYTES, |n| PAGE_BYTES.min(n.0 as usize)),
+            ..Page::default()
         },
     )?;
     let metadata = described(context, &agent_id);

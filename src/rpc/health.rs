@@ -16,9 +16,12 @@ pub fn health(state: &mut State, _: &Arc<Caller>, params: HealthParams, now: Now
     Ok(HealthResult { snapshot: state.health(now), model_runtime: ModelRuntime::default() })
 }
 
-pub fn status(context: &TaskContext, _: &Arc<Caller>, _: StatusParams) -> Result<StatusResult, RpcError> {
+pub fn status(context: &TaskContext, _: &Arc<Caller>, params: StatusParams) -> Result<StatusResult, RpcError> {
     let asked = context.hub.ask("status", |state, now| state.status(now));
     let mut status = asked.map_err(|gone| RpcError::unavailable(gone.to_string()).retryable())?;
+    if params.include_channel_summary == Some(false) {
+        status.channel_summary.clear();
+    }
     status.process_memory.rss_bytes = host::rss_kb() * 1024;
     Ok(status)
 }

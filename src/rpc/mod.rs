@@ -21,6 +21,7 @@ mod conversation;
 mod cron;
 mod delivery;
 mod devices;
+mod diagnostics;
 mod exec_approvals;
 mod gateway;
 mod health;

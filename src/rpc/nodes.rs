@@ -70,9 +70,24 @@ pub fn invoke(state: &mut State, _: &Arc<Caller>, params: NodeInvokeParams, tick
         params_json: params.params.map(|raw| raw.get().to_string()),
         idempotency_key: params.idempotency_key.0,
         timeout,
+        follower: None,
     };
     let reply = to_operator(ticket, asked.node_id.clone(), asked.command.clone());
     state.ask_node(asked, reply, now);
+}
+
+pub fn invoke_progress(
+    state: &mut State,
+    who: &Arc<Caller>,
+    params: NodeInvokeProgressParams,
+    now: Now,
+) -> Result<NodeProgressed, RpcError> {
+    if params.chunk.chars().count() > CHUNK {
+        return Err(RpcError::invalid(format!(
+            "invalid node.invoke.progress params: at /chunk: must not have more than {CHUNK} characters"
+        )));
+    }
+    state.node_progressed(who, params, now)
 }
 
 pub fn invoke_result(
@@ -127,6 +142,8 @@ pub fn skills_update(
     Ok(NodeSkillsUpdateResult { node_id: who.client.device_id.clone().unwrap_or_default(), skills: [] })
 }
 
+/// Characters of one piece of output.
+const CHUNK: usize = 16_384;
 /// A day (milliseconds): by then somebody has asked again.
 const WORK_TTL: u64 = 24 * 60 * 60 * 1000;
 /// Pieces of work handed out at once.

@@ -45,6 +45,10 @@ pub fn set(
     params: SecretsStoreSetParams,
 ) -> Result<SecretsStoreMutationResult, RpcError> {
     let kind = Kind::named(&params.kind).ok_or_else(|| RpcError::invalid("kind is secret or env"))?;
+    if params.allowed_hosts.is_some_and(|hosts| !hosts.is_empty()) {
+        let why = "allowedHosts: nothing here would keep a secret to these hosts; set it without them";
+        return Err(RpcError::invalid(why));
+    }
     Shelf::change(&context.desk.paths.state_dir, |shelf| shelf.set(&params.name, kind, &params.value))
         .map_err(RpcError::invalid)?;
     changed(context, &params.name)

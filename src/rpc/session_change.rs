@@ -447,20 +447,21 @@ pub fn reset(state: &mut State, _: &Arc<Caller>, params: SessionsResetParams, ti
         Err(error) => return ticket.answer(Err(error)),
     };
     let now_ms = i64::try_from(now.ms).unwrap_or(i64::MAX);
+    let reason = if params.reason == Some(ResetReason::New) { "new" } else { "reset" };
     state.when_quiet(&key.clone(), ticket, now, move |state, ticket, _| {
         let job = move |conn: &Connection| {
             table::ensure(conn, &key, &agent_id, now_ms, Some("operator"))?;
             let row = table::reset(conn, &key, &table::fresh_session_id(), now_ms)?;
             Ok(row.ok_or_else(|| RpcError::invalid(format!("session not found: {key}"))))
         };
-        state.change_session(ticket, "reset a session", job, |state, ticket, row, now| {
+        state.change_session(ticket, "reset a session", job, move |state, ticket, row, now| {
             ticket.answer_with(Ok(SessionsResetResult {
                 ok: true,
                 key: row.key.clone(),
                 entry: session_entry(&row),
                 resolved: resolved_model(&row, &state.shared.catalogue.get()),
             }));
-            state.tell_session_changed(&row, Some("reset"), None, now);
+            state.tell_session_changed(&row, Some(reason), None, now);
         });
     });
 }

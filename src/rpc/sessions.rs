@@ -145,7 +145,7 @@ pub fn messages_subscribe(
             false => drop(peer.approvals.remove(&key)),
         }
     }
-    let approval_replay = approvals.then(|| state.approvals.of_session(&key, now.ms));
+    let approval_replay = approvals.then(|| state.approvals.of_session(who, &key, now.ms));
     Ok(SessionsMessagesSubscribeResult { subscribed: true, key, approval_replay })
 }
 

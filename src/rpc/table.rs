@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use super::{
     agent, agent_change, agent_files, agents, approvals, channels, chat, chat_inject, chat_read, config, config_read,
-    cron, devices, exec_approvals, gateway, health, logs, models, nodes, questions, secrets, send, session_branch,
-    session_change, session_compact, session_groups, session_read, session_search, session_spent, session_upkeep,
-    session_usage, sessions, skills, suggestions, system, tasks, tools, usage, users,
+    cron, devices, diagnostics, exec_approvals, gateway, health, logs, models, nodes, questions, secrets, send,
+    session_branch, session_change, session_compact, session_groups, session_read, session_search, session_spent,
+    session_upkeep, session_usage, sessions, skills, suggestions, system, tasks, tools, usage, users,
 };
 use crate::auth::Caller;
 use crate::hub::event::Job;
@@ -207,6 +207,10 @@ methods! {
     "device.token.revoke": Pairing, "<=2026.7", ticket devices::revoke;
     /// Replaces a token of a device.
     "device.token.rotate": Pairing, "<=2026.7", ticket devices::rotate;
+    /// The queues of the gateway: what is at work, what waits.
+    "diagnostics.lanes": Read, "2026.8", state diagnostics::lanes;
+    /// What happened lately, without a word that anybody said.
+    "diagnostics.stability": Read, "<=2026.7", task diagnostics::stability;
     /// One command that waits for approval.
     "exec.approval.get": Approvals, "<=2026.7", state approvals::exec_get;
     /// Commands that wait for approval.
@@ -253,6 +257,8 @@ methods! {
     "node.event": Node, "<=2026.7", state nodes::event;
     /// Asks a node to do something, and waits for its answer.
     "node.invoke": By(nodes::scope), "<=2026.7", ticket nodes::invoke;
+    /// A node says how far it has come with a call.
+    "node.invoke.progress": Node, "<=2026.7", state nodes::invoke_progress;
     /// A node answers a call.
     "node.invoke.result": Node, "<=2026.7", state nodes::invoke_result;
     /// The nodes that were let in, with what they can be asked for.

@@ -121,6 +121,9 @@ pub fn cancel(
     let run_id: Arc<str> = params.task_id.0.as_str().into();
     let found = state.runs.get(&run_id).is_some();
     if found {
+        if let Some(reason) = params.reason.as_deref().filter(|reason| !reason.trim().is_empty()) {
+            log::info!("task {} is cancelled: {}", cut(&run_id, 64), cut(reason, 256).escape_debug());
+        }
         state.abort_run(&run_id, now);
     }
     Ok(TasksCancelResult { found, cancelled: found, reason: (!found).then_some("no such task is being made") })

@@ -84,6 +84,10 @@ pub fn remove(conn: &Connection, run_id: &str) -> Result<bool, StoreError> {
 pub fn list(conn: &Connection, after_n: i64, limit: usize, max_bytes: usize) -> Result<Vec<InboxRow>, StoreError> {
     let mut stmt = statement(conn, &format!("{SELECT} WHERE n > ?1 ORDER BY n"))?;
     let mut rows = stmt.query([after_n])?;
+    gather(&mut rows, limit, max_bytes)
+}
+
+fn gather(rows: &mut rusqlite::Rows<'_>, limit: usize, max_bytes: usize) -> Result<Vec<InboxRow>, StoreError> {
     let (mut waiting, mut bytes) = (Vec::new(), 0);
     while waiting.len() < limit
         && let Some(row) = rows.next()?
@@ -95,6 +99,24 @@ pub fn list(conn: &Connection, after_n: i64, limit: usize, max_bytes: usize) -> 
         waiting.push(from_row(row)?);
     }
     Ok(waiting)
+}
+
+/// What waits for a session, the newest `limit` of what was accepted before `before_n`, in order; and how many wait in
+/// all. The bounds are those of [`list`].
+pub fn of_session(
+    conn: &Connection,
+    session_key: &str,
+    before_n: i64,
+    limit: usize,
+    max_bytes: usize,
+) -> Result<(Vec<InboxRow>, u64), StoreError> {
+    let total = statement(conn, "SELECT count(*) FROM inbox WHERE session_key = ?1")?
+        .query_row([session_key], |row| super::sql::count(row, 0))?;
+    let mut stmt = statement(conn, &format!("{SELECT} WHERE session_key = ?1 AND n < ?2 ORDER BY n DESC"))?;
+    let mut rows = stmt.query(params![session_key, before_n])?;
+    let mut waiting = gather(&mut rows, limit, max_bytes)?;
+    waiting.reverse();
+    Ok((waiting, total))
 }
 
 /// Counts one more try. Returns the new number, None when the input is not there.

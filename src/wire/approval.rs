@@ -197,7 +197,7 @@ objects! { strict:
         pub turn_source_to: Option<String>,
         pub turn_source_account_id: Option<String>,
         pub turn_source_thread_id: Kept,
-        pub approval_reviewer_device_ids: Option<IgnoredAny>,
+        pub approval_reviewer_device_ids: Option<Vec<String>>,
         pub require_delivery_route: Option<bool>,
         pub suppress_delivery: Option<bool>,
         pub deliver_to_approval_clients_only: Option<bool>,
@@ -270,7 +270,7 @@ objects! { strict:
         pub allowed_decisions: Option<Vec<Decision>>,
         pub agent_id: Option<String>,
         pub session_key: Option<String>,
-        pub approval_reviewer_device_ids: Option<IgnoredAny>,
+        pub approval_reviewer_device_ids: Option<Vec<String>>,
         pub turn_source_channel: Option<String>,
         pub turn_source_to: Option<String>,
         pub turn_source_account_id: Option<String>,
@@ -460,7 +460,7 @@ objects! { strict:
         pub kind: ApprovalKind,
         pub decision: Decision,
         pub reviewer: Option<Reviewer>,
-        /// Of a standing grant; there are none here, so it changes nothing.
+        /// Refused with `allow-always`: grants do not end here.
         pub grant_expires_in_days: Option<Int<1, 3650>>,
     }
 }

@@ -135,17 +135,31 @@ objects! { strict:
     pub struct ChatHistoryParams {
         pub session_key: Text<SESSION_KEY_LIMIT>,
         pub agent_id: Option<Name>,
+        /// Of an answer that goes on where another ended; there are none here, so any is answered with a reset.
         pub cursor: Option<String>,
         pub limit: Option<Int<1, 1000>>,
         pub offset: Option<Whole>,
+        /// `nextBefore` of an earlier page of waiting messages.
         pub pending_before: Option<Int<1, { u64::MAX }>>,
+        /// 1 to 50 messages of which the caller wants to know whether they were taken up.
         pub input_run_ids: Option<Vec<Text<256>>>,
+        /// The entry the page is around, instead of an offset.
         pub message_id: Option<Name>,
         pub session_id: Option<Name>,
         pub max_chars: Option<Int<1, 500_000>>,
         /// Most bytes of the page's messages; the reference's page sends it.
         pub max_bytes: Option<Int<1, { u64::MAX }>>,
     }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum ChatHistoryAnswer {
+    Page(Box<ChatHistoryResult>),
+    /// `reset`: what the caller has is not known here; it asks for a page.
+    Reset {
+        kind: &'static str,
+    },
 }
 
 /// Rows are the stored messages with `__openclaw` added, oldest first.
@@ -157,6 +171,8 @@ pub struct ChatHistoryResult {
     pub session_id: Option<String>,
     pub messages: Vec<Box<RawValue>>,
     pub pending_inputs: PendingInputs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_consumptions: Option<Vec<InputConsumption>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_offset: Option<u64>,
     pub has_more: bool,
@@ -193,9 +209,21 @@ impl Known<'_> {
 }
 
 #[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PendingInputs {
     pub items: Vec<PendingInput>,
     pub total: u64,
+    /// There are older ones; see `pendingBefore`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_before: Option<u64>,
+}
+
+/// A message that was taken up, and the entry of the transcript it became.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InputConsumption {
+    pub run_id: String,
+    pub consumed_by_event_id: String,
 }
 
 /// An accepted message whose run has not started.

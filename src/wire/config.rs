@@ -1,6 +1,7 @@
 //! `config.*` and `secrets.reload`: the configuration over the protocol.
 
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::object::objects;
@@ -27,7 +28,9 @@ objects! { strict:
         /// The whole file, as JSON5.
         pub raw: String,
         pub base_hash: Option<String>,
+        // Of the restart that may follow: see `rpc::absent::PARTIAL`.
         pub session_key: Option<String>,
+        pub delivery_context: Option<IgnoredAny>,
         pub note: Option<String>,
         pub restart_delay_ms: Option<u64>,
     }
@@ -37,7 +40,9 @@ objects! { strict:
         /// An object to merge in, as JSON5; null removes a key.
         pub raw: String,
         pub base_hash: Option<String>,
+        // Of the restart that may follow: see `rpc::absent::PARTIAL`.
         pub session_key: Option<String>,
+        pub delivery_context: Option<IgnoredAny>,
         pub note: Option<String>,
         pub restart_delay_ms: Option<u64>,
         /// Lists that may lose entries.
@@ -109,7 +114,7 @@ objects! { strict:
         pub name: String,
         pub value: String,
         pub kind: String,
-        /// Accepted and not used: secrets are not handed to commands here.
+        /// Refused unless empty: nothing here would keep to it.
         pub allowed_hosts: Option<Vec<String>>,
     }
 

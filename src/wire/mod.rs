@@ -19,6 +19,7 @@ pub mod cron;
 pub mod cron_job;
 pub mod decode;
 pub mod device;
+pub mod diagnostics;
 pub mod embeddings;
 pub mod error;
 pub mod event;

@@ -310,6 +310,16 @@ pub struct NodeInvokeResult<'a> {
 objects! { strict:
     /// A node's answer to one call.
     #[derive(Debug)]
+    pub struct NodeInvokeProgressParams {
+        pub invoke_id: Name,
+        pub node_id: Name,
+        /// Counts the pieces of one call from 0.
+        pub seq: Whole,
+        /// Output since the piece before.
+        pub chunk: String,
+    }
+
+    #[derive(Debug)]
     pub struct NodeInvokeResultParams {
         pub id: Name,
         pub node_id: Name,
@@ -327,6 +337,13 @@ objects! { strict:
         #[serde(skip_serializing_if = "Option::is_none")]
         pub message: Option<String>,
     }
+}
+
+/// `ignored`: nobody waits for it, or it came too late.
+#[derive(Debug, Serialize)]
+pub struct NodeProgressed {
+    pub ok: bool,
+    pub ignored: bool,
 }
 
 /// `{"ok":true}`.

@@ -346,7 +346,7 @@ objects! { strict:
     pub struct SessionsResetParams {
         pub key: Name,
         pub agent_id: Option<Name>,
-        /// Why; both do the same.
+        /// Told to those who follow the list.
         pub reason: Option<ResetReason>,
     }
 }

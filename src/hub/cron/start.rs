@@ -40,10 +40,15 @@ const UNATTENDED: &str = "This turn was started by a schedule; nobody is present
                           nothing else.";
 
 impl State {
+    /// Jobs that may run side by side.
+    pub(in crate::hub) fn cron_most(&self) -> usize {
+        self.shared.config.get().cron.max_concurrent_runs.map_or(SIDE_BY_SIDE, |most| most as usize).max(1)
+    }
+
     /// Lets waiting jobs begin, as many as may run side by side.
     pub(super) fn cron_dispatch(&mut self, now: Now) {
         let config = self.shared.config.get();
-        let most = config.cron.max_concurrent_runs.map_or(SIDE_BY_SIDE, |most| most as usize).max(1);
+        let most = self.cron_most();
         while self.cron.active.len() < most
             && let Some(Waits { job_id, slot, next }) = self.cron.waiting.pop_front()
         {
