@@ -9,12 +9,14 @@ mod bind;
 mod facts;
 mod limits;
 mod log_file;
+mod log_repeats;
 mod models;
 mod outlet;
 mod prepare;
 mod reload;
 mod results;
 mod start;
+mod syslog;
 pub mod tls;
 mod watchdog;
 

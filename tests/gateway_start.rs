@@ -420,3 +420,32 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     }
     found
 }
+
+#[test]
+fn the_systems_log_may_keep_the_log() {
+    let dir = Scratch::new();
+    let path = dir.path().join("log");
+    let log = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    log.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
+    let upstream = Upstream::friendly();
+    let config = json!({ "logging": { "file": format!("syslog:{}", path.display()), "level": "debug" } });
+    let mut gateway = Gateway::start(upstream.config_and(config));
+    let mut line = [0; 9000];
+    let heard = wait::until("the line that it is ready", || {
+        let amount = log.recv(&mut line).expect("a line");
+        let text = String::from_utf8_lossy(&line[..amount]).into_owned();
+        text.ends_with("[gateway] ready").then_some(text)
+    });
+    // Facility daemon, severity info; then the time, as syslog(3) writes it.
+    assert!(heard.starts_with("<30>") && heard.contains(&format!(" openclaw[{}]: ", gateway.pid())), "{heard}");
+    let mut client = gateway.operator();
+    let none = client.err("logs.tail", json!({}));
+    assert!(none["message"].as_str().is_some_and(|text| text.contains("no log file")), "{none}");
+    // A log that reads nothing any more holds nobody up.
+    for n in 0..400 {
+        client.call("health", json!({ "bogus": n })).expect_err("a wrong field");
+    }
+    drop(log);
+    assert_eq!(client.ok("health", json!({}))["ok"], true);
+    assert!(gateway.stop().success());
+}

@@ -2,7 +2,8 @@
 //!
 //! The file is for `logs.tail` and for looking back; it is rotated at a size, keeps [`ARCHIVES`] old ones, and begins
 //! anew each day. Nothing is written when there is nothing to say. Control characters in messages are escaped, so that a
-//! header of a stranger cannot forge a line (T10).
+//! header of a stranger cannot forge a line (T10). What is said again and again is said once, and then how often
+//! ([`super::log_repeats`]). Instead of the file the system's log can keep the lines ([`super::syslog`]).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -12,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
+use super::log_repeats::Repeats;
+use super::syslog::{self, Syslog};
 use crate::config::Config;
 use crate::config::sections::ConsoleStyle;
 use crate::sys::paths::Paths;
@@ -37,10 +40,14 @@ struct Log {
     shown: AtomicUsize,
     /// The console gets the lines of the file (`logging.consoleStyle: json`).
     json: AtomicBool,
+    /// The console is the journal: its lines carry their priority.
+    journal: bool,
+    repeats: Mutex<Repeats>,
 }
 
 struct State {
     place: Place,
+    syslog: Option<Syslog>,
     open: Option<File>,
     path: PathBuf,
     written: u64,
@@ -55,7 +62,7 @@ enum Place {
     Daily { dir: PathBuf, profile: Option<String> },
     /// The file the configuration names.
     Fixed(PathBuf),
-    /// `logging.file: off`, `stderr` or `syslog`: the service manager keeps the log.
+    /// `logging.file: off` or `stderr`: the service manager keeps the log. `syslog`: the system does.
     Nowhere,
 }
 
@@ -91,6 +98,7 @@ pub fn start(wanted: &Wanted<'_>) -> LogFile {
     let file = LogFile(Arc::new(Log {
         state: Mutex::new(State {
             place: Place::Nowhere,
+            syslog: None,
             open: None,
             path: PathBuf::new(),
             written: 0,
@@ -101,6 +109,8 @@ pub fn start(wanted: &Wanted<'_>) -> LogFile {
         to_file: AtomicUsize::new(0),
         shown: AtomicUsize::new(0),
         json: AtomicBool::new(false),
+        journal: syslog::is_journal(),
+        repeats: Mutex::default(),
     }));
     let sink = file.clone();
     let built = env_logger::Builder::new()
@@ -114,23 +124,20 @@ pub fn start(wanted: &Wanted<'_>) -> LogFile {
         .format(move |out, record| {
             let subsystem = record.target().strip_prefix("openclaw").map_or(record.target(), |_| "gateway");
             let message = escape(&record.args().to_string());
-            let level = record.level() as usize;
             let now = clock::now_ms();
-            if level <= sink.0.to_file.load(Ordering::Relaxed) {
-                sink.write(&line(record.level(), subsystem, &message, now), now);
+            let said = sink.0.repeats.lock().unwrap_or_else(PoisonError::into_inner).note(
+                record.level(),
+                subsystem,
+                &message,
+                now,
+            );
+            if let Some((level, text)) = said.before {
+                sink.tell(out, level, "gateway", &text, now)?;
             }
-            if level <= sink.0.shown.load(Ordering::Relaxed) {
-                if sink.0.json.load(Ordering::Relaxed) {
-                    return out.write_all(line(record.level(), subsystem, &message, now).as_bytes());
-                }
-                let mark = match record.level() {
-                    log::Level::Error => "error: ",
-                    log::Level::Warn => "warning: ",
-                    _ => "",
-                };
-                writeln!(out, "[{subsystem}] {mark}{message}")?;
+            match said.shown {
+                true => sink.tell(out, record.level(), subsystem, &message, now),
+                false => Ok(()),
             }
-            Ok(())
         })
         .try_init();
     file.follow(wanted, Files::MayMove);
@@ -169,7 +176,12 @@ impl LogFile {
             return;
         }
         state.place = match config.file.as_deref().map(str::trim) {
-            Some("off" | "stderr" | "syslog") => Place::Nowhere,
+            Some("off" | "stderr") => Place::Nowhere,
+            Some(word) if is_syslog(word) => {
+                let path = word.split_once(':').map_or(syslog::SOCKET, |(_, path)| path);
+                state.syslog = Some(Syslog::at(path));
+                Place::Nowhere
+            }
             Some(path) if !path.is_empty() => Place::Fixed(wanted.config.expand(path)),
             _ => Place::Daily {
                 dir: log_dir::log_dir(wanted.paths, &wanted.config.vars),
@@ -180,15 +192,56 @@ impl LogFile {
         state.path = PathBuf::new();
     }
 
+    /// Sends a line everywhere it goes.
+    fn tell(
+        &self,
+        out: &mut impl Write,
+        level: log::Level,
+        subsystem: &str,
+        message: &str,
+        now: u64,
+    ) -> io::Result<()> {
+        let number = level as usize;
+        if number <= self.0.to_file.load(Ordering::Relaxed) {
+            self.keep(level, subsystem, message, now);
+        }
+        if number > self.0.shown.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if self.0.journal {
+            write!(out, "<{}>", syslog::severity(level))?;
+        }
+        if self.0.json.load(Ordering::Relaxed) {
+            return out.write_all(line(level, subsystem, message, now).as_bytes());
+        }
+        let mark = match level {
+            log::Level::Error => "error: ",
+            log::Level::Warn => "warning: ",
+            _ => "",
+        };
+        writeln!(out, "[{subsystem}] {mark}{message}")
+    }
+
+    fn keep(&self, level: log::Level, subsystem: &str, message: &str, now: u64) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(syslog) = &mut state.syslog else {
+            return state.write(&line(level, subsystem, message, now), now);
+        };
+        if let Err(error) = syslog.write(level, subsystem, message, now) {
+            eprintln!("[gateway] warning: write to the system's log {}: {error}", syslog.path().display());
+        }
+    }
+
     /// The file that is written now, if there is one.
     pub fn current(&self) -> Option<PathBuf> {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.choose(clock::now_ms())
     }
+}
 
-    fn write(&self, line: &str, now: u64) {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).write(line, now);
-    }
+/// `syslog`, or `syslog:/path/of/a/socket`.
+fn is_syslog(word: &str) -> bool {
+    word == "syslog" || word.strip_prefix("syslog:").is_some_and(|path| path.starts_with('/'))
 }
 
 /// One line of the file.
@@ -311,6 +364,7 @@ mod tests {
     fn log_in(dir: &Path, cap: u64) -> LogFile {
         let state = Mutex::new(State {
             place: Place::Fixed(dir.join("x.log")),
+            syslog: None,
             open: None,
             path: PathBuf::new(),
             written: 0,
@@ -323,6 +377,8 @@ mod tests {
             to_file: AtomicUsize::new(0),
             shown: AtomicUsize::new(0),
             json: AtomicBool::new(false),
+            journal: false,
+            repeats: Mutex::default(),
         }))
     }
 
@@ -331,7 +387,7 @@ mod tests {
         let dir = scratch::dir("log-rotate");
         let log = log_in(&dir, 4096);
         for n in 0..200 {
-            log.write(&line(log::Level::Info, "test", &format!("message {n}"), 0), 0);
+            log.keep(log::Level::Info, "test", &format!("message {n}"), 0);
         }
         let size = |name: &str| std::fs::metadata(dir.join(name)).expect("exists").len();
         assert!(size("x.log") <= 4096 && size("x.log.1") <= 4096);
