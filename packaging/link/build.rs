@@ -30,4 +30,10 @@ fn main() {
         // 260 KB less: the places of pointers that the loader has to adjust, as a bitmap (glibc 2.36).
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
+    if env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|libc| libc == "gnu")
+        && env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64")
+    {
+        // Functions whose machine code is the same are kept once. The linker there is LLD, since Rust 1.90.
+        println!("cargo:rustc-link-arg-bins=-Wl,--icf=all");
+    }
 }

@@ -234,31 +234,20 @@ pub struct GatewayDiscover {
     pub json: bool,
 }
 
-/// Adds the flags of every command that talks to a gateway, and the way to read them.
+/// Adds the flags of every command that talks to a gateway, and the way to read them. The five that choose the gateway
+/// are one for argh (see [`reach`]): as five they would be 0.1 MB of the program.
 macro_rules! talks_to_a_gateway {
     (
         $(#[$meta:meta])*
         pub struct $name:ident { $( $(#[$field_meta:meta])* pub $field:ident: $type:ident $(<$inner:ident>)?, )* }
     ) => {
-        #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
+        #[derive(FromArgs, Debug, PartialEq)]
         $(#[$meta])*
         pub struct $name {
             $( $(#[$field_meta])* pub $field: $type $(<$inner>)?, )*
-            /// address of the gateway, as in ws://127.0.0.1:18789; needs its own --token or --password
-            #[argh(option, arg_name = "url")]
-            pub url: Option<String>,
-            /// a gateway on this host that listens on this port
-            #[argh(option, arg_name = "port", from_str_fn(port))]
-            pub port: Option<u16>,
-            /// token to connect with
-            #[argh(option, arg_name = "token")]
-            pub token: Option<String>,
-            /// password to connect with
-            #[argh(option, arg_name = "password")]
-            pub password: Option<String>,
-            /// the only TLS certificate to accept, by its SHA-256
-            #[argh(option, arg_name = "sha256")]
-            pub tls_fingerprint: Option<String>,
+            /// the gateway
+            #[argh(option, arg_name = "gateway", from_str_fn(reach))]
+            pub reach: Option<Box<Reach>>,
             /// print JSON, and nothing but JSON, on standard output
             #[argh(switch)]
             pub json: bool,
@@ -267,17 +256,47 @@ macro_rules! talks_to_a_gateway {
         impl $name {
             /// What the user said about the gateway to talk to.
             pub fn wanted(&self) -> Wanted<'_> {
-                Wanted {
-                    url: self.url.as_deref(),
-                    port: self.port,
-                    token: self.token.as_deref(),
-                    password: self.password.as_deref(),
-                    fingerprint: self.tls_fingerprint.as_deref(),
-                }
+                Wanted::of(self.reach.as_deref())
             }
         }
+
+        const _: () = {
+            /// The same as people see it.
+            #[derive(ArgsInfo)]
+            #[allow(dead_code, reason = "nobody has one: it is there for its description")]
+            $(#[$meta])*
+            struct Shown {
+                $( $(#[$field_meta])* $field: $type $(<$inner>)?, )*
+                /// address of the gateway, as in ws://127.0.0.1:18789; needs its own --token or --password
+                #[argh(option, arg_name = "url")]
+                url: Option<String>,
+                /// a gateway on this host that listens on this port
+                #[argh(option, arg_name = "port")]
+                port: Option<u16>,
+                /// token to connect with
+                #[argh(option, arg_name = "token")]
+                token: Option<String>,
+                /// password to connect with
+                #[argh(option, arg_name = "password")]
+                password: Option<String>,
+                /// the only TLS certificate to accept, by its SHA-256
+                #[argh(option, arg_name = "sha256")]
+                tls_fingerprint: Option<String>,
+                /// print JSON, and nothing but JSON, on standard output
+                #[argh(switch)]
+                json: bool,
+            }
+
+            impl ArgsInfo for $name {
+                fn get_args_info() -> argh::CommandInfoWithArgs {
+                    Shown::get_args_info()
+                }
+            }
+        };
     };
 }
+
+use reach::reach;
 
 mod agent;
 mod approvals;
@@ -285,6 +304,7 @@ mod channels;
 mod cron;
 mod devices;
 mod nodes;
+pub mod reach;
 mod secrets;
 mod setup;
 mod skills;
@@ -299,18 +319,9 @@ pub use channels::*;
 pub use cron::*;
 pub use devices::*;
 pub use nodes::*;
+pub use reach::{Reach, Wanted};
 pub use skills::*;
 pub use tokens::*;
-
-/// The flags that choose a gateway.
-#[derive(Clone, Copy, Default)]
-pub struct Wanted<'a> {
-    pub url: Option<&'a str>,
-    pub port: Option<u16>,
-    pub token: Option<&'a str>,
-    pub password: Option<&'a str>,
-    pub fingerprint: Option<&'a str>,
-}
 
 talks_to_a_gateway! {
     /// show where the gateway should be and whether it answers

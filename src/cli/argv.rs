@@ -9,7 +9,7 @@
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind};
 
-use super::args::Cli;
+use super::args::{Cli, reach};
 use crate::wire::sorted::Sorted;
 
 /// A command line in normal order.
@@ -109,6 +109,7 @@ pub fn normalise(args: &[String]) -> Result<Line, String> {
 
     let is_global = |name: &str| has_flag(&root, name) && !has_flag(leaf, name);
     let (globals, own): (Vec<_>, Vec<_>) = flags.into_iter().partition(|(name, _)| is_global(name));
+    let own = if has_flag(leaf, reach::MARK) { reach::gathered(own)? } else { own };
     let flat = |flags: Vec<(String, Option<String>)>| {
         flags.into_iter().flat_map(|(name, value)| std::iter::once(name).chain(value))
     };
@@ -196,8 +197,8 @@ mod tests {
             ("gateway", "gateway run"),
             ("gateway --port=1", "gateway run --port 1"),
             ("gateway --port 1 run", "gateway run --port 1"),
-            ("gateway --port 19001 status", "gateway status --port 19001"),
-            ("gateway status --port 2 --port=3", "gateway status --port 3"),
+            ("gateway --port 19001 status", r#"gateway status --reach [null,"19001",null,null,null]"#),
+            ("gateway status --port 2 --port=3", r#"gateway status --reach [null,"3",null,null,null]"#),
             ("--json status", "status --json"),
             ("status --json --dev", "--dev status --json"),
             ("gateway --dev", "gateway run --dev"),
@@ -268,6 +269,6 @@ mod tests {
         assert!(cli.dev);
         let Some(Command::Gateway(gateway)) = cli.command else { panic!("gateway") };
         let GatewayCommand::Call(call) = gateway.command else { panic!("call") };
-        assert_eq!((call.method.as_str(), call.port), ("x.y", Some(7)));
+        assert_eq!((call.method.as_str(), call.wanted().port), ("x.y", Some(7)));
     }
 }

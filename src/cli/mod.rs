@@ -123,7 +123,7 @@ fn obey(line: &Line, shell: &mut Shell, run_gateway: RunGateway) -> Result<(), F
     let args: Vec<&str> = line.args.iter().map(String::as_str).collect();
     let cli = match Cli::from_args(&[PROGRAM], &args) {
         Ok(cli) => cli,
-        Err(early) if early.status.is_ok() => return shell.line(early.output.trim_end()),
+        Err(early) if early.status.is_ok() => return shell.line(args::reach::shown(&early.output).trim_end()),
         Err(early) => return Err(Failure::usage(early.output.trim().to_owned()).hint(see_help(line))),
     };
     if cli.version {

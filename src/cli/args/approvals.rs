@@ -2,7 +2,7 @@
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Wanted, port};
+use super::reach::{Reach, Wanted, reach};
 
 /// decide on commands that wait, and say which may run without being asked about (without a further word: get)
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]

@@ -4,7 +4,7 @@
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Wanted, port};
+use super::reach::{Reach, Wanted, reach};
 
 /// the messengers the agent is connected to
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
@@ -16,6 +16,7 @@ pub struct Channels {
 
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
 #[argh(subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, read once")]
 pub enum ChannelsCommand {
     List(ChannelsList),
     Status(ChannelsStatus),

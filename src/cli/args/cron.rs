@@ -2,7 +2,7 @@
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Wanted, port};
+use super::reach::{Reach, Wanted, reach};
 
 /// look at scheduled jobs, make them and change them (without a further word: list)
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Wanted, port};
+use super::reach::{Reach, Wanted, reach};
 
 /// look at the devices that may connect, and decide about them (without a further word: list)
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Wanted, port};
+use super::reach::{Reach, Wanted, reach};
 
 /// look at the nodes, decide what they may be asked for, and ask them (without a further word: status)
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Wanted, port};
+use super::reach::{Reach, Wanted, reach};
 
 /// look after secrets: what is written where, and moving it to a safer place
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]

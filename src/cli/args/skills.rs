@@ -2,7 +2,7 @@
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Wanted, port};
+use super::reach::{Reach, Wanted, reach};
 
 /// look at what agents are taught (without a further word: list)
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
