@@ -249,6 +249,10 @@ fn a_turn_is_made_as_its_caller_says() {
     assert!(said.contains(place.to_str().expect("UTF-8")), "{said}");
     let wrong = ask(&mut client, "r4", json!({ "cwd": "relative" })).expect_err("a relative path");
     assert_eq!(wrong["message"], "cwd \"relative\" is not an absolute path");
+    let mut lesser = Ws::open(gateway.addr());
+    lesser.hello(crate::support::ws::backend(&["operator.write"]));
+    let refused = ask(&mut lesser, "r5", json!({ "cwd": "/" })).expect_err("a directory opens the host");
+    assert_eq!(refused["message"], "missing scope: operator.admin");
     let row = client.ok("sessions.describe", json!({ "key": "agent:main:job" }));
     assert_eq!(row["session"]["label"], "Night job", "only what makes a session names it");
     // An answer to an earlier message shows the model which.

@@ -168,6 +168,11 @@ fn methods_whose_scope_depends_on_params_ask_for_that_scope() {
             "operator.write",
         ),
         ("agent", json!({ "message": "/new", "sessionKey": "agent:main:m", "idempotencyKey": "k" }), "operator.admin"),
+        (
+            "agent",
+            json!({ "message": "/status", "sessionKey": "agent:main:m", "idempotencyKey": "k", "cwd": "/" }),
+            "operator.admin",
+        ),
         ("channels.pairing.approve", pairing.clone(), "operator.pairing"),
         (
             "channels.pairing.approve",

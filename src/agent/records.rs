@@ -137,8 +137,9 @@ fn come_from(row: &mut SessionRow, from: &Target) {
         row.set_facts(&facts);
     }
     row.channel = Some(from.channel.clone());
-    row.chat_type = Some(from.kind.as_str().into());
-    if from.kind != ChatKind::Direct {
+    // A main session that groups share stays what it is.
+    if from.kind != ChatKind::Direct && row.key.contains(&format!(":{}:", from.kind.as_str())) {
+        row.chat_type = Some(from.kind.as_str().into());
         row.kind = "group".into();
     }
 }

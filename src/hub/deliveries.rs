@@ -17,6 +17,10 @@ use crate::wire::agent::DeliveryStatus;
 /// How long a caller waits for a messenger after its answer is there; what goes out later goes out without it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Runs whose callers wait at once, and the bytes of their answers; over it nobody waits.
+const CALLERS: usize = 64;
+const HELD_BYTES: usize = 4 << 20;
+
 /// Callers that wait for answers to go out.
 #[derive(Default)]
 pub struct Deliveries(Vec<Waiting>);
@@ -65,8 +69,13 @@ impl State {
         now: Now,
     ) {
         let keys = open.clone();
-        let waiting =
+        let mut waiting =
             Waiting { run_id: run_id.clone(), outcome: outcome.clone(), tickets, open, sent: 0, failed: None };
+        let held: usize = self.deliveries.0.iter().map(|waiting| waiting.outcome.text.len()).sum();
+        if self.deliveries.0.len() >= CALLERS || held + outcome.text.len() > HELD_BYTES && held > 0 {
+            waiting.failed = Some("it is on its way; too many wait to hear what becomes of theirs".into());
+            return waiting.answer();
+        }
         self.deliveries.0.push(waiting);
         self.timers.at(now.at + PATIENCE, Due::DeliveryDeadline(run_id.clone()));
         let hub = self.hub.clone();

@@ -469,6 +469,8 @@ objects! { lenient:
         prompt: Option<String> = default,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         model_only: bool = default,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        light: bool = default,
     }
 
     #[derive(Debug, serde::Serialize)]
@@ -503,6 +505,7 @@ impl Waiting {
                 PromptScope::None => Some("none".into()),
             },
             model_only: input.model_only,
+            light: input.light,
         }
     }
 
@@ -532,6 +535,7 @@ impl Waiting {
             answers: self.answers,
             prompt: PromptScope::named(self.prompt.as_deref()),
             model_only: self.model_only,
+            light: self.light,
             ..Input::default()
         }
     }
@@ -544,5 +548,32 @@ impl PromptScope {
             Some("none") => PromptScope::None,
             _ => PromptScope::Full,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_that_waits_is_the_same_after_a_restart() {
+        let input = Input {
+            text: "words".into(),
+            label: Some("L".into()),
+            cwd: Some("/srv".into()),
+            answers: Some("a1".into()),
+            prompt: PromptScope::Minimal,
+            model_only: true,
+            light: true,
+            thinking: Some("low".into()),
+            ..Input::default()
+        };
+        let back = crate::wire::misfit::read::<Waiting>(&Waiting::of(&input).to_json()).expect("its own words");
+        let back = back.into_input();
+        assert_eq!((back.text.as_str(), back.label, back.cwd), ("words", input.label, input.cwd));
+        assert_eq!((back.answers, back.prompt), (input.answers, PromptScope::Minimal));
+        assert!(back.model_only && back.light && back.thinking == input.thinking);
+        let plain = Waiting::of(&Input { text: "w".into(), ..Input::default() }).to_json();
+        assert!(!plain.contains("cwd") && !plain.contains("modelOnly"), "{plain}");
     }
 }

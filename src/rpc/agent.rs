@@ -23,8 +23,12 @@ use crate::wire::session;
 /// How long `agent.wait` waits when the caller does not say (milliseconds).
 const WAIT_MS: u64 = 30_000;
 
-/// Commands that change a session's life need more than the right to write.
+/// Commands that change a session's life need more than the right to write, and so does a directory of the host: it is open
+/// to the agent's tools like its workspace.
 pub fn scope(params: &AgentParams) -> Scope {
+    if params.cwd.is_some() {
+        return Scope::Admin;
+    }
     let word = params.message.split_whitespace().next().unwrap_or("");
     let starts = params.message.starts_with(word);
     match starts && ["/new", "/reset"].iter().any(|command| word.eq_ignore_ascii_case(command)) {

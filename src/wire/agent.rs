@@ -37,7 +37,7 @@ objects! { strict:
         pub best_effort_deliver: Option<bool>,
         /// The session must exist and have this transcript.
         pub expected_existing_session_id: Option<Name>,
-        /// Where tools start: an absolute path of a directory.
+        /// Where tools start: an absolute path of a directory. It is open to them, so this needs operator.admin.
         pub cwd: Option<Name>,
         /// The model alone: no system prompt and no tools.
         pub model_run: Option<bool>,

@@ -267,7 +267,7 @@ pub static KEYS: &[Key] = &[
     key("hooks.token", Secret, "", Hot, "Token hooks must carry; never the gateway's own."),
     key("logging.consoleLevel", LEVELS, "info", Hot, "Least severe line shown on the console."),
     key("logging.consoleStyle", Choice(&["pretty", "compact", "json"]), "pretty", Hot, "How console lines look."),
-    key("logging.file", Text, "", Restart, "Log file; a dated one in the temporary directory unless set. off: none; syslog: the system's log."),
+    key("logging.file", Text, "", Restart, "Log file; a dated one in the temporary directory unless set. off: none; syslog or syslog:/socket: the system's."),
     key("logging.level", LEVELS, "info", Hot, "Least severe line written to the file."),
     key("logging.maxFileBytes", int(1, MAX), "5242880", Hot, "The file is rotated before it grows over this."),
     key("memory.search.model", Text, "", Hot, "Model that makes embeddings."),
