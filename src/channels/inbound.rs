@@ -116,12 +116,6 @@ impl Inbound {
         self.host.store.read("read a channel's position", |conn| kv::get(conn, &scope, "mark")).ok().flatten()
     }
 
-    /// Forgets the reading position, e.g. because the service started counting anew.
-    pub fn forget_mark(&self) -> Result<(), StoreError> {
-        let scope = mark_scope(&self.account.key);
-        self.host.store.write("forget a channel's position", move |conn| kv::delete(conn, &scope, "mark").map(drop))
-    }
-
     /// The connection works; who we are there.
     pub fn connected(&self, identity: &str) {
         self.report(ChannelEvent::Connected { identity: cut(identity, 128).to_owned() });

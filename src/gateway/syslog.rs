@@ -7,6 +7,9 @@ use std::io;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::sys::clock;
 
 /// Where that socket is.
 pub const SOCKET: &str = "/dev/log";
@@ -14,6 +17,8 @@ pub const SOCKET: &str = "/dev/log";
 const DAEMON: u8 = 3;
 /// Between two tries to reach a log that is not there (milliseconds).
 const RETRY: u64 = 1_000;
+/// Between two looks at the time zone (milliseconds).
+const ZONE: u64 = 600_000;
 
 /// A way to the system's log.
 pub struct Syslog {
@@ -21,6 +26,8 @@ pub struct Syslog {
     socket: Option<Socket>,
     tried_ms: Option<u64>,
     lost: u64,
+    /// Reading it takes a file: it is looked at anew from time to time.
+    zone: Option<(u64, TimeZone)>,
 }
 
 #[cfg(unix)]
@@ -40,7 +47,7 @@ pub fn severity(level: log::Level) -> u8 {
 
 impl Syslog {
     pub fn at(path: impl Into<PathBuf>) -> Syslog {
-        Syslog { path: path.into(), socket: None, tried_ms: None, lost: 0 }
+        Syslog { path: path.into(), socket: None, tried_ms: None, lost: 0, zone: None }
     }
 
     pub fn path(&self) -> &PathBuf {
@@ -75,7 +82,12 @@ impl Syslog {
             socket.connect(&self.path)?;
             self.socket = Some(socket);
         }
-        let text = datagram(level, subsystem, message, now_ms, &jiff::tz::TimeZone::system());
+        let old = self.zone.as_ref().is_none_or(|(read, _)| now_ms.abs_diff(*read) >= ZONE);
+        if old {
+            self.zone = Some((now_ms, clock::local_zone()));
+        }
+        let zone = self.zone.as_ref().map_or(TimeZone::UTC, |(_, zone)| zone.clone());
+        let text = datagram(level, subsystem, message, now_ms, &zone);
         let Some(socket) = &self.socket else { return Err(io::ErrorKind::NotConnected.into()) };
         let sent = socket.send(text.as_bytes());
         if sent.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
@@ -93,7 +105,7 @@ impl Syslog {
 
 /// One line as syslog(3) sends it: `<30>Nov 29 12:00:00 openclaw[7]: [gateway] ready`.
 #[cfg_attr(not(unix), allow(dead_code, reason = "there is no such socket there"))]
-fn datagram(level: log::Level, subsystem: &str, message: &str, now_ms: u64, zone: &jiff::tz::TimeZone) -> String {
+fn datagram(level: log::Level, subsystem: &str, message: &str, now_ms: u64, zone: &TimeZone) -> String {
     let stamp = Timestamp::from_millisecond(i64::try_from(now_ms).unwrap_or(0)).unwrap_or_default();
     let at = stamp.to_zoned(zone.clone());
     let month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -164,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_line_is_what_syslog_writes() {
-        let text = datagram(log::Level::Debug, "net", "x", 1_764_400_000_000, &jiff::tz::TimeZone::UTC);
+        let text = datagram(log::Level::Debug, "net", "x", 1_764_400_000_000, &TimeZone::UTC);
         assert_eq!(text, format!("<31>Nov 29 07:06:40 openclaw[{}]: [net] x", std::process::id()));
     }
 }

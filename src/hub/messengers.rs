@@ -115,10 +115,6 @@ impl Messengers {
         Some((running.channel.clone(), running.inbound.clone()))
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
-    }
-
     /// The outbox of a target's account has something new.
     pub fn poke(&self, to: &Target) {
         if let Some(running) = self.entry(&to.channel, &to.account).and_then(|entry| entry.running.as_ref()) {

@@ -174,15 +174,6 @@ pub fn is_loopback(host: &str) -> bool {
 }
 
 impl Api {
-    /// Reads the configuration's name.
-    pub fn parse(name: &str) -> Option<Api> {
-        match name {
-            "openai-completions" => Some(Api::OpenAiCompletions),
-            "anthropic-messages" => Some(Api::AnthropicMessages),
-            _ => None,
-        }
-    }
-
     pub fn as_str(self) -> &'static str {
         match self {
             Api::OpenAiCompletions => "openai-completions",

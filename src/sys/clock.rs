@@ -27,16 +27,6 @@ pub fn iso_now() -> String {
     iso(now_ms())
 }
 
-/// `Mon, 21 Sep 2026 10:20:30 GMT`, as HTTP's `Date` wants it.
-pub fn http_date(ms: u64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let t = Civil::of(ms / 1000);
-    let weekday = DAYS[usize::try_from(t.days % 7).unwrap_or(0)];
-    let month = MONTHS[usize::from(t.month - 1)];
-    format!("{weekday}, {:02} {month} {:04} {:02}:{:02}:{:02} GMT", t.day, t.year, t.hour, t.minute, t.second)
-}
-
 /// `2026-09-21` in this machine's time zone; UTC when there is no zone data.
 pub fn local_date(ms: u64) -> String {
     let stamp = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
@@ -66,8 +56,6 @@ const LOCAL: &str = "/etc/localtime";
 
 /// A moment in UTC, taken apart.
 struct Civil {
-    /// Since 1970-01-01, a Thursday.
-    days: u64,
     year: u64,
     month: u8,
     day: u8,
@@ -90,7 +78,6 @@ impl Civil {
         let year = era * 400 + year_of_era + u64::from(month <= 2);
         let small = |n: u64| u8::try_from(n).unwrap_or(u8::MAX);
         Civil {
-            days,
             year,
             month: small(month),
             day: small(day),
@@ -108,22 +95,20 @@ mod tests {
     #[test]
     fn well_known_moments_are_written_right() {
         let table = [
-            (0, "1970-01-01T00:00:00.000Z", "Thu, 01 Jan 1970 00:00:00 GMT"),
-            (784_111_777_000, "1994-11-06T08:49:37.000Z", "Sun, 06 Nov 1994 08:49:37 GMT"),
-            (951_782_400_123, "2000-02-29T00:00:00.123Z", "Tue, 29 Feb 2000 00:00:00 GMT"),
-            (1_735_689_599_999, "2024-12-31T23:59:59.999Z", "Tue, 31 Dec 2024 23:59:59 GMT"),
-            (4_107_542_400_000, "2100-03-01T00:00:00.000Z", "Mon, 01 Mar 2100 00:00:00 GMT"),
+            (0, "1970-01-01T00:00:00.000Z"),
+            (784_111_777_000, "1994-11-06T08:49:37.000Z"),
+            (951_782_400_123, "2000-02-29T00:00:00.123Z"),
+            (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ];
-        for (ms, iso_text, http_text) in table {
-            assert_eq!(iso(ms), iso_text);
-            assert_eq!(http_date(ms), http_text);
+        for (ms, text) in table {
+            assert_eq!(iso(ms), text);
         }
     }
 
     #[test]
     fn the_far_future_does_not_panic() {
         assert!(iso(u64::MAX).ends_with('Z'));
-        assert!(http_date(u64::MAX).ends_with("GMT"));
         assert!(!local_date(u64::MAX).is_empty());
     }
 

@@ -30,7 +30,8 @@ pub struct Watch {
     way: Way,
     /// Holds one token when something may have changed.
     changed: Receiver<()>,
-    tell: Tell,
+    /// Keeps `changed` connected, whatever becomes of the thread that reports.
+    _alive: Tell,
 }
 
 enum Way {
@@ -55,8 +56,8 @@ impl Watch {
         let (sender, changed) = bounded(1);
         let tell = Tell(sender);
         let watch = match platform::Watcher::start(&tell) {
-            Ok(watcher) => Watch { way: Way::System(watcher), changed, tell },
-            Err(_) => Watch { way: Way::Looking(look(&tell)?), changed, tell },
+            Ok(watcher) => Watch { way: Way::System(watcher), changed, _alive: tell },
+            Err(_) => Watch { way: Way::Looking(look(&tell)?), changed, _alive: tell },
         };
         watch.follow(files).map(|()| watch)
     }
@@ -90,12 +91,6 @@ impl Watch {
     /// Has a token when something may have changed since the last one was taken. Never disconnected.
     pub fn changed(&self) -> &Receiver<()> {
         &self.changed
-    }
-
-    /// As if something had changed.
-    pub fn poke(&self) {
-        // A token that is there already says the same.
-        let _ = self.tell.now();
     }
 }
 

@@ -85,11 +85,6 @@ impl Policy {
         }
         Ok(())
     }
-
-    /// Did the configuration name tools to allow? Then a run without any is a mistake to report, not a quiet loss.
-    pub fn is_explicit(&self) -> bool {
-        self.layers.iter().any(|layer| !layer.allow.is_empty())
-    }
 }
 
 impl std::fmt::Display for Denied {
@@ -101,11 +96,6 @@ impl std::fmt::Display for Denied {
         };
         write!(f, "not permitted by {}.{rule}", self.origin)
     }
-}
-
-/// The profiles a configuration may name.
-pub fn profiles() -> impl Iterator<Item = &'static str> {
-    PROFILES.iter().map(|(name, _)| *name)
 }
 
 /// The profiles that have a tool.

@@ -123,19 +123,6 @@ impl Node {
             _ => None,
         }
     }
-
-    /// What kind of thing this is, for a sentence like "expected a string, found a number".
-    pub fn kind_name(&self) -> &'static str {
-        match &self.kind {
-            Kind::Null => "null",
-            Kind::Bool(_) => "a boolean",
-            Kind::Number(_) => "a number",
-            Kind::NotFinite(name) => name,
-            Kind::String(_) => "a string",
-            Kind::Array(_) => "a list",
-            Kind::Object(_) => "an object",
-        }
-    }
 }
 
 struct Reader<'a> {

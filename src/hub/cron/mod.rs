@@ -165,11 +165,6 @@ impl Cron {
         self.jobs.values().filter(|job| job.spec().enabled).filter_map(|job| job.state().next_run_at_ms).min()
     }
 
-    /// Whether a run was made by a job.
-    pub fn owns(&self, run_id: &str) -> bool {
-        self.active.contains_key(run_id)
-    }
-
     fn bytes(&self) -> usize {
         self.jobs.values().map(|job| job.bytes).sum()
     }

@@ -69,11 +69,6 @@ impl<'c> Exchange<'c> {
         self.head.headers()
     }
 
-    /// How many headers have that name.
-    pub fn header_count(&self, name: &str) -> usize {
-        self.head.header_count(name)
-    }
-
     /// The whole head, for code that serves upgrades and requests alike.
     pub fn head(&self) -> &Head {
         self.head
@@ -82,21 +77,6 @@ impl<'c> Exchange<'c> {
     /// Who connected: the nearest hop, not what a proxy claims.
     pub fn peer(&self) -> SocketAddr {
         self.origin.peer
-    }
-
-    /// Which of our addresses was connected to.
-    pub fn local(&self) -> SocketAddr {
-        self.origin.local
-    }
-
-    /// Whether the connection is encrypted.
-    pub fn tls(&self) -> bool {
-        self.origin.tls
-    }
-
-    /// The number of the connection, as in its thread's name.
-    pub fn connection(&self) -> u64 {
-        self.origin.id
     }
 
     /// The body, of at most `limit` bytes. A second call yields nothing.
