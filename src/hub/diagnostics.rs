@@ -152,7 +152,10 @@ impl State {
         let queued = known.saturating_sub(running);
         DiagnosticsLanesResult {
             ts: now.ms,
-            lanes: vec![lane("cron", jobs, 0, most_jobs), lane("main", running, queued, self.runs.most())],
+            lanes: vec![
+                lane("cron", jobs, self.cron.queued(), most_jobs),
+                lane("main", running, queued, self.runs.most()),
+            ],
             dynamic: (sessions > 0).then(|| DynamicLanes {
                 lane_count: sessions,
                 active_count: running,

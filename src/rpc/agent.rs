@@ -109,9 +109,12 @@ impl Asked {
             to: filled(params.to.as_deref()),
             thread: filled(params.thread_id.as_deref()),
         };
+        let reply_channel = filled(params.reply_channel.as_deref());
+        // An account belongs to its messenger.
+        let same = reply_channel.is_none() || reply_channel == to.channel;
         let reply = delivery::Asked {
-            channel: filled(params.reply_channel.as_deref()).or(to.channel),
-            account: filled(params.reply_account_id.as_deref()).or(to.account),
+            channel: reply_channel.or(to.channel),
+            account: filled(params.reply_account_id.as_deref()).or(to.account.filter(|_| same)),
             to: filled(params.reply_to.as_deref()).or(to.to),
             thread: to.thread,
         };
@@ -210,15 +213,11 @@ impl Asked {
     }
 }
 
-/// Where tools are to start.
+/// Where tools are to start. Whether it is there is seen by the tools: a disk may be slow, and the state thread waits for
+/// none.
 fn directory(path: &str) -> Result<PathBuf, RpcError> {
-    let path = PathBuf::from(path);
-    let why = match (path.is_absolute(), path.is_dir()) {
-        (false, _) => "is not an absolute path",
-        (true, false) => "is not a directory",
-        (true, true) => return Ok(path),
-    };
-    Err(RpcError::invalid(format!("cwd \"{}\" {why}", cut(&path.to_string_lossy(), 256))))
+    let absolute = Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    absolute.ok_or_else(|| RpcError::invalid(format!("cwd \"{}\" is not an absolute path", cut(path, 256))))
 }
 
 pub fn wait(state: &mut State, _: &Arc<Caller>, params: AgentWaitParams, ticket: Ticket, now: Now) {

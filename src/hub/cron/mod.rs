@@ -160,6 +160,11 @@ impl Cron {
         self.active.len()
     }
 
+    /// Runs of jobs that are due and wait for a place.
+    pub fn queued(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// When the next job is due.
     pub fn next_due(&self) -> Option<u64> {
         self.jobs.values().filter(|job| job.spec().enabled).filter_map(|job| job.state().next_run_at_ms).min()
