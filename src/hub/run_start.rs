@@ -153,7 +153,7 @@ impl State {
             return;
         }
         let Some(input) = run.input() else { return };
-        let ground = input.ground.clone();
+        let (ground, received) = (input.ground.clone(), run.received);
         let row = inbox_row(run_id, &run.session_key, &run.agent_id, input, now);
         let (hub, run_id) = (self.hub.clone(), run_id.clone());
         self.store.submit(
@@ -165,15 +165,22 @@ impl State {
                 inbox::put(conn, &row)
             },
             move |result| {
-                let told = hub.tell("inbox stored", move |state, now| match result {
-                    Ok(_) => {
-                        state.runs.stored(&run_id);
-                        state.acknowledge(&run_id, now);
-                    }
-                    Err(StoreError::Declined(why)) => state.fail_unstarted(&run_id, *why, now),
-                    Err(error) => {
-                        let message = format!("the message could not be stored: {error}");
-                        state.fail_unstarted(&run_id, RpcError::unavailable(message).retryable(), now);
+                let told = hub.tell("inbox stored", move |state, now| {
+                    // It may have come to its end meanwhile, and another message of the same key may be here.
+                    let Some(run) = state.runs.get(&run_id).filter(|run| run.received == received) else { return };
+                    let launched = run.launched;
+                    match result {
+                        Ok(_) => {
+                            state.runs.stored(&run_id);
+                            state.acknowledge(&run_id, now);
+                        }
+                        // Its turn came before this did: its own first write says the same, or succeeds.
+                        Err(_) if launched => {}
+                        Err(StoreError::Declined(why)) => state.fail_unstarted(&run_id, *why, now),
+                        Err(error) => {
+                            let message = format!("the message could not be stored: {error}");
+                            state.fail_unstarted(&run_id, RpcError::unavailable(message).retryable(), now);
+                        }
                     }
                 });
                 // The gateway is stopping: the ticket answers when it is dropped.
