@@ -279,7 +279,7 @@ fn an_asker_may_name_who_decides() {
     // For everybody else it is not there.
     let which = json!({ "id": id });
     assert_eq!(other.ok("exec.approval.list", json!({})), json!([]));
-    for method in ["exec.approval.get", "approval.get"] {
+    for method in ["exec.approval.get", "approval.get", "exec.approval.waitDecision"] {
         assert_eq!(other.err(method, which.clone())["details"]["reason"], "APPROVAL_NOT_FOUND", "{method}");
     }
     let decision = |word: &str| json!({ "id": id, "decision": word });

@@ -337,7 +337,7 @@ fn people_read_short_aligned_text() {
             &["protocol", "coverage", "--lacking"],
             0,
             &[
-                "message.action                           partial  Only `send`.",
+                "message.action                           partial  Only `send`; in which turn it was asked for is not looked at.",
                 "connect                                  absent   The handshake itself; it is answered before the table is asked.",
             ],
         ),

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use ring::digest::{SHA256, digest};
 
 use super::event::Now;
+use super::exec_rules::{RULES, Rules};
 use super::peers::Peer;
 use super::reviewers::{Reviewers, may_decide};
 use super::timers::Due;
@@ -26,12 +26,10 @@ use crate::sys::{clock, random};
 use crate::wire::approval::*;
 use crate::wire::error::RpcError;
 use crate::wire::event as kinds;
-use crate::wire::exec_approvals::{AllowlistEntry, ExecApprovalsFile, ExecSecurity};
-use crate::wire::misfit::{self, Misfit};
+use crate::wire::exec_approvals::{AllowlistEntry, ExecApprovalsFile};
+use crate::wire::misfit;
 use crate::wire::sorted::Sorted;
 
-/// Scope and name of the document among the store's named facts.
-pub const RULES: (&str, &str) = ("exec", "approvals");
 /// How long a command of a run waits for a decision.
 pub const EXEC_TIME: Duration = Duration::from_secs(30 * 60);
 /// Approvals that may wait at once.
@@ -45,46 +43,6 @@ const ENDED_BYTES: usize = 1 << 20;
 const ALLOWLIST: usize = 512;
 /// Approvals replayed to a client that begins to follow a session.
 const REPLAYED: usize = 32;
-
-/// The document of rules about commands, as it was last written. Swapped whole.
-#[derive(Debug, Default)]
-pub struct Rules {
-    pub file: ExecApprovalsFile,
-    /// SHA-256 of its text; what a writer must have seen.
-    pub hash: String,
-    /// False: nobody has written one yet.
-    pub exists: bool,
-}
-
-impl Rules {
-    /// Reads the stored text. `None` is a document nobody has written yet.
-    fn read(text: Option<&str>) -> Result<Rules, Misfit> {
-        let file = text.map(misfit::read).transpose()?;
-        let exists = file.is_some();
-        let file: ExecApprovalsFile = file.unwrap_or_default();
-        Ok(Rules { hash: hash(&text_of(&file)), file, exists })
-    }
-
-    /// Rules that let nothing run.
-    fn closed() -> Rules {
-        let mut file = ExecApprovalsFile::default();
-        file.defaults.security = Some(ExecSecurity::Deny);
-        Rules::of(file).0
-    }
-
-    fn of(file: ExecApprovalsFile) -> (Rules, String) {
-        let text = text_of(&file);
-        (Rules { hash: hash(&text), file, exists: true }, text)
-    }
-}
-
-fn text_of(file: &ExecApprovalsFile) -> String {
-    serde_json::to_string(file).expect("strings, numbers and lists are always JSON")
-}
-
-fn hash(text: &str) -> String {
-    random::to_hex(digest(&SHA256, text.as_bytes()).as_ref())
-}
 
 /// All approvals that wait, and the latest that do not any more. Owned by the state thread.
 #[derive(Default)]
@@ -369,7 +327,10 @@ impl State {
     }
 
     /// Lets a caller wait for a decision.
-    pub fn wait_decision(&mut self, kind: ApprovalKind, id: &str, ticket: Ticket) {
+    pub fn wait_decision(&mut self, who: &Caller, kind: ApprovalKind, id: &str, ticket: Ticket) {
+        if !self.approvals.is_shown(who, id) {
+            return ticket.answer(Err(not_found()));
+        }
         if let Some(waiting) = self.approvals.waiting.get_mut(id).filter(|one| one.request.kind() == kind) {
             match waiting.listeners.len() < LISTENERS {
                 true => waiting.listeners.push(ticket),

@@ -15,6 +15,7 @@ pub mod deliveries;
 pub mod devices;
 mod diagnostics;
 pub mod event;
+pub mod exec_rules;
 pub mod followers;
 pub mod ground;
 pub mod handle;

@@ -14,11 +14,13 @@ pub const PARTIAL: &[(&str, &str)] = &[
          `inputProvenance`, `voiceWakeTrigger`, `bootstrapContextRunKind`); MCP servers and the message tool, which \
          `cleanupBundleMcpOnRunEnd` and `disableMessageTool` are about, are not here.",
     ),
+    ("chat.abort", "There are no side runs (`preserveSideRuns`)."),
     (
         "chat.send",
         "Session goals (`intent`) and `toolBindings` are refused; models have no fast tier (`fastMode`); where a \
          message says that it comes from is not kept (`system*`).",
     ),
+    ("commands.list", "Every command is text and native, in every messenger (`scope`, `provider`)."),
     (
         "config.apply",
         "What a restart that follows should say to a session, and when it comes (`sessionKey`, `note`, \
@@ -34,14 +36,28 @@ pub const PARTIAL: &[(&str, &str)] = &[
         "exec.approval.resolve",
         "A grant has no end: `grantExpiresInDays` with allow-always is refused. Who decided in a messenger is not noted.",
     ),
-    ("message.action", "Only `send`."),
+    ("message.action", "Only `send`; in which turn it was asked for is not looked at."),
+    ("models.authStatus", "All agents share the credentials, which are always looked at anew (`agentId`, `refresh`)."),
+    ("models.list", "There is nothing beside the rows (`includeDetails`, `includeProviderCapabilities`)."),
     ("plugin.approval.request", "As `exec.approval.request`."),
     ("plugin.approval.resolve", "As `exec.approval.resolve`."),
     ("question.request", "Questions do not outlive the gateway."),
+    ("question.resolve", "`resolvedBy` is not kept."),
     ("secrets.store.set", "`allowedHosts` is refused: secrets are not handed to commands that could be kept to them."),
-    ("send", "A file is sent with `message.action`."),
+    ("send", "A file is sent with `message.action`; for which agent or session it is sent is not noted."),
+    ("sessions.abort", "What waits is stopped too, whatever `clearQueued` says."),
     ("sessions.create", "There are no plugins' hooks to tell (`emitCommandHooks`, `succeedsParent`)."),
+    ("sessions.delete", "There are no plugins' hooks to tell (`emitLifecycleHooks`)."),
+    ("sessions.list", "One person owns every session (`ownerFirst`, `includePeople`)."),
+    (
+        "sessions.resolve",
+        "Sessions called `global` or `unknown` are like all others (`includeGlobal`, `includeUnknown`).",
+    ),
     ("sessions.usage", "Tokens are counted by key: a reset does not part them."),
+    ("taskSuggestions.accept", "Only `local`: there are no cloud workers (`cloudProfileId`)."),
+    ("taskSuggestions.dismiss", "`reason` is not kept."),
+    ("tasks.cancel", "`reason` goes into the log."),
+    ("tools.invoke", "Approvals decide what must be confirmed (`confirm`)."),
     ("update.status", "The host's package manager knows of releases, not the gateway."),
     ("usage.status", "Quotas of subscriptions are not known."),
 ];

@@ -172,12 +172,12 @@ pub fn exec_get(
     state.approvals.row(who, ApprovalKind::Exec, &params.id).ok_or_else(not_found)
 }
 
-pub fn exec_wait(state: &mut State, _: &Arc<Caller>, params: ApprovalGetParams, ticket: Ticket, _: Now) {
-    state.wait_decision(ApprovalKind::Exec, &params.id, ticket);
+pub fn exec_wait(state: &mut State, who: &Arc<Caller>, params: ApprovalGetParams, ticket: Ticket, _: Now) {
+    state.wait_decision(who, ApprovalKind::Exec, &params.id, ticket);
 }
 
-pub fn plugin_wait(state: &mut State, _: &Arc<Caller>, params: ApprovalGetParams, ticket: Ticket, _: Now) {
-    state.wait_decision(ApprovalKind::Plugin, &params.id, ticket);
+pub fn plugin_wait(state: &mut State, who: &Arc<Caller>, params: ApprovalGetParams, ticket: Ticket, _: Now) {
+    state.wait_decision(who, ApprovalKind::Plugin, &params.id, ticket);
 }
 
 pub fn exec_resolve(state: &mut State, who: &Arc<Caller>, params: ExecApprovalResolveParams, ticket: Ticket, now: Now) {

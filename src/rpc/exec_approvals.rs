@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::Caller;
-use crate::hub::approvals::Rules;
+use crate::hub::exec_rules::Rules;
 use crate::hub::{Now, State, Ticket};
 use crate::wire::error::RpcError;
 use crate::wire::exec_approvals::*;
