@@ -19,6 +19,7 @@ mod control_ui;
 mod cron;
 mod deliveries;
 mod devices;
+mod discord;
 mod doctor;
 mod gateway_start;
 mod handover;

@@ -28,8 +28,7 @@ pub(super) fn of(order: &Order, config: &Config, outcome: &Outcome) -> (Vec<RunI
     let rows = parts.into_iter().enumerate().map(|(at, text)| {
         let mut to = to.clone();
         if at > 0 {
-            // Only the first part answers the message; the others follow it.
-            to.reply_to = None;
+            to.go_on();
         }
         let run = (at == 0).then(|| order.run_id.to_string());
         inbound::row(&order.run_id, at, &Outbound { to, text, run, ..Outbound::default() }, now)

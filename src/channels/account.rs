@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::gate::List;
 use super::{CHANNELS, ChannelSpec};
 use crate::config::Config;
 use crate::sys::order;
@@ -129,6 +130,11 @@ impl Account {
         (&*self.key.account == DEFAULT).then(|| Secret::new(value))
     }
 
+    /// A variable of the environment that is no secret; empty counts as not set.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(str::trim).filter(|value| !value.is_empty())
+    }
+
     /// Largest file taken, in bytes.
     pub fn media_max(&self) -> u64 {
         self.number("mediaMaxMb").unwrap_or(20).min(100) << 20
@@ -138,7 +144,7 @@ impl Account {
     pub fn needs_restart(&self, other: &Account) -> bool {
         let own = |account: &Account| {
             let mut settings = account.settings.clone();
-            settings.retain(|name, _| !LIVE.contains(&name.as_str()));
+            settings.retain(|name, _| !LIVE.contains(&name.as_str()) && name != account.spec.list.key());
             settings
         };
         self.enabled != other.enabled || own(self) != own(other) || self.vars_differ(other)
@@ -262,7 +268,10 @@ pub fn default_account(config: &Config, channel: &str) -> Option<String> {
 pub fn unknown_keys(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let known = |spec: &ChannelSpec, name: &str| {
-        SHARED_KEYS.iter().chain(spec.keys).any(|(key, _)| *key == name) || LIVE.contains(&name)
+        // Where rooms are listed in another way, those keys would let nobody in and keep nobody out.
+        let elsewhere = spec.list != List::Groups && ["groups", "groupAllowFrom"].contains(&name);
+        let mut all = SHARED_KEYS.iter().chain(spec.keys).map(|(key, _)| key).chain(LIVE);
+        !elsewhere && all.any(|key| *key == name)
     };
     for (id, section) in &config.channels {
         if matches!(id.as_str(), "defaults" | "modelByChannel") {

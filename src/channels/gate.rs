@@ -6,6 +6,8 @@
 //!
 //! Pure: no clock, no disk, no state.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::account::{Account, texts};
@@ -57,32 +59,54 @@ pub fn judge(config: &Config, account: &Account, message: &Incoming, paired: boo
             _ => Verdict::Leave("dmPolicy says a word nobody knows"),
         };
     }
-    let groups = account.settings.get("groups").and_then(Value::as_object);
-    let group = group_of(groups, message);
+    let place = place(account, message);
+    let group = place.rules.as_deref();
     let policy = group
         .and_then(|group| group.get("groupPolicy"))
         .or(account.settings.get("groupPolicy"))
         .or(defaults.and_then(|defaults| defaults.get("groupPolicy")))
         .and_then(Value::as_str)
         .unwrap_or("allowlist");
-    if policy == "disabled" || group.is_some_and(|group| group.get("enabled") == Some(&Value::Bool(false))) {
+    if policy == "disabled" || group.is_some_and(switched_off) {
         return Verdict::Leave("groups are off (groupPolicy)");
     }
     let open = policy == "open";
-    if group.is_none() && (groups.is_some_and(|groups| !groups.is_empty()) || !open) {
-        return Verdict::Leave("its group is not in groups");
+    if group.is_none() && (place.closed || !open) {
+        return Verdict::Leave(place.list.unlisted());
     }
-    let own = group.map(|group| texts(group.get("allowFrom"))).filter(|list| !list.is_empty());
-    let senders = own.unwrap_or_else(|| match account.settings.contains_key("groupAllowFrom") {
-        true => account.texts("groupAllowFrom"),
-        false => account.texts("allowFrom"),
-    });
-    let trusted = listed(&senders);
-    if !trusted && !open && !senders.iter().any(|entry| entry == ALL) {
-        return Verdict::Leave("its sender is not in groupAllowFrom");
-    }
-    if !message.mentioned && mention_needed(account, group, message) {
-        return Verdict::Leave("we are not named in it");
+    let own = |name: &str| group.map(|group| texts(group.get(name))).unwrap_or_default();
+    let trusted = match place.list {
+        List::Groups => {
+            let senders = match own("allowFrom") {
+                list if !list.is_empty() => list,
+                _ if account.settings.contains_key("groupAllowFrom") => account.texts("groupAllowFrom"),
+                _ => account.texts("allowFrom"),
+            };
+            let trusted = listed(&senders);
+            if !trusted && !open && !senders.iter().any(|entry| entry == ALL) {
+                return Verdict::Leave("its sender is not in groupAllowFrom");
+            }
+            trusted
+        }
+        // Whoever is let into a guild or a workspace by its owners may talk there, unless the entry names some.
+        List::Guilds | List::Channels => {
+            let (users, roles) = (own("users"), own("roles"));
+            let named = listed(&users) || roles.iter().any(|role| message.roles.contains(role));
+            let anybody = users.is_empty() && roles.is_empty() || users.iter().any(|entry| entry == ALL);
+            if !named && !anybody {
+                return Verdict::Leave("its sender is not in users or roles");
+            }
+            named || listed(&account.texts("allowFrom"))
+        }
+    };
+    if !message.mentioned {
+        if mention_needed(account, group, message) {
+            return Verdict::Leave("we are not named in it");
+        }
+        let others = group.and_then(|group| group.get("ignoreOtherMentions"));
+        if message.elsewhere && others == Some(&Value::Bool(true)) {
+            return Verdict::Leave("it is for somebody else (ignoreOtherMentions)");
+        }
     }
     Verdict::Take { trusted }
 }
@@ -91,13 +115,85 @@ pub fn judge(config: &Config, account: &Account, message: &Incoming, paired: boo
 /// because ids are compared and nothing else.
 fn is_sender(entry: &str, id: &str, prefixes: &[&str]) -> bool {
     let bare = prefixes.iter().find_map(|prefix| entry.strip_prefix(prefix)?.strip_prefix(':')).unwrap_or(entry);
+    let bare = bare.strip_prefix("user:").unwrap_or(bare);
     bare != ALL && bare == id
+}
+
+/// How a messenger's section lists where we listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// `groups.<id>`.
+    Groups,
+    /// `guilds.<id>.channels.<id>`: the channel's keys over the guild's.
+    Guilds,
+    /// `channels.<id>`.
+    Channels,
+}
+
+impl List {
+    /// The key of the section.
+    pub fn key(self) -> &'static str {
+        match self {
+            List::Groups => "groups",
+            List::Guilds => "guilds",
+            List::Channels => "channels",
+        }
+    }
+
+    fn unlisted(self) -> &'static str {
+        match self {
+            List::Groups => "its group is not in groups",
+            List::Guilds => "its guild or channel is not in guilds",
+            List::Channels => "its channel is not in channels",
+        }
+    }
+}
+
+/// The rules of the conversation a message stands in.
+struct Place<'a> {
+    list: List,
+    rules: Option<Cow<'a, Map<String, Value>>>,
+    /// There is a list, and what is not in it is not heard, however open the policy.
+    closed: bool,
+}
+
+fn place<'a>(account: &'a Account, message: &Incoming) -> Place<'a> {
+    let list = account.spec.list;
+    let section = account.settings.get(list.key()).and_then(Value::as_object);
+    let closed = section.is_some_and(|section| !section.is_empty());
+    let rules = match list {
+        List::Groups | List::Channels => group_of(section, message).map(Cow::Borrowed),
+        List::Guilds => section.and_then(|guilds| guild(guilds, message)),
+    };
+    Place { list, rules, closed }
+}
+
+/// A guild's rules with those of a channel over them. One channel listed is a list of all that are heard.
+fn guild<'a>(guilds: &'a Map<String, Value>, message: &Incoming) -> Option<Cow<'a, Map<String, Value>>> {
+    let guild = guilds.get(message.space.as_deref()?).or_else(|| guilds.get(ALL))?.as_object()?;
+    let channels = guild.get("channels").and_then(Value::as_object).filter(|channels| !channels.is_empty());
+    let Some(channels) = channels else { return Some(Cow::Borrowed(guild)) };
+    let own = group_of(Some(channels), message)?;
+    let mut rules = guild.clone();
+    rules.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
+    // Whom a channel lists are all it listens to: the guild's other list must not add to them.
+    for (listed, other) in [("users", "roles"), ("roles", "users")] {
+        if own.contains_key(listed) && !own.contains_key(other) {
+            rules.remove(other);
+        }
+    }
+    Some(Cow::Owned(rules))
+}
+
+fn switched_off(rules: &Map<String, Value>) -> bool {
+    rules.get("enabled").or_else(|| rules.get("allow")) == Some(&Value::Bool(false))
 }
 
 /// The settings of a message's group; those of its topic lie over them.
 fn group_of<'a>(groups: Option<&'a Map<String, Value>>, message: &Incoming) -> Option<&'a Map<String, Value>> {
     let groups = groups?;
-    groups.get(&message.chat).or_else(|| groups.get(ALL))?.as_object()
+    let parent = || groups.get(message.parent.as_deref()?);
+    groups.get(&message.chat).or_else(parent).or_else(|| groups.get(ALL))?.as_object()
 }
 
 fn topic_of<'a>(group: Option<&'a Map<String, Value>>, message: &Incoming) -> Option<&'a Map<String, Value>> {
@@ -125,9 +221,12 @@ pub fn extras(account: &Account, message: &Incoming) -> Extras {
         section.and_then(|section| section.get(name)).and_then(Value::as_str).map(str::to_owned)
     };
     let section = match message.kind {
-        ChatKind::Direct => group_of(account.settings.get("direct").and_then(Value::as_object), message),
-        _ => group_of(account.settings.get("groups").and_then(Value::as_object), message),
+        ChatKind::Direct => {
+            group_of(account.settings.get("direct").and_then(Value::as_object), message).map(Cow::Borrowed)
+        }
+        _ => place(account, message).rules,
     };
+    let section = section.as_deref();
     let topic = topic_of(section, message);
     let by_sender = section.and_then(|section| section.get("toolsBySender")).and_then(Value::as_object);
     let of_sender = by_sender.and_then(|rules| {
@@ -278,6 +377,39 @@ mod tests {
         assert!(matches!(judged(by_group_id, &group("-5", "2", true), false), Verdict::Leave(_)));
         let unset = json!({"groupAllowFrom": [], "allowFrom": ["1"], "groups": {"-5": {}}});
         assert!(matches!(judged(unset, &group("-5", "1", true), false), Verdict::Leave(_)), "empty is nobody");
+    }
+
+    #[test]
+    fn a_guild_lists_its_channels_and_who_may_talk_there() {
+        let judged = |guild: Value, change: &dyn Fn(&mut Incoming)| {
+            let mut config = Config::default();
+            let section = json!({"token": "x", "allowFrom": ["1"], "guilds": {"9": guild}});
+            config.channels.insert("discord".into(), section);
+            let account = accounts(&config).remove(0);
+            let mut message = Incoming { kind: ChatKind::Channel, space: Some("9".into()), ..group("5", "2", true) };
+            change(&mut message);
+            judge(&config, &account, &message, true)
+        };
+        let as_is = |_: &mut Incoming| {};
+        assert_eq!(judged(json!({}), &as_is), Verdict::Take { trusted: false }, "everybody in a listed guild");
+        assert_eq!(judged(json!({}), &|m| m.sender.id = "1".into()), TRUSTED);
+        let left = |guild: Value, change: &dyn Fn(&mut Incoming)| matches!(judged(guild, change), Verdict::Leave(_));
+        assert!(left(json!({}), &|m| m.space = Some("8".into())), "another guild");
+        assert!(left(json!({}), &|m| m.mentioned = false));
+        assert_eq!(judged(json!({"users": ["discord:2"]}), &as_is), TRUSTED);
+        assert!(left(json!({"users": ["3"], "roles": ["7"]}), &as_is));
+        assert_eq!(judged(json!({"users": ["3"], "roles": ["7"]}), &|m| m.roles = vec!["7".into()]), TRUSTED);
+        // One channel is a list of all; a thread has its parent's rules; what a channel says lies over the guild's.
+        assert!(left(json!({"channels": {"6": {}}}), &as_is));
+        let quiet = json!({"channels": {"6": {"requireMention": false}}});
+        let in_thread = |m: &mut Incoming| (m.parent, m.mentioned) = (Some("6".into()), false);
+        assert_eq!(judged(quiet, &in_thread), Verdict::Take { trusted: false });
+        let open_room = json!({"users": ["3"], "roles": ["7"], "channels": {"5": {"users": ["*"]}}});
+        assert_eq!(judged(open_room, &as_is), Verdict::Take { trusted: false });
+        assert!(left(json!({"channels": {"*": {"enabled": false}}}), &as_is));
+        assert!(left(json!({"channels": {"*": {"allow": false}}}), &as_is), "as it was written before");
+        let for_others = json!({"requireMention": false, "ignoreOtherMentions": true});
+        assert!(left(for_others, &|m| (m.mentioned, m.elsewhere) = (false, true)));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 
 use super::message::ChannelError;
 use crate::net::dial::{Dial, Line, Lookup, Patience, Tls, client_config};
+use crate::sys::random;
 
 /// Per direction and connection.
 const BUFFER: usize = 8 << 10;
@@ -29,6 +30,8 @@ pub struct Answer {
     pub status: u16,
     /// Seconds of `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// The route was used up by this call: how long until it may be asked again (`X-RateLimit-Remaining: 0`).
+    pub spent: Option<Duration>,
     pub body: Vec<u8>,
 }
 
@@ -96,9 +99,13 @@ impl Web {
             .timeout_per_write(Some(limit));
         let response = self.agent.run(config.build()).map_err(|error| explain(&error, &host))?;
         let (head, body) = response.into_parts();
-        let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok());
-        let retry_after =
-            retry_after.and_then(|text| text.trim().parse::<f64>().ok()).filter(|s| (0.0..1e6).contains(s));
+        let number = |name: &str| {
+            let text = head.headers.get(name).and_then(|value| value.to_str().ok())?;
+            text.trim().parse::<f64>().ok().filter(|s| (0.0..1e6).contains(s))
+        };
+        let wait = |name: &str| number(name).map(Duration::from_secs_f64);
+        let retry_after = wait("retry-after");
+        let spent = (number("x-ratelimit-remaining") == Some(0.0)).then(|| wait("x-ratelimit-reset-after")).flatten();
         let cap = if call.answer_max == 0 { ANSWER_MAX } else { call.answer_max };
         let mut bytes = Vec::new();
         let read = body.into_reader().take(cap as u64 + 1).read_to_end(&mut bytes);
@@ -106,7 +113,7 @@ impl Web {
         if bytes.len() > cap {
             return Err(ChannelError::Refused(format!("the answer of {host} is larger than {cap} bytes")));
         }
-        Ok(Answer { status: head.status.as_u16(), retry_after: retry_after.map(Duration::from_secs_f64), body: bytes })
+        Ok(Answer { status: head.status.as_u16(), retry_after, spent, body: bytes })
     }
 
     /// Ends the call in progress, and all that follow.
@@ -143,6 +150,28 @@ fn explain(error: &ureq::Error, host: &str) -> ChannelError {
         Error::Rustls(tls) => ChannelError::Unreached(format!("TLS with {host}: {tls}")),
         other => ChannelError::Lost(format!("{host}: {}", crate::wire::frame::cut(&other.to_string(), 200))),
     }
+}
+
+/// A form with a file, as `multipart/form-data` (RFC 7578): its content type and its bytes.
+pub fn form(fields: &[(&str, String)], (field, name, bytes): (&str, &str, &[u8])) -> (String, Vec<u8>) {
+    let boundary = random::hex::<16>();
+    let mut body = Vec::with_capacity(bytes.len() + 1024);
+    for (name, value) in fields {
+        body.extend(
+            format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
+        );
+    }
+    let shown: String = name.chars().map(|c| if c.is_control() || c == '"' { '_' } else { c }).collect();
+    body.extend(
+        format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{shown}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        )
+        .bytes(),
+    );
+    body.extend_from_slice(bytes);
+    body.extend(format!("\r\n--{boundary}--\r\n").bytes());
+    (format!("multipart/form-data; boundary={boundary}"), body)
 }
 
 /// Scheme and host of a URL.

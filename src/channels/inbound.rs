@@ -274,7 +274,7 @@ fn target(account: &Account, message: &Incoming) -> Target {
         account: account.key.account.to_string(),
         chat: message.chat.clone(),
         thread: message.thread.clone(),
-        reply_to: (message.kind != ChatKind::Direct).then(|| message.id.clone()),
+        reply_to: message.answer_to.clone().or_else(|| (message.kind != ChatKind::Direct).then(|| message.id.clone())),
         kind: message.kind,
         limit: account.number("textChunkLimit").and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
         tools: None,

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use crossbeam_channel::{Sender as Wake, bounded};
 
 use super::account::Account;
+use super::gate::List;
 use super::inbound::Inbound;
 use super::message::{ChannelError, ChatKind, Incoming, Outbound, Probe, Receipt, Sender};
 use super::socket::Link;
@@ -46,7 +47,8 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     limit: 350,
     count: chunk::bytes,
     thread_word: "thread",
-    group_marks: &['#', '&', '+', '!'],
+    list: List::Groups,
+    kind_of: |to| (if to.starts_with(['#', '&', '+', '!']) { ChatKind::Group } else { ChatKind::Direct }, to),
     drafts: false,
     streams: false,
     debounce_ms: 0,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::account::Account;
-use super::message::IncomingFile;
+use super::message::{ChannelError, IncomingFile};
 use crate::sys::order;
 use crate::sys::{files, random};
 
@@ -98,6 +98,16 @@ impl Shelf {
         }
         Ok(())
     }
+}
+
+/// Reads a file of this host that is to be sent: a regular one of at most `max` bytes.
+pub fn read(path: &str, max: u64) -> Result<Vec<u8>, ChannelError> {
+    let refused = |error: std::io::Error| ChannelError::Refused(format!("read {path}: {error}"));
+    let facts = std::fs::metadata(path).map_err(refused)?;
+    if facts.len() > max || !facts.is_file() {
+        return Err(ChannelError::Refused(format!("{path} is no file of at most {} MB", max >> 20)));
+    }
+    std::fs::read(path).map_err(refused)
 }
 
 fn plain(mime: &str) -> bool {

@@ -27,6 +27,10 @@ impl ChatKind {
     }
 }
 
+/// What [`Target::reply_to`] begins with where it is no message but an interaction (a slash command, a button): what comes
+/// after it is a credential of the service for a short time.
+pub const INTERACTION: &str = "interaction:";
+
 /// Who wrote. Only `id` ever authorises: names are chosen by their owners.
 #[derive(Debug, Clone, Default)]
 pub struct Sender {
@@ -48,6 +52,8 @@ pub struct Incoming {
     pub title: String,
     /// A thread or topic inside the conversation.
     pub thread: Option<String>,
+    /// The conversation this one belongs to, where threads are conversations of their own: its rules hold here too.
+    pub parent: Option<String>,
     /// Guild, team or server, for `bindings`.
     pub space: Option<String>,
     /// The sender's roles there, for `bindings`.
@@ -59,6 +65,10 @@ pub struct Incoming {
     pub text: String,
     /// It is for us: we are named in it, or it answers us, or it is a command for us.
     pub mentioned: bool,
+    /// It names somebody else, and not us.
+    pub elsewhere: bool,
+    /// What an answer refers to, where that is not the message itself.
+    pub answer_to: Option<String>,
     /// The words it answers, and who said them.
     pub quoted: Option<Quoted>,
     pub files: Vec<IncomingFile>,
@@ -112,6 +122,12 @@ impl Target {
     pub fn same_place(&self, other: &Target) -> bool {
         (&self.channel, &self.account, &self.chat, &self.thread)
             == (&other.channel, &other.account, &other.chat, &other.thread)
+    }
+
+    /// What follows the first part of an answer: only that one answers the message, the others come after it. An answer
+    /// to an interaction is for one person, and so are all its parts.
+    pub fn go_on(&mut self) {
+        self.reply_to.take_if(|to| !to.starts_with(INTERACTION));
     }
 
     /// Messages to one place keep their order.

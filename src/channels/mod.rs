@@ -39,6 +39,7 @@
 pub mod account;
 pub mod chunk;
 pub mod delivery;
+mod discord;
 pub mod gate;
 mod html;
 pub mod http;
@@ -54,6 +55,7 @@ pub mod socket;
 pub mod supervisor;
 mod telegram;
 mod webhook;
+pub mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,8 +87,10 @@ pub struct ChannelSpec {
     pub count: fn(char) -> usize,
     /// What a thread is called in session keys.
     pub thread_word: &'static str,
-    /// What ids of groups begin with; nothing where they cannot be told from people's.
-    pub group_marks: &'static [char],
+    /// How its section lists where we listen.
+    pub list: gate::List,
+    /// What kind of conversation an address is, as far as it says, and the id in it.
+    pub kind_of: fn(&str) -> (ChatKind, &str),
     /// Messages can be changed, so an answer can be shown while it is made.
     pub drafts: bool,
     /// It is shown unless the account's `streaming` says otherwise; else only where it says so.
@@ -200,7 +204,7 @@ pub enum ChannelEvent {
 }
 
 /// All messengers this gateway speaks, in the order they are shown.
-pub static CHANNELS: &[&ChannelSpec] = &[&telegram::SPEC, &matrix::SPEC, &irc::SPEC, &webhook::SPEC];
+pub static CHANNELS: &[&ChannelSpec] = &[&telegram::SPEC, &discord::SPEC, &matrix::SPEC, &irc::SPEC, &webhook::SPEC];
 
 /// The row of a messenger.
 pub fn find(id: &str) -> Option<&'static ChannelSpec> {

@@ -105,7 +105,7 @@ fn rank(binding: &crate::config::Binding, account: &Account, message: &Incoming)
         let topic = message.thread.as_ref().map(|thread| format!("{own}:{}:{thread}", account.spec.thread_word));
         rank = match text(&peer.id).as_str() {
             id if topic.as_deref() == Some(id) => 0,
-            id if id == own => 1,
+            id if id == own || message.parent.as_deref() == Some(id) => 1,
             "*" => 2,
             _ => return None,
         };

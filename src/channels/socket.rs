@@ -78,6 +78,12 @@ impl Link {
         Ok(Arc::new(Link { tcp, tls: session, out: Mutex::default() }))
     }
 
+    /// What the next reads may take, instead of the silence that was given.
+    pub fn patience(&self, limit: Duration) -> io::Result<()> {
+        // Zero would mean "for ever".
+        self.tcp.set_read_timeout(Some(limit.max(Duration::from_millis(1))))
+    }
+
     /// Reads on; 0 is the end. Only one thread may read.
     pub fn read(&self, into: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &self.tls else { return (&self.tcp).read(into) };

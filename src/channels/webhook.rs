@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::account::Account;
+use super::gate::List;
 use super::http::{Call, Web};
 use super::inbound::Inbound;
 use super::message::{ChannelError, ChatKind, Incoming, Outbound, Probe, Quoted, Receipt, Sender};
@@ -37,7 +38,8 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     limit: 32_000,
     count: chunk::characters,
     thread_word: "thread",
-    group_marks: &[],
+    list: List::Groups,
+    kind_of: |to| (ChatKind::Direct, to),
     drafts: false,
     streams: false,
     debounce_ms: 0,

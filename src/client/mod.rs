@@ -22,10 +22,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
+use tungstenite::client::IntoClientRequest;
 use tungstenite::http::Uri;
+use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tungstenite::{HandshakeError, Message, WebSocket};
+use tungstenite::{HandshakeError, Message};
 
 pub use error::{BODY_SHOWN, ClientError, Closed, RpcFailure};
 pub use frames::{Answer, Event, Hello, Identity};
@@ -33,6 +34,8 @@ pub use stream::Fingerprint;
 
 use frames::{Incoming, Request};
 use stream::Stream;
+
+use crate::net::duplex::{Duplex, NotUpgraded, Socket, upgrade};
 
 /// Where a gateway is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +82,7 @@ impl Deadlines {
 
 /// A connection to a gateway. Dropping it closes the socket without a word; [`Client::close`] says goodbye.
 pub struct Client {
-    socket: WebSocket<Stream>,
+    socket: Socket,
     deadlines: Deadlines,
     greeted_by: Instant,
     hello: Option<Hello>,
@@ -124,12 +127,11 @@ impl Client {
         let socket = Stream::connect(host, port, greeted_by.min(Instant::now() + deadlines.connect))?;
         let mut stream = if secure { Stream::secure(socket, host, address.pin)? } else { Stream::Plain(socket) };
         stream.until(greeted_by);
-        let limits = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .max_message_size(Some(MESSAGE_MAX))
-            .max_frame_size(Some(MESSAGE_MAX));
-        let (socket, _) = tungstenite::client::client_with_config(uri, stream, Some(limits))
-            .map_err(|failed| upgrade_failed(failed, deadlines.handshake))?;
+        let request = uri
+            .into_client_request()
+            .map_err(|_| ClientError::Address(format!("{} cannot be asked for", address.url)))?;
+        let socket = upgrade(request, Box::new(stream), MESSAGE_MAX)
+            .map_err(|failed| upgrade_failed(*failed, deadlines.handshake))?;
         Ok(Client {
             socket,
             deadlines,
@@ -394,9 +396,7 @@ fn keep_none(_: &Event) -> bool {
     false
 }
 
-type Upgrading = HandshakeError<tungstenite::ClientHandshake<Stream>>;
-
-fn upgrade_failed(failed: Upgrading, within: Duration) -> ClientError {
+fn upgrade_failed(failed: NotUpgraded, within: Duration) -> ClientError {
     use tungstenite::Error as Ws;
     match failed {
         HandshakeError::Failure(Ws::Http(answer)) => {
@@ -431,9 +431,6 @@ const GOODBYE_TIME: Duration = Duration::from_secs(1);
 
 /// The reference's `maxPayload` is 25 MiB; an answer above that is a mistake.
 const MESSAGE_MAX: usize = 26_214_400;
-
-/// Small: the engine clears the whole buffer before each read.
-const READ_BUFFER: usize = 8 * 1024;
 
 /// Events nobody reads must not grow for ever; a run of thousands of deltas fits.
 const EVENTS_KEPT: usize = 4 << 20;

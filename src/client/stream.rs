@@ -1,6 +1,6 @@
 //! The socket below the protocol: TCP or TLS, where every read and write ends at a deadline.
 //!
-//! Does not know WebSocket. Invariant: no call on [`Stream`] blocks past the moment given to [`Stream::until`]; a call
+//! Does not know WebSocket. Invariant: no call on [`Stream`] blocks past the moment given to [`Duplex::until`]; a call
 //! that reaches it fails with `TimedOut`.
 
 use std::io::{self, Read, Write};
@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned};
 
 use super::error::ClientError;
+use crate::net::duplex::Duplex;
 
 /// A connected byte stream.
 pub enum Stream {
@@ -81,16 +82,17 @@ impl Stream {
         Ok(Stream::Tls(Box::new(stream)))
     }
 
-    /// Sets the moment at which every later call gives up.
-    pub fn until(&mut self, until: Instant) {
-        self.timed().until = until;
-    }
-
     fn timed(&mut self) -> &mut Timed {
         match self {
             Stream::Plain(timed) => timed,
             Stream::Tls(stream) => &mut stream.sock,
         }
+    }
+}
+
+impl Duplex for Stream {
+    fn until(&mut self, until: Instant) {
+        self.timed().until = until;
     }
 }
 

@@ -4,8 +4,9 @@
 //! tiny_http gives the vocabulary (methods, status codes, headers, responses), httparse the head, tungstenite the
 //! WebSocket protocol, rustls TLS; the sockets, deadlines and framing are here.
 //!
-//! [`mdns`] is how services of a local network find each other. [`dial`] and [`fetch`] are the other direction: how bytes reach another server, and the one way to get what a URL
-//! points at that somebody else chose.
+//! [`mdns`] is how services of a local network find each other. [`dial`], [`fetch`] and [`duplex`] are the other
+//! direction: how bytes reach another server, the one way to get what a URL points at that somebody else chose, and the
+//! client's end of a WebSocket.
 //!
 //! Deliberately not here: anything of OpenClaw. No routes, no credentials, no JSON.
 //!
@@ -14,6 +15,7 @@
 
 pub mod dial;
 pub mod dns;
+pub mod duplex;
 mod fault;
 pub mod fetch;
 mod gate;

@@ -1,6 +1,6 @@
 //! Where the answer of a run goes when its caller wants it in a messenger too, and which session a recipient means.
 
-use crate::channels::{self, ChatKind, Incoming, Sender, Target, route};
+use crate::channels::{self, Incoming, Sender, Target, route};
 use crate::config::Config;
 use crate::hub::State;
 use crate::store::sessions::SessionRow;
@@ -84,13 +84,12 @@ impl Place {
 pub fn session_of(config: &Config, target: &Target, agent_id: Option<&str>) -> Option<route::Route> {
     let accounts = channels::accounts(config);
     let account = accounts.iter().find(|one| one.spec.id == target.channel && *one.key.account == *target.account)?;
-    let group = target.chat.starts_with(account.spec.group_marks);
-    let kind = if group { ChatKind::Group } else { ChatKind::Direct };
+    let (kind, id) = (account.spec.kind_of)(&target.chat);
     let message = Incoming {
         kind,
-        chat: target.chat.clone(),
+        chat: id.to_owned(),
         thread: target.thread.clone(),
-        sender: Sender { id: target.chat.clone(), ..Sender::default() },
+        sender: Sender { id: id.to_owned(), ..Sender::default() },
         ..Incoming::default()
     };
     Some(route::find(config, account, &message, agent_id))

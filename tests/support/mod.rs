@@ -8,6 +8,7 @@
 #[cfg(unix)]
 pub mod canary;
 pub mod device;
+pub mod discord;
 pub mod gateway;
 pub mod golden;
 pub mod homeserver;

@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_refusal_says_what_to_do() {
         let api = |renewable| Api { root: String::new(), token: Mutex::default(), renewable };
-        let said = |status, body: &str| Answer { status, retry_after: None, body: body.into() };
+        let said = |status, body: &str| Answer { status, retry_after: None, spent: None, body: body.into() };
         let unknown = said(401, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"Invalid token"}"#);
         assert!(matches!(api(false).refusal(&unknown), ChannelError::Terminal(..)));
         assert!(matches!(api(true).refusal(&unknown), ChannelError::Unreached(_)));

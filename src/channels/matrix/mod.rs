@@ -19,9 +19,10 @@ use serde_json::{Value, json};
 use self::api::{Api, FILE, METHOD, part};
 use self::event::{File, Room, Threads};
 use super::account::Account;
+use super::gate::List;
 use super::http::Web;
 use super::inbound::Inbound;
-use super::message::{ChannelError, IncomingFile, Outbound, Probe, Receipt, Target};
+use super::message::{ChannelError, ChatKind, IncomingFile, Outbound, Probe, Receipt, Target};
 use super::supervisor::Stop;
 use super::{Channel, ChannelSpec, chunk, html, media};
 use crate::sys::random;
@@ -53,7 +54,8 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     limit: 12_000,
     count: chunk::bytes,
     thread_word: "thread",
-    group_marks: &['!', '#'],
+    list: List::Groups,
+    kind_of: |to| (if to.starts_with(['!', '#']) { ChatKind::Group } else { ChatKind::Direct }, to),
     drafts: true,
     // Every change of a message is one more event in the room.
     streams: false,
@@ -368,12 +370,7 @@ impl Matrix {
     }
 
     fn send_file(&self, out: &Outbound, path: &str) -> Result<Receipt, ChannelError> {
-        let refused = |error: std::io::Error| ChannelError::Refused(format!("read {path}: {error}"));
-        let facts = std::fs::metadata(path).map_err(refused)?;
-        if facts.len() > 50 << 20 || !facts.is_file() {
-            return Err(ChannelError::Refused(format!("{path} is no file of at most 50 MB")));
-        }
-        let bytes = std::fs::read(path).map_err(refused)?;
+        let bytes = media::read(path, 50 << 20)?;
         let mime = media::sniff(&bytes).unwrap_or("application/octet-stream");
         let name = std::path::Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or("file");
         let place = format!("media/v3/upload?filename={}", part(name));

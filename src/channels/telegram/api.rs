@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::http::{Answer, Call, Web};
+use super::super::http::{Answer, Call, Web, form};
 use super::super::message::ChannelError;
-use crate::sys::random;
 use crate::sys::secret::Secret;
 use crate::wire::misfit;
 
@@ -39,26 +38,10 @@ impl Api {
         web: &Web,
         method: &str,
         fields: &[(&str, String)],
-        (field, name, bytes): (&str, &str, &[u8]),
+        file: (&str, &str, &[u8]),
     ) -> Result<Value, ChannelError> {
-        let boundary = random::hex::<16>();
-        let mut body = Vec::with_capacity(bytes.len() + 1024);
-        for (name, value) in fields {
-            body.extend(
-                format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
-            );
-        }
-        let shown: String = name.chars().map(|c| if c.is_control() || c == '"' { '_' } else { c }).collect();
-        body.extend(
-            format!(
-                "--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{shown}\"\r\n\
-                 Content-Type: application/octet-stream\r\n\r\n"
-            )
-            .bytes(),
-        );
-        body.extend_from_slice(bytes);
-        body.extend(format!("\r\n--{boundary}--\r\n").bytes());
-        let (url, kind) = (self.url(method), format!("multipart/form-data; boundary={boundary}"));
+        let (kind, body) = form(fields, file);
+        let url = self.url(method);
         let headers = [("content-type", kind.as_str())];
         let call = Call { method: "POST", url: &url, headers: &headers, body: &body, answer_max: 0 };
         understood(method, &web.call(&call, FILE)?)

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use self::api::{Api, METHOD, ROOT};
 use self::update::{Parsed, Update, User};
 use super::account::Account;
+use super::gate::List;
 use super::html;
 use super::http::Web;
 use super::inbound::Inbound;
@@ -48,7 +49,8 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     limit: 4000,
     count: chunk::utf16,
     thread_word: "topic",
-    group_marks: &['-'],
+    list: List::Groups,
+    kind_of: |to| (if to.starts_with('-') { ChatKind::Group } else { ChatKind::Direct }, to),
     drafts: true,
     streams: true,
     debounce_ms: 300,
@@ -420,12 +422,7 @@ impl Telegram {
     }
 
     fn send_file(&self, out: &Outbound, path: &str) -> Result<Receipt, ChannelError> {
-        let refused = |error: std::io::Error| ChannelError::Refused(format!("read {path}: {error}"));
-        let facts = std::fs::metadata(path).map_err(refused)?;
-        if facts.len() > 50 << 20 || !facts.is_file() {
-            return Err(ChannelError::Refused(format!("{path} is no file of at most 50 MB")));
-        }
-        let bytes = std::fs::read(path).map_err(refused)?;
+        let bytes = media::read(path, 50 << 20)?;
         // Larger ones are refused as photos.
         let picture = bytes.len() <= PHOTO
             && media::sniff(&bytes).is_some_and(|mime| mime == "image/png" || mime == "image/jpeg");
