@@ -34,6 +34,7 @@ mod irc;
 mod liars;
 mod matrix;
 mod matrix_rooms;
+mod mattermost;
 mod models;
 mod nodes;
 mod operators;
@@ -49,6 +50,7 @@ mod service;
 mod sessions;
 mod settings;
 mod skills;
+mod slack;
 mod suggestions;
 #[cfg(unix)]
 mod terminal;

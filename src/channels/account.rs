@@ -215,6 +215,7 @@ pub fn accounts(config: &Config) -> Vec<Account> {
             let enabled = !off && settings.get("enabled") != Some(&Value::Bool(false));
             settings.remove("enabled");
             plain_dm(&mut settings);
+            plain_mode(&mut settings);
             let key = AccountKey { channel: spec.id, account: id.into() };
             let unresolved = unresolved(config, spec.id, id);
             let (state_dir, vars) = (state_dir.clone(), config.vars.clone());
@@ -234,6 +235,14 @@ pub fn accounts(config: &Config) -> Vec<Account> {
         }
     }
     all
+}
+
+/// `chatmode: onmessage` is `requireMention: false` by another name, unless that is said, too.
+fn plain_mode(settings: &mut Map<String, Value>) {
+    if settings.get("chatmode").and_then(Value::as_str) == Some("onmessage") && !settings.contains_key("requireMention")
+    {
+        settings.insert("requireMention".into(), false.into());
+    }
 }
 
 /// `dm.policy`, `dm.allowFrom` and `dm.enabled`, as some sections are written, are the flat keys by another name.

@@ -3,6 +3,7 @@
 //! Redirects are never followed: credentials go where the configuration says. No text of an error holds a path or a query,
 //! for both may hold a token.
 
+use std::fmt::Write;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -174,6 +175,18 @@ pub fn form(fields: &[(&str, String)], (field, name, bytes): (&str, &str, &[u8])
     (format!("multipart/form-data; boundary={boundary}"), body)
 }
 
+/// A part of a path or a value of a query: ids hold `!`, `:` and `/` (RFC 3986, section 2.1).
+pub fn part(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            byte => write!(out, "%{byte:02X}").expect("a string takes everything"),
+        }
+    }
+    out
+}
+
 /// Scheme and host of a URL.
 fn host(url: &str) -> String {
     let end = url.find("://").map_or(0, |at| at + 3);
@@ -190,6 +203,12 @@ mod tests {
     fn no_secret_of_a_url_is_shown() {
         assert_eq!(host("https://api.telegram.org/bot1:token/getMe?x=1"), "https://api.telegram.org");
         assert_eq!(host("http://user:pass@h:1/x"), "http://h:1");
+    }
+
+    #[test]
+    fn ids_stay_one_part_of_a_path() {
+        assert_eq!(part("!a/b:x.org"), "%21a%2Fb%3Ax.org");
+        assert_eq!(part("../ü?#"), "..%2F%C3%BC%3F%23");
     }
 
     #[test]

@@ -46,11 +46,14 @@ pub mod http;
 pub mod inbound;
 mod irc;
 mod matrix;
+mod mattermost;
 pub mod media;
 pub mod message;
 pub mod pairing;
+mod reached;
 pub mod route;
 pub mod schema;
+mod slack;
 pub mod socket;
 pub mod supervisor;
 mod telegram;
@@ -204,7 +207,8 @@ pub enum ChannelEvent {
 }
 
 /// All messengers this gateway speaks, in the order they are shown.
-pub static CHANNELS: &[&ChannelSpec] = &[&telegram::SPEC, &discord::SPEC, &matrix::SPEC, &irc::SPEC, &webhook::SPEC];
+pub static CHANNELS: &[&ChannelSpec] =
+    &[&telegram::SPEC, &discord::SPEC, &slack::SPEC, &mattermost::SPEC, &matrix::SPEC, &irc::SPEC, &webhook::SPEC];
 
 /// The row of a messenger.
 pub fn find(id: &str) -> Option<&'static ChannelSpec> {

@@ -1,9 +1,10 @@
 //! The sections of messengers as `config.schema.lookup` shows them, from the same words as the checks.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::account::SHARED_KEYS;
 use super::{CHANNELS, ChannelSpec};
+use crate::wire::tree::json;
 
 /// `channels`, `channels.<id>` or a key of it; `None` for anything else. What an account cannot do without is `required`
 /// and comes first.

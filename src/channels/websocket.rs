@@ -17,6 +17,8 @@ use crate::net::duplex::{self, Duplex};
 
 /// What writing one message may take.
 const WRITE: Duration = Duration::from_secs(20);
+/// A sign of life is asked for so often, where the service's protocol has none of its own.
+const PING: Duration = Duration::from_secs(15);
 
 /// A connection that works.
 pub struct Socket {
@@ -34,6 +36,18 @@ pub enum Heard {
     Nothing,
     /// The service says goodbye: its code (RFC 6455, section 7.4) and its words.
     Closed(u16, String),
+}
+
+/// When the next sign of life is asked for, and whether the last one came.
+pub struct Pulse {
+    ask_at: Instant,
+    answered: bool,
+}
+
+impl Default for Pulse {
+    fn default() -> Pulse {
+        Pulse { ask_at: Instant::now() + PING, answered: true }
+    }
 }
 
 /// Where an account keeps its connection, so that another thread can end it.
@@ -110,8 +124,30 @@ impl Socket {
     }
 
     /// Asks for a sign of life.
-    pub fn ping(&mut self) -> Result<(), ChannelError> {
+    fn ping(&mut self) -> Result<(), ChannelError> {
         self.send(Message::Ping(Default::default()))
+    }
+
+    /// Waits for the next text or the end, at most until then, and asks for a sign of life in between: `alive` is told of
+    /// each. A service that does not answer until the next question is lost.
+    pub fn hear(&mut self, pulse: &mut Pulse, until: Option<Instant>, alive: &dyn Fn()) -> Result<Heard, ChannelError> {
+        loop {
+            if Instant::now() >= pulse.ask_at {
+                if !pulse.answered {
+                    return Err(ChannelError::Lost(format!("{} did not answer a ping", self.host)));
+                }
+                *pulse = Pulse { ask_at: Instant::now() + PING, answered: false };
+                self.ping()?;
+            }
+            match self.next(until.map_or(pulse.ask_at, |until| until.min(pulse.ask_at)))? {
+                Heard::Pong => {
+                    pulse.answered = true;
+                    alive();
+                }
+                Heard::Nothing if until.is_none_or(|until| Instant::now() < until) => {}
+                heard => return Ok(heard),
+            }
+        }
     }
 
     fn send(&mut self, message: Message) -> Result<(), ChannelError> {

@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::args::Agent;
 use super::calls::Calls;
@@ -15,6 +15,7 @@ use super::output::{Shell, clean_lines, list_at, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
 use crate::sys::random;
+use crate::wire::tree::json;
 
 /// Runs the turn and prints what the agent said; fails when the turn did.
 pub fn run(shell: &mut Shell, args: &Agent) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{AllowlistAdd, AllowlistRemove, ApprovalsGet, ApprovalsPending, ApprovalsResolve, ApprovalsSet};
 use super::calls::Calls;
@@ -13,6 +13,7 @@ use crate::client::{Client, Identity};
 use crate::config::json5;
 use crate::sys::clock;
 use crate::wire::approval::Decision;
+use crate::wire::tree::json;
 
 /// Shows the rules about commands.
 pub fn get(shell: &mut Shell, args: &ApprovalsGet) -> Result<(), Failure> {

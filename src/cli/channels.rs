@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::ChannelsStatus;
 use super::calls::Calls;
@@ -13,6 +13,7 @@ use super::health::channel_word;
 use super::output::{Shell, clean, list_at, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
+use crate::wire::tree::json;
 
 /// Prints the accounts.
 pub fn status(shell: &mut Shell, args: &ChannelsStatus) -> Result<(), Failure> {

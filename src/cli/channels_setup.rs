@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{ChannelsAdd, ChannelsList, ChannelsLogin, ChannelsLogout, ChannelsRemove};
 use super::calls::Calls;
@@ -19,6 +19,7 @@ use crate::channels::{self, Account, CHANNELS, ChannelSpec};
 use crate::client::Identity;
 use crate::config::{Config, edit, json5, keys, load};
 use crate::sys::terminal;
+use crate::wire::tree::json;
 
 /// What the messenger may take to say who we are.
 const PROBE: Duration = Duration::from_secs(15);

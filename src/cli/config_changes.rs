@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::config_args::{ConfigDiff, ConfigRestore};
 use super::config_read::paths;
@@ -17,6 +17,7 @@ use crate::config::write::{self, Clobber};
 use crate::config::{Config, diff, edit, json5, load, redact, schema};
 use crate::sys::files;
 use crate::sys::paths::Paths;
+use crate::wire::tree::json;
 
 /// A value in a line of a difference is cut here (characters).
 const VALUE: usize = 80;

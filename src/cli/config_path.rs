@@ -1,10 +1,9 @@
 //! `openclaw config path` (also `config file`): which configuration file is in use.
 
-use serde_json::json;
-
 use super::failure::Failure;
 use super::output::Shell;
 use crate::sys::paths::Paths;
+use crate::wire::tree::json;
 
 /// Prints the path, whether the file exists or not: it is the one that would be read.
 pub fn run(shell: &mut Shell, json: bool) -> Result<(), Failure> {

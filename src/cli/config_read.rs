@@ -2,7 +2,7 @@
 //!
 //! Invariant: no value under a secret key is printed, whatever the flags.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::config_args::{ConfigExplain, ConfigGet, ConfigSchema, ConfigValidate};
 use super::failure::Failure;
@@ -13,6 +13,7 @@ use crate::config::resolve::port::profile_port;
 use crate::config::schema;
 use crate::config::{Config, LoadError, edit, load, redact};
 use crate::sys::paths::Paths;
+use crate::wire::tree::json;
 
 /// Variables that take part in a setting: the key, the variable, and how the two stand to each other.
 const VARIABLES: [(&str, &str, &str); 4] = [

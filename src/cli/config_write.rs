@@ -7,7 +7,7 @@
 
 use std::io::Read;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::config_args::{ConfigPatch, ConfigSet, ConfigUnset};
 use super::config_read::{paths, segments};
@@ -21,6 +21,7 @@ use crate::config::{Config, diff, json5, load};
 use crate::sys::files;
 use crate::sys::paths::Paths;
 use crate::wire::misfit;
+use crate::wire::tree::json;
 
 /// A patch from a file (bytes).
 const MAX_PATCH: u64 = 8 << 20;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::args::{
     CronAdd, CronDisable, CronEdit, CronEnable, CronGet, CronList, CronRm, CronRun, CronRuns, CronShow, CronStatus,
@@ -16,6 +16,7 @@ use crate::client::Identity;
 use crate::hub::cron::{interval, schedule};
 use crate::sys::clock;
 use crate::wire::misfit;
+use crate::wire::tree::json;
 
 /// Shows the jobs.
 pub fn list(shell: &mut Shell, args: &CronList) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{
     DevicesApprove, DevicesClear, DevicesList, DevicesReject, DevicesRemove, DevicesRename, DevicesRevoke,
@@ -14,6 +14,7 @@ use super::output::{Shell, age, list_at, number_at, shorten, table, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
 use crate::sys::clock;
+use crate::wire::tree::json;
 
 /// Shows what waits and what was approved.
 pub fn list(shell: &mut Shell, args: &DevicesList) -> Result<(), Failure> {

@@ -6,7 +6,7 @@
 //!
 //! Invariants: without `--fix` nothing is written; no secret is shown; the exit status says whether an error is left.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::config_args::Doctor;
 use super::config_write::{Open, failed};
@@ -21,6 +21,7 @@ use crate::config::write::{self, Clobber};
 use crate::config::{Config, LoadError, check, edit, json5, keys, load, migrate, redact, resolve};
 use crate::sys::paths::Paths;
 use crate::sys::{files, host};
+use crate::wire::tree::json;
 
 /// Lines of a difference shown at most.
 const SHOWN: usize = 200;

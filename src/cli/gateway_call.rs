@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::GatewayCall;
 use super::calls::Calls;
@@ -14,6 +14,7 @@ use crate::rpc;
 use crate::rpc::table::Need;
 use crate::wire::misfit;
 use crate::wire::scope::{NAMES, Scope, Scopes};
+use crate::wire::tree::json;
 
 /// Prints the payload of the answer. Without `--expect-final` the first answer of a two-stage method is the answer.
 pub fn run(shell: &mut Shell, args: &GatewayCall) -> Result<(), Failure> {

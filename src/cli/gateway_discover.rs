@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::args::GatewayDiscover;
 use super::calls::timeout;
@@ -13,6 +13,7 @@ use super::failure::{Failure, Kind};
 use super::output::{Shell, clean};
 use crate::gateway::SERVICE;
 use crate::net::mdns::{self, Found};
+use crate::wire::tree::json;
 
 /// Prints what answers; nothing is a result, too.
 pub fn run(shell: &mut Shell, args: &GatewayDiscover) -> Result<(), Failure> {

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use super::args::GatewayHealth;
 use super::calls::Calls;
 use super::failure::{Failure, Kind};
 use super::output::Shell;
 use super::settings::Settings;
 use crate::client::Identity;
+use crate::wire::tree::json;
 
 /// Prints `OK` with the time it took, or fails.
 pub fn run(shell: &mut Shell, args: &GatewayHealth) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::GatewayProbe;
 use super::calls::{Calls, timeout};
@@ -19,6 +19,7 @@ use super::settings::Settings;
 use super::target::{Source, Target};
 use crate::client::{ClientError, Identity};
 use crate::config::Mode;
+use crate::wire::tree::json;
 
 /// Prints the findings; fails only when nothing can be reached.
 pub fn run(shell: &mut Shell, args: &GatewayProbe) -> Result<(), Failure> {

@@ -8,7 +8,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{GatewayInstall, GatewayRestart, GatewayStart, GatewayStop, GatewayUninstall};
 use super::failure::Failure;
@@ -20,6 +20,7 @@ use crate::service::drift::{self, Difference};
 use crate::service::scan::{self, Found};
 use crate::service::{self, Host, Runner, Scope, ServiceError, Stop};
 use crate::sys::Env;
+use crate::wire::tree::json;
 
 /// Makes the service, or says why not.
 pub fn install(shell: &mut Shell, args: &GatewayInstall) -> Result<(), Failure> {

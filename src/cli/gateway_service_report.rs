@@ -1,7 +1,7 @@
 //! The service part of `openclaw gateway status`: what is installed, what the manager says, what differs, what else
 //! there is.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::failure::Failure;
 use super::gateway_service::differences;
@@ -11,6 +11,7 @@ use super::settings::Settings;
 use crate::service::drift::Difference;
 use crate::service::scan::{self, Found};
 use crate::service::{Host, Runtime, Scope, ServiceStatus};
+use crate::wire::tree::json;
 
 /// What is known about the service of this instance.
 pub struct ServiceReport {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::args::GatewayStability;
 use super::calls::Calls;
@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::output::{Shell, age, clean, list_at, number_at, size, table, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
+use crate::wire::tree::json;
 
 /// Prints a summary and the events, the oldest of them first.
 pub fn run(shell: &mut Shell, args: &GatewayStability) -> Result<(), Failure> {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::GatewayStatus;
 use super::calls::{Calls, story};
@@ -16,6 +16,7 @@ use super::probe::{self, Seen};
 use super::settings::Settings;
 use super::target::Source;
 use crate::client::{ClientError, Identity};
+use crate::wire::tree::json;
 
 /// Prints the report.
 pub fn run(shell: &mut Shell, args: &GatewayStatus) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::Health;
 use super::calls::Calls;
@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::output::{Shell, age, list_at, number_at, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
+use crate::wire::tree::json;
 
 /// Prints the report; fails when the gateway says it is not well.
 pub fn run(shell: &mut Shell, args: &Health) -> Result<(), Failure> {

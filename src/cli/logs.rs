@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::args::Logs;
 use super::calls::{Calls, explain, timeout};
@@ -21,6 +21,7 @@ use super::settings::Settings;
 use super::target::Source;
 use crate::client::{Client, ClientError, Identity};
 use crate::wire::misfit;
+use crate::wire::tree::json;
 
 /// Prints the lines; with `--follow` until the reader leaves.
 pub fn run(shell: &mut Shell, args: &Logs) -> Result<(), Failure> {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::args::MessageSend;
 use super::calls::Calls;
 use super::failure::Failure;
@@ -11,6 +9,7 @@ use super::output::{Shell, clean, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
 use crate::sys::random;
+use crate::wire::tree::json;
 
 /// The gateway itself waits half a minute for the messenger.
 const USUAL: Duration = Duration::from_secs(40);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::ModelsList;
 use super::calls::Calls;
@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::output::{Shell, list_at, number_at, shorten, table, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
+use crate::wire::tree::json;
 
 /// Prints the catalogue.
 pub fn list(shell: &mut Shell, args: &ModelsList) -> Result<(), Failure> {

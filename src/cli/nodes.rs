@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{
     NodesApprove, NodesDescribe, NodesInvoke, NodesList, NodesNotify, NodesPending, NodesReject, NodesRemove,
@@ -15,6 +15,7 @@ use super::settings::Settings;
 use crate::client::{Client, Identity};
 use crate::sys::{clock, random};
 use crate::wire::misfit;
+use crate::wire::tree::json;
 
 /// One table of all nodes.
 pub fn status(shell: &mut Shell, args: &NodesStatus) -> Result<(), Failure> {

@@ -8,11 +8,12 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::failure::{Failure, Kind};
 use crate::sys::Env;
 use crate::sys::paths::Selector;
+use crate::wire::tree::json;
 
 /// What a command has to do with the outside: two streams, the environment, the chosen instance.
 pub struct Shell<'a> {

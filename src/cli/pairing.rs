@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{PairingApprove, PairingList};
 use super::calls::Calls;
@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::output::{Shell, clean, list_at, table, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
+use crate::wire::tree::json;
 
 const USUAL: Duration = Duration::from_secs(10);
 

@@ -4,10 +4,11 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::calls::{Calls, story};
 use crate::client::{Client, ClientError, Identity};
+use crate::wire::tree::json;
 
 /// A gateway that answered.
 pub struct Seen {

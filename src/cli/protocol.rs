@@ -1,11 +1,10 @@
 //! `openclaw protocol coverage`: what of the reference's protocol is here. From the program's own table; asks nobody.
 
-use serde_json::json;
-
 use super::args::ProtocolCoverage;
 use super::failure::Failure;
 use super::output::{Shell, table};
 use crate::rpc::absent::{self, Coverage};
+use crate::wire::tree::json;
 
 /// Prints a row for every method of the reference, and the sums.
 pub fn coverage(shell: &mut Shell, args: &ProtocolCoverage) -> Result<(), Failure> {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
-use serde_json::json;
 
 use super::args::Qr;
 use super::calls::Calls;
@@ -12,6 +11,7 @@ use super::failure::Failure;
 use super::output::{Shell, text_at};
 use super::settings::Settings;
 use crate::client::Identity;
+use crate::wire::tree::json;
 
 /// Prints an invitation as a picture of characters, with the code below it.
 pub fn run(shell: &mut Shell, args: &Qr) -> Result<(), Failure> {

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{SecretsAudit, SecretsReload};
 use super::calls::Calls;
@@ -25,6 +25,7 @@ use crate::config::{Config, json5, write};
 use crate::sys::files;
 use crate::sys::paths::Paths;
 use crate::wire::misfit;
+use crate::wire::tree::json;
 
 /// Fetching from slow vaults takes its time.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,8 +10,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
 use super::args::{SecretsApply, SecretsConfigure};
 use super::config_write::{Open, failed};
 use super::failure::{Failure, Kind};
@@ -25,6 +23,7 @@ use crate::config::secrets::{Surroundings, resolve_one};
 use crate::config::write::{self, Clobber};
 use crate::config::{json5, load};
 use crate::sys::{files, terminal};
+use crate::wire::tree::json;
 
 /// A variables file (bytes).
 const DOT_ENV: u64 = 1 << 20;

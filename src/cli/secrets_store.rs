@@ -3,7 +3,7 @@
 //! Works on the file, with or without a gateway. Invariants: a secret is never printed, and never taken from the command
 //! line, where other users of the host could read it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{StoreGet, StoreList, StoreRm, StoreSet};
 use super::config_read::paths;
@@ -12,6 +12,7 @@ use super::output::{Shell, age, table};
 use super::question;
 use crate::config::secrets::shelf::{Entry, Kind, Shelf, VALUE};
 use crate::sys::{clock, files, terminal};
+use crate::wire::tree::json;
 
 /// Lists names and kinds.
 pub fn list(shell: &mut Shell, args: &StoreList) -> Result<(), Failure> {

@@ -7,7 +7,7 @@
 //!
 //! Invariant: nothing is written before every answer is there and a key that was given was looked at.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{GatewayInstall, Setup};
 use super::config_write::{Open, failed};
@@ -22,6 +22,7 @@ use crate::config::write::{self, Clobber};
 use crate::config::{BindMode, Config, Mode, edit, keys, load};
 use crate::gateway::token_file;
 use crate::sys::{random, terminal};
+use crate::wire::tree::json;
 
 /// A shorter token would be warned about at every start.
 const GOOD_TOKEN: usize = 24;
@@ -270,7 +271,7 @@ fn channel(shell: &mut Shell, args: &Setup, old: &Config, ask: bool, missing: &m
             .hint("Others are set up in the file: openclaw config set channels.<name>"));
     };
     if !token.is_empty() && !old.channels.contains_key(*name) {
-        missing.push((format!("channels.{name}"), json!({"enabled": true, *key: token})));
+        missing.push((format!("channels.{name}"), json!({"enabled": true, (*key): token})));
     }
     Ok(())
 }

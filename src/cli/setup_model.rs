@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::Setup;
 use super::failure::Failure;
@@ -22,6 +22,7 @@ use crate::providers::known::{KNOWN, Known};
 use crate::providers::registry::{Join, ModelRef, Registry};
 use crate::providers::settings::{Api, ProviderSettings, Timeouts};
 use crate::sys::secret::Secret;
+use crate::wire::tree::json;
 
 /// A provider that does not answer within this is not asked further.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{SkillsCheck, SkillsInfo, SkillsList, Wanted};
 use super::calls::Calls;
@@ -15,6 +15,7 @@ use super::settings::Settings;
 use super::target::Source;
 use crate::client::Identity;
 use crate::rpc::skills_of;
+use crate::wire::tree::json;
 
 pub fn list(shell: &mut Shell, args: &SkillsList) -> Result<(), Failure> {
     let mut report = report(shell, args.wanted(), args.timeout, args.agent.as_deref())?;

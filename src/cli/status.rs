@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::Status;
 use super::calls::Calls;
@@ -15,6 +15,7 @@ use super::output::{Shell, age, clean, list_at, number_at, shorten, size, text_a
 use super::probe::{self, Seen};
 use super::settings::Settings;
 use crate::client::{ClientError, Identity};
+use crate::wire::tree::json;
 
 /// Prints the report.
 pub fn run(shell: &mut Shell, args: &Status) -> Result<(), Failure> {

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::args::{SystemEvent, SystemHeartbeat, SystemPresence};
 use super::calls::Calls;
 use super::failure::Failure;
 use super::output::Shell;
 use super::settings::Settings;
 use crate::client::Identity;
+use crate::wire::tree::json;
 
 /// Prints the gateway's list as JSON, with and without `--json`: that is what scripts have always read.
 pub fn presence(shell: &mut Shell, args: &SystemPresence) -> Result<(), Failure> {

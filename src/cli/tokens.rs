@@ -2,7 +2,7 @@
 //!
 //! The token itself is printed once and kept nowhere.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{TokensCreate, TokensList, TokensRevoke};
 use super::config_read::segments;
@@ -14,6 +14,7 @@ use crate::auth::tokens::{self, TOKENS};
 use crate::config::edit;
 use crate::sys::{clock, random};
 use crate::wire::scope::{NAMES, Scope};
+use crate::wire::tree::json;
 
 const PATH: &str = "gateway.auth.tokens";
 

@@ -14,10 +14,11 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::sys::{clock, files, random};
 use crate::wire::misfit;
+use crate::wire::tree::json;
 
 /// What stands before the 32 bytes of a private key (PKCS #8, RFC 8410), and of a public one.
 const PRIVATE: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];

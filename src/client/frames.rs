@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::device::DeviceKey;
 use super::error::RpcFailure;
 use crate::sys::secret::Secret;
 use crate::wire::misfit;
 use crate::wire::object::objects;
+use crate::wire::tree::json;
 use crate::wire::{MINIMUM_PROBE_PROTOCOL, PROTOCOL};
 
 /// Who connects, as what, and with which credential.

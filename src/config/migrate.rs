@@ -4,7 +4,7 @@
 //! a message. Invariants: a value that stands under the newer name already is never replaced; what has no place any more
 //! is taken out, never guessed at; the rest of the text keeps every byte.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::edit;
 use super::json5;
@@ -28,6 +28,8 @@ enum Now {
 }
 
 use Now::{Days, Gone, Moved, Word};
+
+use crate::wire::tree::json;
 
 const ROWS: &[Row] = &[
     row("agent", Moved("agents.defaults")),

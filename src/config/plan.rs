@@ -6,7 +6,7 @@
 //! Invariants: a plan changes nothing but credentials and `secrets.providers`; one bad target makes the whole plan bad.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::edit::{self, EditError};
 use super::keys::{self, Segment};
@@ -15,6 +15,7 @@ use super::secrets::reference::{Reference, Source, is_provider};
 use crate::wire::misfit;
 use crate::wire::object::objects;
 use crate::wire::sorted::Sorted;
+use crate::wire::tree::json;
 
 /// A whole plan file (bytes); the reference's limit.
 pub const MAX_PLAN: u64 = 16 << 20;

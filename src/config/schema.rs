@@ -5,11 +5,12 @@
 //!
 //! Deliberately absent: checks across keys; a schema cannot say that a custom bind wants a host.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::keys::{self, Kind, Names, Reload, Segment};
 use crate::sys::order;
 use crate::wire::misfit;
+use crate::wire::tree::json;
 
 /// What stands in for a description of an accepted key without effect.
 const WITHOUT_EFFECT: &str = "Accepted; without effect in this gateway.";

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::config;
 use crate::auth::Caller;
@@ -19,6 +19,7 @@ use crate::sys::{clock, files};
 use crate::wire::agent_change::*;
 use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
+use crate::wire::tree::json;
 
 /// Agents of one gateway.
 const AGENTS: usize = 100;

@@ -16,6 +16,7 @@ use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
 use crate::wire::scope::Scope;
 use crate::wire::sorted::Sorted;
+use crate::wire::tree::json;
 
 /// How long one account may take to answer a probe when the caller does not say, and at most (milliseconds).
 const PROBE_MS: u64 = 10_000;
@@ -341,7 +342,7 @@ fn bootstrap_owner(context: &TaskContext, who: &Arc<Caller>, entry: &str) -> &'s
     }
     let bytes = std::fs::read(&context.desk.paths.config).unwrap_or_default();
     let params = crate::wire::config::ConfigPatchParams {
-        raw: serde_json::json!({"commands": {"ownerAllowFrom": [entry]}}).to_string(),
+        raw: json!({"commands": {"ownerAllowFrom": [entry]}}).to_string(),
         base_hash: Some(crate::config::write::hash(&bytes)),
         session_key: None,
         delivery_context: None,

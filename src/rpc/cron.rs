@@ -20,6 +20,7 @@ use crate::wire::decode;
 use crate::wire::error::RpcError;
 use crate::wire::frame::{Payload, cut};
 use crate::wire::session;
+use crate::wire::tree::json;
 
 /// Rows of a page when the caller names no number.
 const PAGE: u64 = 50;
@@ -114,7 +115,7 @@ pub fn list(state: &mut State, _: &Arc<Caller>, params: CronListParams, _: Now) 
     }
     let end = offset + page.len() as u64;
     let more = end < total;
-    let mut result = serde_json::json!({
+    let mut result = json!({
         "jobs": rows, "snapshotRevision": format!("sha256:{}", random::to_hex(digest.finish().as_ref())),
         "total": total, "offset": offset, "limit": limit, "hasMore": more,
         "nextOffset": more.then_some(end),
@@ -132,7 +133,7 @@ fn shown(job: &Job) -> Result<Value, RpcError> {
 /// Where the results of a job go, in words.
 fn preview(state: &State, job: &Job) -> Value {
     use crate::hub::cron::outlet::Wanted;
-    let none = serde_json::json!({"label": "not requested", "detail": "not requested"});
+    let none = json!({"label": "not requested", "detail": "not requested"});
     let Some(delivery) = &job.spec().delivery else { return none };
     let (label, detail) = match delivery.mode {
         DeliveryMode::None => return none,
@@ -155,7 +156,7 @@ fn preview(state: &State, job: &Job) -> Value {
             }
         }
     };
-    serde_json::json!({"label": cut(&label, 300), "detail": cut(&detail, 300)})
+    json!({"label": cut(&label, 300), "detail": cut(&detail, 300)})
 }
 
 pub fn get(state: &mut State, _: &Arc<Caller>, params: CronGetParams, _: Now) -> Result<CronGetResult, RpcError> {
@@ -185,7 +186,7 @@ pub fn add(state: &mut State, _: &Arc<Caller>, params: CronAddParams, ticket: Ti
                 let mut row = shown(job)?;
                 row["deliveryPreview"] = preview(state, job);
                 match declared {
-                    true => Payload::of(&serde_json::json!({"created": true, "job": row})),
+                    true => Payload::of(&json!({"created": true, "job": row})),
                     false => Payload::of(&row),
                 }
             };
@@ -193,7 +194,7 @@ pub fn add(state: &mut State, _: &Arc<Caller>, params: CronAddParams, ticket: Ti
         }
         Ok(Made::Known(job, changed)) => {
             let answer = move |_: &State, job: &Job| {
-                Payload::of(&serde_json::json!({"created": false, "updated": changed, "job": shown(job)?}))
+                Payload::of(&json!({"created": false, "updated": changed, "job": shown(job)?}))
             };
             state.put_job(job, ticket, Box::new(answer), now);
         }
@@ -257,7 +258,7 @@ fn complete(written: &mut Map<String, Value>, now: Now) {
         && let Some(Value::Object(payload)) = written.get_mut("payload")
         && !payload.contains_key("toolsAllow")
     {
-        payload.insert("toolsAllow".into(), serde_json::json!(["*"]));
+        payload.insert("toolsAllow".into(), json!(["*"]));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::hub::{Now, State, Ticket};
 use crate::wire::channels::{MessageActionParams, SendParams};
 use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
+use crate::wire::tree::json;
 
 /// Longest text of one message; what a service does not take in one goes out in several.
 const TEXT_MAX: usize = 256 << 10;
@@ -67,7 +68,7 @@ pub fn action(state: &mut State, _: &Arc<Caller>, params: MessageActionParams, t
     };
     let dry = own.get("dryRun") == Some(&Value::Bool(true));
     match prepared {
-        Ok(_) if dry => ticket.answer_with(Ok(serde_json::json!({"ok": true, "dryRun": true}))),
+        Ok(_) if dry => ticket.answer_with(Ok(json!({"ok": true, "dryRun": true}))),
         Ok(outs) => state.send_message(&params.idempotency_key, outs, ticket, now),
         Err(error) => ticket.answer(Err(error)),
     }

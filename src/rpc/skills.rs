@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::chat::target;
 use super::config;
@@ -17,6 +17,7 @@ use crate::wire::command::{COMMANDS, CommandEntry};
 use crate::wire::error::RpcError;
 use crate::wire::frame::cut;
 use crate::wire::skills::*;
+use crate::wire::tree::json;
 
 /// Bytes of a credential or a variable that is set by RPC.
 const VALUE: usize = 16 << 10;

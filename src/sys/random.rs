@@ -41,6 +41,13 @@ pub fn token<const N: usize>() -> String {
     URL_SAFE_NO_PAD.encode(bytes::<N>())
 }
 
+/// Bytes written as hex digits of either case; nothing where it is anything else.
+pub fn from_hex(hex: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = hex.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
 /// Bytes in lower-case hex.
 pub fn to_hex(raw: &[u8]) -> String {
     let mut out = String::with_capacity(raw.len() * 2);

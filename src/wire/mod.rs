@@ -50,6 +50,7 @@ pub mod suggestion;
 pub mod suspend;
 pub mod task;
 pub mod tools;
+pub mod tree;
 pub mod usage;
 pub mod user;
 

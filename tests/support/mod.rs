@@ -12,8 +12,11 @@ pub mod discord;
 pub mod gateway;
 pub mod golden;
 pub mod homeserver;
+pub mod mattermost;
 pub mod raw;
 pub mod scratch;
+pub mod service;
+pub mod slack;
 pub mod talk;
 pub mod telegram;
 #[cfg(unix)]

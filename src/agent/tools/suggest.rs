@@ -1,12 +1,12 @@
 //! `suggest_task` and `dismiss_task`: work beside the work, as a card that people start or drop.
 
 use serde::Deserialize;
-use serde_json::json;
 
 use super::arguments::Decoded;
 use super::{Details, Plain, Refusal, ToolContext, ToolOutcome};
 use crate::wire::decode::Text;
 use crate::wire::suggestion::TaskSuggestionsCreateParams;
+use crate::wire::tree::json;
 
 /// What the tools want of the gateway.
 pub enum SuggestAsk {

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use self::api::{Api, FILE, METHOD, ROOT};
 use self::event::{File, Place};
@@ -30,6 +30,7 @@ use super::websocket::Holder;
 use super::{Channel, ChannelSpec, chunk};
 use crate::sys::random;
 use crate::sys::secret::Secret;
+use crate::wire::tree::json;
 
 pub static SPEC: ChannelSpec = ChannelSpec {
     id: "discord",

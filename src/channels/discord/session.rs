@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::super::inbound::Inbound;
 use super::super::message::{ChannelError, ChatKind, Incoming};
+use super::super::reached::Reached;
 use super::super::supervisor::Stop;
 use super::super::websocket::{Heard, Socket};
 use super::api::{METHOD, ROOT};
@@ -17,6 +18,7 @@ use crate::sys::{clock, random};
 use crate::wire::command::COMMANDS;
 use crate::wire::misfit;
 use crate::wire::object::objects;
+use crate::wire::tree::json;
 
 /// Where the gateway is when nobody can be asked.
 const GATEWAY: &str = "wss://gateway.discord.gg";
@@ -30,8 +32,6 @@ const EVENT_MAX: usize = 16 << 20;
 const INTENTS: u64 = 1 | 1 << 9 | 1 << 12 | 1 << 15;
 /// Connections in a row that did not last; after that the supervisor's waits apply.
 const FRUITLESS: u32 = 3;
-/// Channels whose last message is remembered.
-const SEEN: usize = 64;
 /// What is older when we come back is not answered any more.
 const CATCH_UP: Duration = Duration::from_secs(24 * 3600);
 /// Milliseconds from 1970 to the first id (Reference, "Snowflakes").
@@ -50,8 +50,7 @@ objects! { lenient:
         pub url: String = default,
         /// What the command menu was when we set it last.
         pub menu: String = default,
-        /// Channels and the last message taken there, the latest last.
-        pub seen: Vec<(String, String)> = default,
+        pub reached: Reached = default,
     }
 
     /// One payload of the gateway.
@@ -321,7 +320,7 @@ impl Discord {
         if heard {
             message.files = files.iter().map(|file| self.fetch(inbound, file)).collect();
         }
-        mark.saw(&message.chat, &message.id);
+        mark.reached.note(&message.chat, &message.id);
         self.admit(inbound, vec![message], mark)
     }
 
@@ -375,7 +374,7 @@ impl Discord {
     /// Reads what came while no session could be resumed.
     fn catch_up(&self, inbound: &Inbound, mark: &mut Mark) -> Result<(), ChannelError> {
         let least = clock::now_ms().saturating_sub(u64::try_from(CATCH_UP.as_millis()).unwrap_or(u64::MAX));
-        for (chat, last) in mark.seen.clone() {
+        for (chat, last) in mark.reached.list() {
             let path = format!("channels/{chat}/messages?after={last}&limit=100");
             let said = match self.api.call(&self.asks, "GET", &path, None, METHOD) {
                 Ok(said) => said,
@@ -423,16 +422,6 @@ impl Discord {
     }
 }
 
-impl Mark {
-    fn saw(&mut self, chat: &str, message: &str) {
-        self.seen.retain(|(known, _)| known != chat);
-        if self.seen.len() >= SEEN {
-            self.seen.remove(0);
-        }
-        self.seen.push((chat.to_owned(), message.to_owned()));
-    }
-}
-
 /// When something was made, by its id.
 fn made_ms(id: &str) -> u64 {
     id.parse::<u64>().map_or(0, |id| (id >> 22) + EPOCH_MS)
@@ -449,19 +438,6 @@ fn value(raw: &RawValue) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mark_survives_and_forgets_the_oldest_channel() {
-        let mut mark = Mark { bot: "42".into(), session: "s".into(), seq: 7, ..Mark::default() };
-        for n in 0..SEEN + 2 {
-            mark.saw(&n.to_string(), "1");
-        }
-        mark.saw("5", "2");
-        let again: Mark = misfit::read(&serde_json::to_string(&mark).expect("JSON")).expect("a mark");
-        assert_eq!((again.seen.len(), again.seq), (SEEN, 7));
-        assert_eq!(again.seen.last(), Some(&("5".to_owned(), "2".to_owned())));
-        assert!(!again.seen.iter().any(|(chat, _)| chat == "1"));
-    }
 
     #[test]
     fn an_id_says_when_it_was_made() {

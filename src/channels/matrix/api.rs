@@ -1,6 +1,5 @@
 //! The client-server API (v3 of the Matrix specification): one call, and what its refusals mean.
 
-use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -95,27 +94,9 @@ impl Api {
     }
 }
 
-/// A part of a path: ids hold `!`, `:` and `/`.
-pub fn part(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            byte => write!(out, "%{byte:02X}").expect("a string takes everything"),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_stay_one_part_of_a_path() {
-        assert_eq!(part("!a/b:x.org"), "%21a%2Fb%3Ax.org");
-        assert_eq!(part("../ü?#"), "..%2F%C3%BC%3F%23");
-    }
 
     #[test]
     fn a_refusal_says_what_to_do() {

@@ -14,19 +14,20 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use self::api::{Api, FILE, METHOD, part};
+use self::api::{Api, FILE, METHOD};
 use self::event::{File, Room, Threads};
 use super::account::Account;
 use super::gate::List;
-use super::http::Web;
+use super::http::{Web, part};
 use super::inbound::Inbound;
 use super::message::{ChannelError, ChatKind, IncomingFile, Outbound, Probe, Receipt, Target};
 use super::supervisor::Stop;
 use super::{Channel, ChannelSpec, chunk, html, media};
 use crate::sys::random;
 use crate::sys::secret::Secret;
+use crate::wire::tree::json;
 
 pub static SPEC: ChannelSpec = ChannelSpec {
     id: "matrix",

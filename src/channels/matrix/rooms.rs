@@ -1,12 +1,14 @@
 //! What a sync brings: messages, gaps to be read up, rooms to be known, invitations.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::api::{METHOD, part};
+use super::super::http::part;
+use super::api::METHOD;
 use super::event::{self, Own, Room};
 use super::{Join, Matrix, ROOMS, SYNC_MAX, transaction};
 use crate::channels::inbound::Inbound;
 use crate::channels::message::{ChannelError, Incoming};
+use crate::wire::tree::json;
 
 /// Members of a room that are known by name.
 const MEMBERS: usize = 200;

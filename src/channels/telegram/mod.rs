@@ -11,7 +11,7 @@ mod update;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use self::api::{Api, METHOD, ROOT};
 use self::update::{Parsed, Update, User};
@@ -27,6 +27,7 @@ use crate::sys::order;
 use crate::sys::secret::Secret;
 use crate::wire::command::COMMANDS;
 use crate::wire::misfit;
+use crate::wire::tree::json;
 
 pub static SPEC: ChannelSpec = ChannelSpec {
     id: "telegram",

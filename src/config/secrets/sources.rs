@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Surroundings;
 use super::provider::{ExecBlock, FileBlock};
@@ -15,6 +15,7 @@ use super::shelf::Shelf;
 use crate::sys::abort::Abort;
 use crate::sys::child::ask::{Question, ask};
 use crate::wire::misfit;
+use crate::wire::tree::json;
 
 /// A credential of the service manager (bytes); systemd's own limit.
 const CREDENTIAL: u64 = 1 << 20;

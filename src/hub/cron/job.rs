@@ -414,6 +414,8 @@ pub fn signed(ms: u64) -> i64 {
 
 #[cfg(test)]
 pub mod tests {
+    use serde_json::json;
+
     use super::*;
 
     pub fn spec(schedule: CronSchedule) -> CronSpec {
@@ -528,7 +530,7 @@ pub mod tests {
         refused(&|s| s.session_target = "elsewhere".into());
         refused(&|s| s.payload = CronPayload::Heartbeat);
         refused(&|s| s.payload = CronPayload::Unbuilt);
-        refused(&|s| s.trigger = Some(serde_json::json!({"script": "1"})));
+        refused(&|s| s.trigger = Some(json!({"script": "1"})));
         refused(&|s| s.schedule = CronSchedule::At { at: "2026-11-22T11:00:00Z".into() });
         let to = |to: &str| CronDelivery {
             mode: DeliveryMode::Webhook,

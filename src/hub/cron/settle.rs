@@ -10,6 +10,7 @@ use crate::hub::{Now, State};
 use crate::store::{cron as runs_of_jobs, kv};
 use crate::wire::cron::*;
 use crate::wire::frame::cut;
+use crate::wire::tree::json;
 
 /// Of an answer, in the history.
 const SUMMARY: usize = 8 << 10;
@@ -285,7 +286,7 @@ impl State {
 
     fn alert(&self, alert: &Alert, run: &Active) {
         if alert.rule.mode == Some(DeliveryMode::Webhook) {
-            let body = serde_json::json!({"event": "automation.failed", "text": alert.text}).to_string();
+            let body = json!({"event": "automation.failed", "text": alert.text}).to_string();
             return self.post_result(alert.rule.to.as_deref().unwrap_or(""), body, Box::new(tell_failure));
         }
         let wanted = Wanted {
@@ -421,7 +422,7 @@ fn entry_of(job: &super::Job, run_id: &RunId, run: &Active, came: &Came, now: No
 }
 
 fn event_body(job_id: &str, name: &str, run_id: &str, run_at_ms: u64, came: &Came) -> String {
-    serde_json::json!({
+    json!({
         "action": "finished", "jobId": job_id, "jobName": name, "runId": run_id, "runAtMs": run_at_ms,
         "status": came.status, "summary": came.summary, "error": came.error, "durationMs": came.duration_ms,
         "sessionKey": came.session_key,
