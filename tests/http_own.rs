@@ -291,7 +291,7 @@ fn a_hook_runs_an_agent_once_per_key() {
     refuse(json!({ "message": "m", "sessionMode": "x" }), "sessionMode must be isolated or persistent");
     refuse(
         json!({ "message": "m", "channel": "carrier-pigeon", "to": "1" }),
-        "channel must be last|telegram|matrix|irc|webhook",
+        "channel must be last|telegram|discord|slack|signal|mattermost|matrix|irc|webhook",
     );
     refuse(
         json!({ "message": "m", "channel": "telegram", "to": "1" }),

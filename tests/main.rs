@@ -49,6 +49,7 @@ mod secrets_cli;
 mod service;
 mod sessions;
 mod settings;
+mod signal;
 mod skills;
 mod slack;
 mod suggestions;

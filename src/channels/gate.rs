@@ -45,7 +45,12 @@ pub fn judge(config: &Config, account: &Account, message: &Incoming, paired: boo
         }
     }
     let prefixes = account.spec.prefixes;
-    let listed = |list: &[String]| list.iter().any(|entry| is_sender(entry, &message.sender.id, prefixes));
+    let listed = |list: &[String]| {
+        let own = |entry: &String| {
+            is_sender(entry, &message.sender.id, prefixes) || is_sender(entry, &message.sender.also, prefixes)
+        };
+        list.iter().any(own)
+    };
     if message.kind == ChatKind::Direct {
         let allowed = account.texts("allowFrom");
         return match account.text("dmPolicy").unwrap_or("pairing") {
@@ -116,7 +121,7 @@ pub fn judge(config: &Config, account: &Account, message: &Incoming, paired: boo
 fn is_sender(entry: &str, id: &str, prefixes: &[&str]) -> bool {
     let bare = prefixes.iter().find_map(|prefix| entry.strip_prefix(prefix)?.strip_prefix(':')).unwrap_or(entry);
     let bare = bare.strip_prefix("user:").unwrap_or(bare);
-    bare != ALL && bare == id
+    !bare.is_empty() && bare != ALL && bare == id
 }
 
 /// How a messenger's section lists where we listen.
@@ -305,6 +310,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::account::accounts;
+    use super::super::message::Sender;
     use super::*;
 
     fn config(section: Value) -> Config {
@@ -320,7 +326,7 @@ mod tests {
     }
 
     fn direct(id: &str) -> Incoming {
-        let sender = super::super::message::Sender { id: id.into(), name: "7".into(), bot: false };
+        let sender = Sender { id: id.into(), name: "7".into(), bot: false, ..Sender::default() };
         Incoming { kind: ChatKind::Direct, chat: id.into(), sender, ..Incoming::default() }
     }
 

@@ -4,7 +4,7 @@
 //! for both may hold a token.
 
 use std::fmt::Write;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,28 +77,49 @@ impl Web {
         Web { agent, line, turn: Mutex::default(), ended: std::sync::atomic::AtomicBool::new(false) }
     }
 
+    /// Reads a stream line by line until it ends, until it is silent for longer than `silence`, or until `each` says
+    /// false. A line over `max` bytes ends it.
+    pub fn lines(
+        &self,
+        url: &str,
+        kind: &str,
+        silence: Duration,
+        max: usize,
+        each: &mut dyn FnMut(&str) -> Result<bool, ChannelError>,
+    ) -> Result<(), ChannelError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = host(url);
+        self.line.wait(Patience::Each(silence));
+        let call = Call { method: "GET", url, headers: &[("accept", kind)], ..Call::default() };
+        let response = self.run(&call, &host, silence)?;
+        if response.status().as_u16() != 200 {
+            return Err(ChannelError::Lost(format!("{host} answered HTTP {}", response.status().as_u16())));
+        }
+        let mut reader = BufReader::with_capacity(BUFFER, response.into_body().into_reader());
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = (&mut reader).take(max as u64 + 1).read_until(b'\n', &mut line);
+            let read = read.map_err(|error| ChannelError::Lost(format!("the stream of {host} broke off: {error}")))?;
+            if read > max {
+                return Err(ChannelError::Lost(format!("{host} says more than {max} bytes in one line")));
+            }
+            if read == 0 {
+                return Err(ChannelError::Lost(format!("{host} ended the stream")));
+            }
+            if !each(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']))? {
+                return Ok(());
+            }
+        }
+    }
+
     /// Makes a call; all of it, the last byte of the answer included, within `limit`.
     pub fn call(&self, call: &Call<'_>, limit: Duration) -> Result<Answer, ChannelError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let end = Instant::now() + limit;
         let host = host(call.url);
-        if self.ended.load(std::sync::atomic::Ordering::SeqCst) {
-            return Err(ChannelError::Unreached("the account is being stopped".into()));
-        }
-        let mut request = Request::builder().method(call.method).uri(call.url);
-        for (name, value) in call.headers {
-            request = request.header(*name, *value);
-        }
-        let request =
-            request.body(call.body).map_err(|_| ChannelError::Refused(format!("no valid request for {host}")))?;
         self.line.wait(Patience::Until(end));
-        let config = self
-            .agent
-            .configure_request(request)
-            .timeout_resolve(Some(CONNECT.min(limit)))
-            .timeout_connect(Some(CONNECT.min(limit)))
-            .timeout_per_write(Some(limit));
-        let response = self.agent.run(config.build()).map_err(|error| explain(&error, &host))?;
+        let response = self.run(call, &host, limit)?;
         let (head, body) = response.into_parts();
         let number = |name: &str| {
             let text = head.headers.get(name).and_then(|value| value.to_str().ok())?;
@@ -115,6 +136,31 @@ impl Web {
             return Err(ChannelError::Refused(format!("the answer of {host} is larger than {cap} bytes")));
         }
         Ok(Answer { status: head.status.as_u16(), retry_after, spent, body: bytes })
+    }
+
+    /// Sends a request and reads the head of the answer.
+    fn run(
+        &self,
+        call: &Call<'_>,
+        host: &str,
+        limit: Duration,
+    ) -> Result<ureq::http::Response<ureq::Body>, ChannelError> {
+        if self.ended.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(ChannelError::Unreached("the account is being stopped".into()));
+        }
+        let mut request = Request::builder().method(call.method).uri(call.url);
+        for (name, value) in call.headers {
+            request = request.header(*name, *value);
+        }
+        let request =
+            request.body(call.body).map_err(|_| ChannelError::Refused(format!("no valid request for {host}")))?;
+        let config = self
+            .agent
+            .configure_request(request)
+            .timeout_resolve(Some(CONNECT.min(limit)))
+            .timeout_connect(Some(CONNECT.min(limit)))
+            .timeout_per_write(Some(limit));
+        self.agent.run(config.build()).map_err(|error| explain(&error, host))
     }
 
     /// Ends the call in progress, and all that follow.

@@ -216,7 +216,7 @@ fn admit(
     let target = Target { tools: extras.tools, ..target(account, message) };
     let command = message.text.trim_start().starts_with('/');
     let (text, images) = compose(message, command);
-    let owner = gate::is_owner(config, account, &message.sender.id);
+    let owner = [&message.sender.id, &message.sender.also].iter().any(|id| gate::is_owner(config, account, id));
     let payload = serde_json::to_string(&Spooled {
         text: &text,
         extra_system: (!command).then(|| preface(account, message, extras.system.as_deref())),

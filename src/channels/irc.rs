@@ -426,7 +426,7 @@ impl Irc {
             chat: if direct { nick.to_owned() } else { target.to_ascii_lowercase() },
             title: if direct { String::new() } else { target.to_owned() },
             id,
-            sender: Sender { id: sender, name: nick.to_owned(), bot: line.tag("bot").is_some() },
+            sender: Sender { id: sender, name: nick.to_owned(), bot: line.tag("bot").is_some(), ..Sender::default() },
             mentioned: mentioned || direct || text.starts_with('/'),
             text,
             ..Incoming::default()

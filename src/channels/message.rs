@@ -36,6 +36,8 @@ pub const INTERACTION: &str = "interaction:";
 pub struct Sender {
     /// The messenger's immutable id.
     pub id: String,
+    /// Another immutable id of the same sender; may be empty.
+    pub also: String,
     /// For people; may be empty.
     pub name: String,
     /// Another program, as the messenger says.

@@ -53,6 +53,7 @@ pub mod pairing;
 mod reached;
 pub mod route;
 pub mod schema;
+mod signal;
 mod slack;
 pub mod socket;
 pub mod supervisor;
@@ -207,8 +208,16 @@ pub enum ChannelEvent {
 }
 
 /// All messengers this gateway speaks, in the order they are shown.
-pub static CHANNELS: &[&ChannelSpec] =
-    &[&telegram::SPEC, &discord::SPEC, &slack::SPEC, &mattermost::SPEC, &matrix::SPEC, &irc::SPEC, &webhook::SPEC];
+pub static CHANNELS: &[&ChannelSpec] = &[
+    &telegram::SPEC,
+    &discord::SPEC,
+    &slack::SPEC,
+    &signal::SPEC,
+    &mattermost::SPEC,
+    &matrix::SPEC,
+    &irc::SPEC,
+    &webhook::SPEC,
+];
 
 /// The row of a messenger.
 pub fn find(id: &str) -> Option<&'static ChannelSpec> {

@@ -191,7 +191,7 @@ impl Channel for Webhook {
             title: said.title,
             thread: said.thread,
             id: said.id,
-            sender: Sender { id: said.sender.id, name: said.sender.name, bot: said.sender.bot },
+            sender: Sender { id: said.sender.id, name: said.sender.name, bot: said.sender.bot, ..Sender::default() },
             mentioned: said.mentioned || said.kind == ChatKind::Direct,
             text: said.text,
             quoted: said.quoted.map(|text| Quoted { sender: "somebody".into(), text }),

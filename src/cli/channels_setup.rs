@@ -95,10 +95,12 @@ pub fn add(shell: &mut Shell, args: &ChannelsAdd) -> Result<(), Failure> {
     let account = account_id(args.account.as_deref())?;
     let given = [
         ("--token", &args.token),
+        ("--app-token", &args.app_token),
         ("--token-file", &args.token_file),
         ("--secret", &args.secret),
         ("--url", &args.url),
         ("--host", &args.host),
+        ("--number", &args.number),
         ("--nick", &args.nick),
         ("--password", &args.password),
     ];

@@ -16,6 +16,7 @@ pub mod mattermost;
 pub mod raw;
 pub mod scratch;
 pub mod service;
+pub mod signal;
 pub mod slack;
 pub mod talk;
 pub mod telegram;

@@ -88,7 +88,7 @@ pub fn read(event: &Value, place: &Place, me: &str) -> Option<(Incoming, Vec<Fil
         text: answered["content"].as_str().unwrap_or_default().to_owned(),
     });
     let bot = author["bot"] == true || event.get("webhook_id").is_some();
-    let who = Sender { id: sender.to_owned(), name: name(author, &event["member"]), bot };
+    let who = Sender { id: sender.to_owned(), name: name(author, &event["member"]), bot, ..Sender::default() };
     let head = head(chat, guild, place, &event["member"]);
     Some((Incoming { id: id.to_owned(), sender: who, text, mentioned, elsewhere, quoted, ..head }, files))
 }
@@ -109,7 +109,12 @@ pub fn pressed(event: &Value) -> Option<Pressed> {
     };
     let member = &event["member"];
     let user = if member["user"].is_object() { &member["user"] } else { &event["user"] };
-    let sender = Sender { id: user["id"].as_str()?.to_owned(), name: name(user, member), bot: user["bot"] == true };
+    let sender = Sender {
+        id: user["id"].as_str()?.to_owned(),
+        name: name(user, member),
+        bot: user["bot"] == true,
+        ..Sender::default()
+    };
     let guild = event["guild_id"].as_str().map(str::to_owned);
     let head = head(event["channel_id"].as_str()?, guild, &Place::read(&event["channel"]), member);
     let answer_to = command.then(|| format!("{INTERACTION}{token}"));

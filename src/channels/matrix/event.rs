@@ -90,7 +90,12 @@ pub fn read(event: &Value, room: &Room, own: &Own<'_>) -> Option<(Incoming, Opti
         title: room.name.clone(),
         thread: thread.map(str::to_owned),
         id: id.to_owned(),
-        sender: Sender { id: sender.to_owned(), name: display.to_owned(), bot: kind == "m.notice" },
+        sender: Sender {
+            id: sender.to_owned(),
+            name: display.to_owned(),
+            bot: kind == "m.notice",
+            ..Sender::default()
+        },
         text: if caption { text.trim().to_owned() } else { String::new() },
         mentioned: room.direct || named || called || to_us,
         quoted: quoted.map(|(sender, text)| Quoted { sender, text }),

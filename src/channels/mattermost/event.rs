@@ -83,7 +83,12 @@ pub fn read(post: &Value, place: &Place, own: &Own<'_>) -> Option<(Incoming, Vec
     let message = Incoming {
         thread: root.or(begins).map(str::to_owned),
         id: id.to_owned(),
-        sender: Sender { id: user.to_owned(), name, bot: bot || made("from_bot") || made("from_webhook") },
+        sender: Sender {
+            id: user.to_owned(),
+            name,
+            bot: bot || made("from_bot") || made("from_webhook"),
+            ..Sender::default()
+        },
         text: said,
         mentioned: direct || named || goes_on,
         ..place.head(chat)

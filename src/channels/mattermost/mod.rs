@@ -4,7 +4,9 @@
 //! connection the conversations with something newer are read up, so neither a cut connection nor a stopped gateway loses a
 //! post. A post of ours carries its key in its properties; before one is told again it is looked for.
 
+mod buttons;
 mod event;
+mod listen;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,18 +14,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use self::event::{File, Own, Place};
+use self::event::{File, Place};
+use self::listen::OVERLAP_MS;
 use super::account::Account;
 use super::gate::List;
 use super::http::{Answer, Call, Web, form, part};
 use super::inbound::Inbound;
-use super::message::{ChannelError, ChatKind, Incoming, IncomingFile, Outbound, Probe, Receipt, Sender, Target};
+use super::message::{ChannelError, ChatKind, IncomingFile, Outbound, Probe, Receipt, Target};
 use super::reached::TookPart;
 use super::supervisor::Stop;
-use super::websocket::{Heard, Holder, Pulse, Socket};
+use super::websocket::Holder;
 use super::{Channel, ChannelSpec, Reply, Request, chunk};
+use crate::sys::clock;
 use crate::sys::secret::Secret;
-use crate::sys::{clock, order, random};
 use crate::wire::frame::cut;
 use crate::wire::misfit;
 use crate::wire::tree::json;
@@ -64,10 +67,6 @@ pub static SPEC: ChannelSpec = ChannelSpec {
 const METHOD: Duration = Duration::from_secs(20);
 /// A file may take longer.
 const FILE: Duration = Duration::from_secs(60);
-/// Connecting, and the word of welcome.
-const CONNECT: Duration = Duration::from_secs(20);
-/// One event.
-const EVENT_MAX: usize = 4 << 20;
 /// Connections in a row that did not last; after that the supervisor's waits apply.
 const FRUITLESS: u32 = 3;
 const LASTED: Duration = Duration::from_secs(30);
@@ -75,9 +74,6 @@ const LASTED: Duration = Duration::from_secs(30);
 const NAMES: usize = 1000;
 /// What is sent as one file (bytes).
 const UPLOAD_MAX: u64 = 50 << 20;
-/// What is older when we come back is not answered any more (milliseconds).
-const CATCH_UP_MS: u64 = 24 * 3600 * 1000;
-const OVERLAP_MS: u64 = 10_000;
 
 struct Mattermost {
     root: String,
@@ -280,134 +276,6 @@ impl Mattermost {
         web.call(&Call { method, url: &url, headers: &headers, body, answer_max }, limit)
     }
 
-    /// Where the socket is: at the server itself, unless its configuration names another place.
-    fn socket_url(&self) -> String {
-        let said = self.call(&self.asks, "GET", "config/client?format=old", None).unwrap_or_default();
-        let named = said["WebsocketURL"].as_str().map(|url| url.trim_end_matches('/'));
-        // The token goes there: never over less than the server itself has.
-        let fits =
-            |url: &&str| url.starts_with("wss://") || (url.starts_with("ws://") && self.root.starts_with("http:"));
-        match named.filter(fits) {
-            Some(url) => format!("{url}/api/v4/websocket"),
-            None => format!("ws{}/api/v4/websocket", self.root.strip_prefix("http").unwrap_or_default()),
-        }
-    }
-
-    /// One connection, from its introduction to its end.
-    fn connection(&self, inbound: &Inbound, stop: &Stop, name: &str) -> Result<(), ChannelError> {
-        let url = self.socket_url();
-        let mut socket = Socket::open(&self.holder, &url, &[], EVENT_MAX, CONNECT)?;
-        let data = json!({ "token": self.token.expose() });
-        socket.say(json!({ "seq": 1, "action": "authentication_challenge", "data": data }).to_string())?;
-        let (hello_by, mut welcomed, mut pulse) = (Instant::now() + CONNECT, false, Pulse::default());
-        while !stop.fired() {
-            let text = match socket.hear(&mut pulse, (!welcomed).then_some(hello_by), &|| inbound.alive()) {
-                Ok(Heard::Text(text)) => text,
-                Ok(Heard::Closed(..)) if welcomed => return Ok(()),
-                Ok(_) => return Err(ChannelError::Lost("the server said no hello in time".into())),
-                Err(_) if stop.fired() => return Ok(()),
-                Err(error) if welcomed => {
-                    log::info!("{}: {error}", inbound.account().key);
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            };
-            let Ok(said) = misfit::read::<Value>(&text) else { continue };
-            match said["event"].as_str() {
-                Some("hello") => {
-                    welcomed = true;
-                    inbound.connected(name);
-                    self.catch_up(inbound)?;
-                }
-                Some("posted") => {
-                    let data = &said["data"];
-                    let Ok(post) = misfit::read::<Value>(data["post"].as_str().unwrap_or_default()) else { continue };
-                    let place = Place::read(&data["channel_type"], &data["channel_display_name"], &data["team_id"]);
-                    self.take(inbound, &post, &place)?;
-                }
-                Some(_) => {}
-                None if said["status"] == "FAIL" => {
-                    let what = "the server does not take this bot token for its socket".to_owned();
-                    return Err(ChannelError::Terminal(
-                        what,
-                        "make a new one and set channels.mattermost.botToken".into(),
-                    ));
-                }
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn take(&self, inbound: &Inbound, post: &Value, place: &Place) -> Result<(), ChannelError> {
-        let (me, name) = {
-            let known = self.known();
-            (known.me.clone(), known.name.clone())
-        };
-        let own = Own {
-            id: &me,
-            name: &name,
-            threads: self.threads,
-            marks: &self.marks,
-            took_part: &|chat, thread| self.known().took_part.has(chat, thread),
-            person: &|id| self.person(id),
-        };
-        let Some((mut message, files)) = event::read(post, place, &own) else { return Ok(()) };
-        let read_to = {
-            let mut known = self.known();
-            known.read_to = known.read_to.max(post["create_at"].as_u64().unwrap_or(0));
-            known.read_to
-        };
-        // What is said in a channel is mostly not for us, and costs no write then.
-        let direct = message.kind == ChatKind::Direct;
-        let heard = (direct && files.is_empty()) || inbound.would_take(&message);
-        if !direct && !heard {
-            return Ok(());
-        }
-        if heard {
-            message.files = files.iter().map(|file| self.fetch(inbound, file)).collect();
-        }
-        inbound
-            .admit(vec![message], Some(format!("{me} {read_to}")))
-            .map_err(|error| ChannelError::Lost(error.to_string()))
-    }
-
-    /// Reads what came while nobody listened: in every conversation with something newer.
-    fn catch_up(&self, inbound: &Inbound) -> Result<(), ChannelError> {
-        let least = clock::now_ms().saturating_sub(CATCH_UP_MS);
-        // Posts may come in another order than they were made; what comes again is known.
-        let since = self.known().read_to.saturating_sub(OVERLAP_MS).max(least);
-        let all = match self.call(&self.asks, "GET", "users/me/channels", None) {
-            Ok(all) => all,
-            // Servers from before 6.1; a limit is no reason not to listen.
-            Err(ChannelError::Refused(why) | ChannelError::Later(why, _)) => {
-                log::debug!("{}: nothing was read up: {why}", inbound.account().key);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        let newer = |channel: &&Value| channel["last_post_at"].as_u64().is_some_and(|at| at > since);
-        for channel in all.as_array().into_iter().flatten().filter(newer) {
-            let Some(id) = channel["id"].as_str() else { continue };
-            let said = match self.call(&self.asks, "GET", &format!("channels/{id}/posts?since={since}"), None) {
-                Ok(said) => said,
-                Err(ChannelError::Refused(_) | ChannelError::Later(..)) => continue,
-                Err(error) => return Err(error),
-            };
-            let place = Place::read(&channel["type"], &channel["display_name"], &channel["team_id"]);
-            let mut missed: Vec<&Value> =
-                said["posts"].as_object().into_iter().flat_map(serde_json::Map::values).collect();
-            order::by_key(&mut missed, |post| post["create_at"].as_u64());
-            for post in missed {
-                // A post that was only changed is older.
-                if post["create_at"].as_u64().is_some_and(|at| at > since) {
-                    self.take(inbound, post, &place)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// What somebody is called and whether he is a program; asked for once.
     fn person(&self, id: &str) -> (String, bool) {
         if let Some(person) = self.known().people.get(id) {
@@ -502,70 +370,6 @@ impl Mattermost {
                 let why = other.map_or_else(|error| error.to_string(), |answer| format!("HTTP {}", answer.status));
                 log::warn!("{}: a file was not fetched: {why}", inbound.account().key);
                 left("it could not be fetched".into())
-            }
-        }
-    }
-
-    /// Buttons, where the server can reach us. What one says comes back with a signature over it and its channel.
-    fn buttons(&self, rows: &[Vec<(String, String)>], chat: &str) -> Option<Value> {
-        let url = self.callback.as_ref().filter(|_| !rows.is_empty())?;
-        let action = |(at, (label, data)): (usize, &(String, String))| {
-            let style = if data.ends_with(" deny") { "danger" } else { "primary" };
-            let context = json!({ "action": data, "token": self.sign(data, chat) });
-            // Only letters and digits come back to us.
-            json!({ "id": format!("openclaw{at}"), "type": "button", "name": label, "style": style,
-                    "integration": { "url": url, "context": context } })
-        };
-        let actions: Vec<Value> = rows.iter().flatten().enumerate().map(action).collect();
-        Some(json!([{ "actions": actions }]))
-    }
-
-    fn sign(&self, data: &str, chat: &str) -> String {
-        random::to_hex(ring::hmac::sign(&self.key(), format!("{chat}\n{data}").as_bytes()).as_ref())
-    }
-
-    /// The bot's token makes the key, so that buttons live longer than a process.
-    fn key(&self) -> ring::hmac::Key {
-        let own = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"openclaw-mattermost-interactions");
-        let tag = ring::hmac::sign(&own, self.token.expose().as_bytes());
-        ring::hmac::Key::new(ring::hmac::HMAC_SHA256, tag.as_ref())
-    }
-
-    /// A button was pressed.
-    fn pressed(&self, body: &[u8], inbound: &Inbound) -> Reply {
-        let reply = |status, body: Value| Reply { status, body: body.to_string() };
-        let said: Value = misfit::read_bytes(body).unwrap_or_default();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let (user, chat) = (text(&said["user_id"]), text(&said["channel_id"]));
-        let (data, token) = (text(&said["context"]["action"]), text(&said["context"]["token"]));
-        let tag = random::from_hex(&token).unwrap_or_default();
-        // The comparison takes the same time wherever the difference is.
-        let signed = ring::hmac::verify(&self.key(), format!("{chat}\n{data}").as_bytes(), &tag).is_ok();
-        if !signed || user.is_empty() || data.is_empty() {
-            return reply(401, json!({ "error": { "message": "the button is none of ours" } }));
-        }
-        let place = match self.place(&chat) {
-            Ok(place) => place,
-            Err(error) => return reply(503, json!({ "error": { "message": error.to_string() } })),
-        };
-        let (name, bot) = self.person(&user);
-        let message = Incoming {
-            id: format!("press{}", text(&said["trigger_id"])),
-            sender: Sender { id: user, name: name.clone(), bot },
-            text: data,
-            mentioned: true,
-            answer_to: said["post_id"].as_str().map(str::to_owned),
-            ..place.head(&chat)
-        };
-        if !inbound.would_take(&message) {
-            return reply(200, json!({ "ephemeral_text": "You are not authorized to do that." }));
-        }
-        match inbound.admit(vec![message], None) {
-            // The buttons have done their work.
-            Ok(()) => reply(200, json!({ "update": { "message": format!("✓ @{name}"), "props": {} } })),
-            Err(error) => {
-                log::error!("{}: {error}", inbound.account().key);
-                reply(503, json!({ "error": { "message": "it could not be stored; press again" } }))
             }
         }
     }

@@ -68,7 +68,7 @@ pub fn read(event: &Value, team: &str, own: &Own<'_>) -> Option<(Incoming, Vec<F
         thread: thread.or(begins.then_some(ts)).map(str::to_owned),
         space: Some(team.to_owned()).filter(|team| !team.is_empty()),
         id: ts.to_owned(),
-        sender: Sender { id: user.to_owned(), name: (own.name)(user), bot: !bot.is_empty() },
+        sender: Sender { id: user.to_owned(), name: (own.name)(user), bot: !bot.is_empty(), ..Sender::default() },
         text: said,
         mentioned,
         elsewhere: !mentioned && (raw.contains("<@") || raw.contains("<!subteam^")),
@@ -127,7 +127,7 @@ fn done(
         chat: chat.to_owned(),
         space: Some(team.to_owned()).filter(|team| !team.is_empty()),
         id: format!("press{trigger}"),
-        sender: Sender { id: user.to_owned(), name: name(user), bot: false },
+        sender: Sender { id: user.to_owned(), name: name(user), bot: false, ..Sender::default() },
         text,
         mentioned: true,
         ..Incoming::default()

@@ -198,7 +198,7 @@ impl User {
             Some(last) => format!("{} {last}", self.first_name),
             None => self.first_name.clone(),
         };
-        Sender { id: self.id.to_string(), name: name.trim().to_owned(), bot: self.is_bot }
+        Sender { id: self.id.to_string(), name: name.trim().to_owned(), bot: self.is_bot, ..Sender::default() }
     }
 }
 

@@ -64,21 +64,27 @@ pub struct ChannelsAdd {
     /// a name for people
     #[argh(option, arg_name = "text")]
     pub name: Option<String>,
-    /// token (bot token of telegram, access token of matrix)
+    /// bot token, or access token of matrix
     #[argh(option, arg_name = "token")]
     pub token: Option<String>,
-    /// a file that holds the token (telegram, matrix)
+    /// app-level token (slack)
+    #[argh(option, arg_name = "token")]
+    pub app_token: Option<String>,
+    /// a file that holds the token
     #[argh(option, arg_name = "file")]
     pub token_file: Option<String>,
-    /// shared secret (webhook)
+    /// shared secret (webhook), signing secret (slack)
     #[argh(option, arg_name = "text")]
     pub secret: Option<String>,
-    /// where answers are posted (webhook), or the server's address
+    /// where answers are posted (webhook), or the address of the server or daemon
     #[argh(option, arg_name = "url")]
     pub url: Option<String>,
     /// server (irc)
     #[argh(option, arg_name = "host")]
     pub host: Option<String>,
+    /// number of the bot (signal)
+    #[argh(option, arg_name = "number")]
+    pub number: Option<String>,
     /// nick (irc)
     #[argh(option, arg_name = "nick")]
     pub nick: Option<String>,
