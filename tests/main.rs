@@ -11,6 +11,7 @@ mod attacks;
 mod attacks_http;
 mod channels;
 mod chat;
+mod chat_approvals;
 mod command_line;
 mod compaction;
 mod config_faults;

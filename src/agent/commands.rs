@@ -1,6 +1,8 @@
 //! Commands to the gateway itself: messages that start with `/`. They are answered at once, whatever the model, and are
 //! no part of the conversation the model sees.
 
+use std::time::Duration;
+
 use super::messages::COMMAND;
 use super::tooling::tool_names;
 use super::turn::Turning;
@@ -17,6 +19,9 @@ pub struct Command {
     argument: String,
 }
 
+/// A decision is on the disk before it is said.
+const DECIDED: Duration = Duration::from_secs(20);
+
 type Handler = fn(&Turning<'_>, &str) -> String;
 
 /// What each command of [`COMMANDS`] does. `/stop` is handled before a run begins.
@@ -28,6 +33,7 @@ static HANDLERS: &[(&str, Handler)] = &[
     ("queue", queue),
     ("tools", tools),
     ("whoami", whoami),
+    ("approve", approve),
     ("compact", compact),
     ("new", reset),
     ("stop", |_, _| "Nothing is running in this session.".into()),
@@ -223,6 +229,18 @@ fn tools(turning: &Turning<'_>, _: &str) -> String {
         true => "This agent has no tools (tools.allow, tools.deny).".into(),
         false => format!("Tools: {}.", names.join(", ")),
     }
+}
+
+/// Decides an approval. In a messenger the state thread does it before a run begins.
+fn approve(turning: &Turning<'_>, argument: &str) -> String {
+    let (tell, told) = crossbeam_channel::bounded(1);
+    let words = argument.to_owned();
+    let asked = turning.engine().hub.tell("approve", move |state, now| {
+        // Nobody may wait any more.
+        state.approve_by_words(&words, true, "chat", now, move |text| drop(tell.try_send(text)));
+    });
+    let heard = asked.ok().and_then(|()| told.recv_timeout(DECIDED).ok());
+    heard.unwrap_or_else(|| "The gateway is stopping, or its disk is slow; look at the approval again.".into())
 }
 
 fn whoami(turning: &Turning<'_>, _: &str) -> String {

@@ -13,6 +13,7 @@ pub mod direct;
 mod expiry;
 mod failure;
 mod messages;
+mod messaging;
 mod node_calls;
 mod people;
 mod permission;

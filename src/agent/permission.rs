@@ -79,6 +79,7 @@ impl Asking<'_, '_> {
         let barred: &[Decision] = if grants.is_none() { &[Decision::AllowAlways] } else { &[] };
         let allowed: Vec<Decision> = Decision::ALL.into_iter().filter(|one| !barred.contains(one)).collect();
         let some = |text: &str| Some(text.to_string());
+        let place = order.input.reply.as_deref().cloned();
         let presentation = ApprovalPresentation::Exec {
             command_text: shown.clone(),
             command_preview: None,
@@ -109,6 +110,12 @@ impl Asking<'_, '_> {
             session_key: some(&order.session_key),
             run_id: some(&order.run_id),
             tool_call_id: some(self.call_id),
+            turn_source_channel: place.as_ref().map(|to| to.channel.clone()),
+            turn_source_to: place.as_ref().map(|to| to.chat.clone()),
+            turn_source_account_id: place.as_ref().map(|to| to.account.clone()),
+            turn_source_thread_id: place
+                .as_ref()
+                .and_then(|to| serde_json::value::to_raw_value(to.thread.as_ref()?).ok()),
             ..ExecApprovalRequest::default()
         };
         let (tell, told) = bounded(1);
@@ -120,6 +127,7 @@ impl Asking<'_, '_> {
             asker: Asker::Run(tell),
             grants: grants.unwrap_or_default(),
             reviewers: Vec::new(),
+            place,
         };
         let hub = &self.turning.engine().hub;
         let asked = hub.ask("ask for approval", move |state, now| state.ask_approval(asked, now));

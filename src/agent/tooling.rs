@@ -45,6 +45,9 @@ impl Engine {
         if !self.has_nodes() {
             policy = policy.and(denied("nodes", "nodes"));
         }
+        if !self.has_messengers() {
+            policy = policy.and(denied("channels", "message"));
+        }
         let [answer, see] = match session::is_reserved(session_key) {
             true => [false; 2],
             false => self.people_present(),
@@ -180,6 +183,7 @@ impl Turning<'_> {
                 permission: &permission,
                 status: &status,
                 nodes: &|ask| self.engine().ask_nodes(ask, self.order(), &call.id),
+                message: &|ask| self.engine().send_for(ask, self.order(), &call.id),
                 sessions: &|ask| self.ask_sessions(ask),
                 people: &|params| self.engine().ask_people(params, &self.order().abort),
                 suggest: &|ask| self.engine().suggest(ask, &self.order().session_key),

@@ -255,6 +255,18 @@ pub fn is_owner(config: &Config, account: &Account, sender: &str) -> bool {
     texts(Some(&owners)).iter().any(|entry| is_sender(entry, sender, account.spec.prefixes))
 }
 
+/// Whether a sender may decide about approvals: one of the account's `execApprovals.approvers`, else an owner; where nobody
+/// is named as either, whoever may start a direct chat over.
+pub fn may_approve(config: &Config, account: &Account, message: &Incoming, owner: bool, trusted: bool) -> bool {
+    let section = account.settings.get("execApprovals");
+    let approvers = texts(section.and_then(|section| section.get("approvers")));
+    let is = |entry: &String| is_sender(entry, &message.sender.id, account.spec.prefixes);
+    if !approvers.is_empty() {
+        return approvers.iter().any(is);
+    }
+    owner || (config.commands.owner_allow_from.is_empty() && trusted && message.kind == ChatKind::Direct)
+}
+
 /// A program that talks with us may exchange so many messages in a window; then it is not heard for a while.
 #[derive(Debug, Default)]
 pub struct Loops(std::collections::HashMap<String, Pair>);
@@ -430,6 +442,25 @@ mod tests {
         let found = extras(&account, &message);
         assert_eq!((found.system.as_deref(), found.agent.as_deref()), (Some("on topic"), Some("writer")));
         assert_eq!(found.tools.as_deref(), Some(r#"{"deny":["exec"]}"#));
+    }
+
+    #[test]
+    fn an_approver_is_named_or_an_owner_or_alone_with_us() {
+        let may = |section: Value, owners: Value, message: &Incoming, trusted: bool| {
+            let mut config = config(section);
+            config.commands.owner_allow_from = owners.as_array().expect("a list").clone();
+            let account = accounts(&config).remove(0);
+            let owner = is_owner(&config, &account, &message.sender.id);
+            may_approve(&config, &account, message, owner, trusted)
+        };
+        assert!(may(json!({}), json!([]), &direct("1"), true));
+        assert!(!may(json!({}), json!([]), &direct("1"), false), "let in, but not trusted");
+        assert!(!may(json!({}), json!([]), &group("-5", "1", true), true), "a group has no approver by itself");
+        assert!(may(json!({}), json!(["webhook:1"]), &group("-5", "1", true), false));
+        assert!(!may(json!({}), json!(["2"]), &direct("1"), true));
+        let named = json!({"execApprovals": {"approvers": ["1"]}});
+        assert!(may(named.clone(), json!(["2"]), &direct("1"), false));
+        assert!(!may(named, json!(["2"]), &direct("2"), true), "who is named is all");
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Admitted {
     pub plain: bool,
     pub target: Target,
     pub sender: String,
+    /// Its sender may decide about approvals.
+    pub approver: bool,
 }
 
 /// The spooled input: what the run is made from. The names are those of the gateway's own inbox.
@@ -246,6 +248,7 @@ fn admit(
         text: message.text.clone(),
         plain,
         target,
+        approver: gate::may_approve(config, account, message, owner, trusted),
         sender: message.sender.id.clone(),
     }))
 }
@@ -265,6 +268,7 @@ fn poke(account: &Account) -> Admitted {
             ..Target::default()
         },
         sender: String::new(),
+        approver: false,
     }
 }
 

@@ -51,8 +51,8 @@ pub use gateway::{AuthMode, BindMode, GatewayConfig, Mode};
 pub use load::{LoadError, load};
 pub use models::{ModelApi, ModelConfig, ModelsConfig, ProviderConfig};
 pub use sections::{
-    CommandsConfig, CronConfig, DiscoveryConfig, HooksConfig, LoggingConfig, MemoryConfig, MessagesConfig,
-    PluginsConfig, SessionConfig, ToolsConfig, UiConfig,
+    ApprovalsConfig, CommandsConfig, CronConfig, DiscoveryConfig, HooksConfig, LoggingConfig, MemoryConfig,
+    MessagesConfig, PluginsConfig, SessionConfig, ToolsConfig, UiConfig,
 };
 pub use skills::SkillsConfig;
 
@@ -71,6 +71,7 @@ objects! { kept:
         pub cron: CronConfig,
         /// Each messenger reads its own section; the keys belong to the channel.
         pub channels: Sorted<String, Value>,
+        pub approvals: ApprovalsConfig,
         /// Which agent answers whom.
         pub bindings: Vec<Binding>,
         pub commands: CommandsConfig,

@@ -214,6 +214,34 @@ objects! { kept:
         pub dangerously_allow_private_network: bool,
     }
 
+    /// `approvals.*`: where questions are asked in messengers, beside the conversation they come from.
+    #[derive(Debug, Clone, Default)]
+    pub struct ApprovalsConfig {
+        pub exec: ForwardConfig,
+        pub plugin: ForwardConfig,
+    }
+
+    /// `approvals.exec` and `approvals.plugin`.
+    #[derive(Debug, Clone, Default)]
+    pub struct ForwardConfig {
+        pub enabled: bool,
+        /// `session`, `targets`, `both`.
+        pub mode: Option<String>,
+        pub agent_filter: Vec<String>,
+        /// Parts of session keys.
+        pub session_filter: Vec<String>,
+        pub targets: Vec<ForwardTarget>,
+    }
+
+    /// `approvals.exec.targets[]`.
+    #[derive(Debug, Clone, Default)]
+    pub struct ForwardTarget {
+        pub channel: String,
+        pub to: String,
+        pub account_id: Option<String>,
+        pub thread_id: Option<Value>,
+    }
+
     /// `commands.*`: slash commands in chats.
     #[derive(Debug, Clone)]
     pub struct CommandsConfig {

@@ -8,8 +8,8 @@ use super::outlet::Webhooks;
 use crate::channels::{self, Target, inbound};
 use crate::config::Config;
 use crate::hub::cron::outlet::{Done, Outlet, Post, Route, Wanted};
+use crate::hub::outgoing;
 use crate::hub::{Hub, Shared};
-use crate::rpc::send;
 use crate::store::{Store, outbox};
 use crate::sys::{clock, random};
 
@@ -39,8 +39,8 @@ impl Outlet for Messengers {
         let owner = owner(&config, named);
         let nobody = "nobody is named, nobody has written to the agent yet, and commands.ownerAllowFrom names nobody";
         let to = wanted.to.or(owner.as_deref()).ok_or(nobody)?;
-        let asked = send::Wanted { channel: named, account: wanted.account_id, to, thread, reply_to: None };
-        let target = send::target(&config, &asked).map_err(|error| error.message)?;
+        let asked = outgoing::Wanted { channel: named, account: wanted.account_id, to, thread, reply_to: None };
+        let target = outgoing::target(&config, &asked).map_err(|error| error.message)?;
         Ok(Route {
             channel: target.channel,
             to: target.chat,
@@ -58,7 +58,7 @@ impl Outlet for Messengers {
             kind: channels::ChatKind::Direct,
             ..Target::default()
         };
-        let outs = match send::parts(to.clone(), Some(&text), None, false) {
+        let outs = match outgoing::parts(to.clone(), Some(&text), None, false) {
             Ok(outs) => outs,
             Err(error) => return done(Err(error.message)),
         };

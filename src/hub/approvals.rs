@@ -20,6 +20,7 @@ use super::reviewers::{Reviewers, may_decide};
 use super::timers::Due;
 use super::{State, Ticket};
 use crate::auth::Caller;
+use crate::channels::Target;
 use crate::store::{Store, StoreError, approvals as table, kv};
 use crate::sys::order;
 use crate::sys::{clock, random};
@@ -84,6 +85,16 @@ pub struct Asked {
     pub grants: Vec<AllowlistEntry>,
     /// Devices that alone may decide, beside administrators; empty: all that may.
     pub reviewers: Vec<String>,
+    /// The conversation it came from.
+    pub place: Option<Target>,
+}
+
+/// Where a question came from.
+#[derive(Debug, Default)]
+pub struct Origin {
+    pub agent_id: Option<String>,
+    pub session_key: Option<String>,
+    pub place: Option<Target>,
 }
 
 /// How it came out.
@@ -100,6 +111,15 @@ struct End<'a> {
     decision: Option<Decision>,
     /// Kind and id.
     resolver: (&'static str, &'a str),
+}
+
+fn decided_by(decision: Decision, name: &str) -> End<'_> {
+    End {
+        status: if decision == Decision::Deny { ApprovalStatus::Denied } else { ApprovalStatus::Allowed },
+        reason: ApprovalReason::User,
+        decision: Some(decision),
+        resolver: ("runtime", name),
+    }
 }
 
 impl Approvals {
@@ -154,6 +174,12 @@ impl Approvals {
             truncated: all.len() > REPLAYED,
             approvals: all.into_iter().take(REPLAYED).map(|one| one.snapshot.clone()).collect(),
         }
+    }
+
+    /// One that waits or ended lately, unless devices alone may decide on it.
+    pub(super) fn for_chats(&self, id: &str) -> Option<ApprovalSnapshot> {
+        let barred = self.waiting.get(id).is_some_and(|one| one.reviewers.are_devices());
+        self.snapshot(id).filter(|_| !barred)
     }
 
     fn remember(&mut self, snapshot: ApprovalSnapshot) -> Arc<ApprovalSnapshot> {
@@ -237,6 +263,12 @@ impl State {
             may_decide(&peer.caller, kind) && peer.caller.conn != asking && reviewers.include(&peer.caller)
         };
         let routed = self.peers.iter().any(shown);
+        let origin = Origin {
+            agent_id: asked.request.agent_id().map(str::to_owned),
+            session_key: asked.request.session_key().map(str::to_owned),
+            place: asked.place,
+        };
+        let places = if reviewers.are_devices() { Vec::new() } else { self.approval_places(kind, &origin) };
         let number = self.approvals.waiting.values().map(|one| one.number + 1).max().unwrap_or(0);
         let waiting = Waiting {
             number,
@@ -247,7 +279,7 @@ impl State {
             grants: asked.grants,
             reviewers,
         };
-        if !routed {
+        if !routed && places.is_empty() {
             log::info!(target: "approvals", "nobody is connected who could decide on {id}; denied");
             self.approvals.waiting.insert(id.clone(), waiting);
             let end = End {
@@ -263,7 +295,7 @@ impl State {
             ticket.ack(&ApprovalAccepted {
                 status: "accepted",
                 id: &id,
-                delivery_route: "approval-client",
+                delivery_route: if routed { "approval-client" } else { "channel" },
                 created_at_ms: waiting.snapshot.created_at_ms,
                 expires_at_ms: waiting.snapshot.expires_at_ms,
             });
@@ -283,6 +315,9 @@ impl State {
         let shown =
             |caller: &Caller| may_decide(caller, kind) && caller.conn != asking && waiting.reviewers.include(caller);
         self.peers.broadcast(event, &payload, None, |peer| shown(&peer.caller));
+        if !places.is_empty() {
+            self.ask_in_chats(&id, &waiting.snapshot.presentation, places, now);
+        }
         self.save_approval(&waiting.snapshot, true, None, complain);
         self.timers.at(now.at + asked.time, Due::ApprovalDeadline(id.clone()));
         self.approvals.waiting.insert(id.clone(), waiting);
@@ -311,19 +346,24 @@ impl State {
         }
         let name = who.client.display_name.clone().unwrap_or_else(|| who.client.id.as_str().to_string());
         log::info!(target: "approvals", "{id}: {} by {}", decision.as_str(), crate::wire::frame::cut(&name, 64));
-        let allowed = decision != Decision::Deny;
-        let end = End {
-            status: if allowed { ApprovalStatus::Allowed } else { ApprovalStatus::Denied },
-            reason: ApprovalReason::User,
-            decision: Some(decision),
-            resolver: ("runtime", &name),
-        };
-        self.end_approval(id, end, now, move |snapshot, saved| {
+        self.end_approval(id, decided_by(decision, &name), now, move |snapshot, saved| {
             done(match saved {
                 Ok(()) => Ok((true, snapshot.clone())),
                 Err(error) => Err(RpcError::unavailable(error.to_string()).retryable()),
             });
         });
+    }
+
+    /// Somebody decides in a messenger, about one of [`Approvals::for_chats`] that allows it.
+    pub(super) fn rule_approval(
+        &mut self,
+        id: &str,
+        decision: Decision,
+        name: &str,
+        now: Now,
+        done: impl FnOnce(Result<(), StoreError>) + Send + 'static,
+    ) {
+        self.end_approval(id, decided_by(decision, name), now, move |_, saved| done(saved));
     }
 
     /// Lets a caller wait for a decision.

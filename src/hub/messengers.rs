@@ -17,7 +17,7 @@ use super::{Now, State};
 use crate::channels::supervisor::{self, Preview, Running};
 use crate::channels::{Account, AccountKey, Admitted, ChannelEvent, Host, Outbound, Target, inbound};
 use crate::config::Config;
-use crate::store::{inbox, outbox};
+use crate::store::outbox;
 use crate::sys::order;
 use crate::wire::channels::SendResult;
 use crate::wire::error::RpcError;
@@ -314,6 +314,9 @@ impl State {
                 self.stop_by_message(&message, now);
                 continue;
             }
+            if self.shared.config.get().commands.text && self.approve_by_message(&message, now) {
+                continue;
+            }
             let name = format!("{}\u{1f}{}\u{1f}{}", message.session_key, message.target.place(), message.sender);
             let wait = self.debounce(&message);
             if message.plain && !wait.is_zero() {
@@ -410,21 +413,7 @@ impl State {
             0 => "Nothing is running here.",
             _ => "Stopped.",
         };
-        let out = Outbound { to: message.target.clone(), text: text.into(), ..Outbound::default() };
-        let row = inbound::row(&message.run_id, 0, &out, i64::try_from(now.ms).unwrap_or(i64::MAX));
-        let (run_id, to, hub) = (message.run_id.clone(), message.target.clone(), self.hub.clone());
-        self.store.submit(
-            "answer /stop",
-            move |conn| {
-                inbox::remove(conn, &run_id)?;
-                outbox::put(conn, &row)
-            },
-            move |result| match result {
-                // The gateway is stopping; the row goes out at the next start.
-                Ok(_) => drop(hub.tell("answer /stop", move |state, _| state.messengers.poke(&to))),
-                Err(error) => log::error!("{error}"),
-            },
-        );
+        self.answer_message(message, text, now);
     }
 
     /// Puts a message into the outbox and answers `ticket` when the service has taken it.

@@ -9,6 +9,7 @@
 
 pub mod announce;
 pub mod approvals;
+mod chat_approvals;
 pub mod compaction;
 pub mod cron;
 pub mod deliveries;
@@ -23,6 +24,7 @@ pub mod health;
 pub mod messengers;
 pub mod meter;
 pub mod nodes;
+pub mod outgoing;
 pub mod peers;
 pub mod presence;
 pub mod pulse;

@@ -20,6 +20,11 @@ impl Reviewers {
         Reviewers { devices, asker }
     }
 
+    /// Whether devices are named that alone may decide.
+    pub fn are_devices(&self) -> bool {
+        !self.devices.is_empty()
+    }
+
     /// Whether a caller is among them: a device that is named, the asker itself, an administrator.
     pub fn include(&self, caller: &Caller) -> bool {
         let named = |id: &String| self.devices.contains(id);

@@ -6,8 +6,11 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::ask;
+use super::delivery::filled;
 use crate::auth::Caller;
+use crate::channels::Target;
 use crate::hub::approvals::{Asked, Asker, EXEC_TIME, not_found};
+use crate::hub::outgoing::{Wanted, open_target};
 use crate::hub::sessions::stored;
 use crate::hub::{Now, State, TaskContext, Ticket};
 use crate::store::approvals as table;
@@ -72,6 +75,11 @@ pub fn exec_request(state: &mut State, _: &Arc<Caller>, params: ExecApprovalRequ
         turn_source_thread_id: params.turn_source_thread_id,
         ..ExecApprovalRequest::default()
     };
+    let place = place(
+        state,
+        (&request.turn_source_channel, &request.turn_source_to),
+        (&request.turn_source_account_id, request.turn_source_thread_id.as_deref()),
+    );
     let asked = Asked {
         id: params.id.map(|id| id.0),
         request: ApprovalRequest::Exec(Box::new(request)),
@@ -80,6 +88,7 @@ pub fn exec_request(state: &mut State, _: &Arc<Caller>, params: ExecApprovalRequ
         asker: Asker::Client { ticket, two_phase: params.two_phase },
         grants: Vec::new(),
         reviewers: params.approval_reviewer_device_ids.unwrap_or_default(),
+        place,
     };
     state.ask_approval(asked, now);
 }
@@ -123,6 +132,11 @@ pub fn plugin_request(
         turn_source_account_id: params.turn_source_account_id,
         turn_source_thread_id: params.turn_source_thread_id,
     };
+    let place = place(
+        state,
+        (&request.turn_source_channel, &request.turn_source_to),
+        (&request.turn_source_account_id, request.turn_source_thread_id.as_deref()),
+    );
     let asked = Asked {
         id: None,
         request: ApprovalRequest::Plugin(Box::new(request)),
@@ -131,8 +145,25 @@ pub fn plugin_request(
         asker: Asker::Client { ticket, two_phase: params.two_phase },
         grants: Vec::new(),
         reviewers: params.approval_reviewer_device_ids.unwrap_or_default(),
+        place,
     };
     state.ask_approval(asked, now);
+}
+
+/// The conversation an asker says its question came from, if there is such a one.
+fn place(
+    state: &State,
+    (channel, to): (&Option<String>, &Option<String>),
+    (account, thread): (&Option<String>, Option<&RawValue>),
+) -> Option<Target> {
+    let wanted = Wanted {
+        channel: Some(filled(channel.as_deref())?),
+        account: account.as_deref(),
+        to: filled(to.as_deref())?,
+        thread: thread.map(|id| id.get().trim_matches('"').to_owned()).filter(|id| id != "null"),
+        reply_to: None,
+    };
+    open_target(&state.shared.config.get(), &wanted).ok()
 }
 
 pub fn exec_list(

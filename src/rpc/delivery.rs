@@ -3,12 +3,11 @@
 use crate::channels::{self, Incoming, Sender, Target, route};
 use crate::config::Config;
 use crate::hub::State;
+use crate::hub::outgoing::{Wanted, open_target};
 use crate::store::sessions::SessionRow;
 use crate::wire::error::RpcError;
 use crate::wire::session;
 use crate::wire::{frame::cut, misfit};
-
-use super::send::{Wanted, open_target};
 
 /// Where an answer is wanted.
 pub enum Place {

@@ -94,6 +94,15 @@ pub static COMMANDS: &[CommandSpec] = &[
         admin: false,
     },
     CommandSpec {
+        name: "approve",
+        alias: "",
+        usage: "/approve <id> allow-once|allow-always|deny",
+        doc: "Decide an approval.",
+        category: "management",
+        argument: Some(("decision", "The approval's id, and allow-once, allow-always or deny", &[])),
+        admin: true,
+    },
+    CommandSpec {
         name: "compact",
         alias: "",
         usage: "/compact [what to keep in mind]",

@@ -16,6 +16,7 @@ mod exec;
 mod files;
 mod glob;
 mod list;
+mod message;
 mod nodes;
 mod paths;
 mod people;
@@ -47,6 +48,7 @@ use crate::sys::shared_text::SharedText;
 use crate::wire::question::QuestionRequestParams;
 
 pub use exec::{ExecDetails, ExecStatus};
+pub use message::MessageAsk;
 pub use nodes::NodesAsk;
 pub use sessions::{ListAsk, SessionsAsk};
 pub use suggest::SuggestAsk;
@@ -91,6 +93,8 @@ pub struct ToolContext<'a> {
     pub nodes: &'a dyn Fn(NodesAsk) -> Result<String, String>,
     /// Reads other sessions; the answer is JSON text.
     pub sessions: &'a dyn Fn(SessionsAsk) -> Result<String, String>,
+    /// Says something into a messenger; waits until it is taken. The answer is JSON text.
+    pub message: &'a dyn Fn(MessageAsk) -> Result<String, String>,
     /// Asks the people at the gateway; waits for their answer.
     pub people: &'a dyn Fn(QuestionRequestParams) -> Result<String, String>,
     /// Puts a card before the people at the gateway, or takes one back.
@@ -442,6 +446,20 @@ tools! {
         "path":{"type":"string","description":"Directory; default: the workspace."},
         "limit":{"type":"integer","minimum":1,"description":"Most entries; default 500."},
         "after":{"type":"string","description":"Continue after this name."}}}"#;
+
+    "message" Executes "Send a message",
+    "Sends a message or a file into a messenger: to somebody else, to another conversation, or before your answer is \
+     ready. Your answer itself goes where the question came from and needs no tool; if this said all there is to say, \
+     answer NO_REPLY.",
+    message::message,
+    r#"{"type":"object","properties":{
+        "action":{"type":"string","enum":["send"]},
+        "channel":{"type":"string","description":"Messenger, as in telegram; default: the one of this conversation."},
+        "target":{"type":"string","description":"Chat, as in 123, user:1 or channel:2; default: this conversation."},
+        "message":{"type":"string","description":"The text, as Markdown."},
+        "media":{"type":"string","description":"A file to send with it."},
+        "threadId":{"type":"string"},"replyTo":{"type":"string","description":"Id of the message it answers."},
+        "accountId":{"type":"string"},"silent":{"type":"boolean"}}}"#;
 
     "nodes" Executes "Paired devices",
     "Asks devices that are paired as nodes. `status` lists them with the commands they can be asked for; `describe` tells \

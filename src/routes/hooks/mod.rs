@@ -26,9 +26,9 @@ use crate::config::Config;
 use crate::hub::announce::Announce;
 use crate::hub::run::{Input, NewRun, Starter, Waiting};
 use crate::hub::wakes::Queued;
-use crate::hub::{Ticket, main_key};
+use crate::hub::{Ticket, main_key, outgoing};
 use crate::net::{Exchange, Reply, Waited};
-use crate::rpc::{run_limit, send};
+use crate::rpc::run_limit;
 use crate::store::inbox::{self, InboxRow};
 use crate::store::runs;
 use crate::sys::{clock, random};
@@ -248,8 +248,8 @@ fn destination(payload: &Value) -> Result<Option<Place>, HttpError> {
 /// The conversation an answer goes to, if it can go there.
 fn target(config: &Config, place: &Place) -> Result<Target, HttpError> {
     let (channel, account) = (place.channel.as_deref(), place.account.as_deref());
-    let wanted = send::Wanted { channel, account, to: &place.to, thread: None, reply_to: None };
-    send::open_target(config, &wanted).map_err(|error| bad(error.message))
+    let wanted = outgoing::Wanted { channel, account, to: &place.to, thread: None, reply_to: None };
+    outgoing::open_target(config, &wanted).map_err(|error| bad(error.message))
 }
 
 fn idempotency_key(exchange: &Exchange<'_>, payload: &Value) -> Option<String> {
