@@ -45,6 +45,8 @@ mod html;
 pub mod http;
 pub mod inbound;
 mod irc;
+#[cfg(test)]
+mod manual;
 mod matrix;
 mod mattermost;
 pub mod media;

@@ -224,7 +224,7 @@ export const t = {
     direct: "Direct messages",
     queued: "Waiting to be sent",
     retry: "Tries again",
-    keys: /** @type {Record<string, string>} */ ({ botToken: "Bot token", secret: "Secret", url: "Address for answers", host: "Server", nick: "Nick", password: "Password", dmPolicy: "Who may write directly", allowFrom: "Senders", requireMention: "In groups, answer only when named" }),
+    keys: /** @type {Record<string, string>} */ ({ token: "Bot token", appToken: "App-level token", account: "Number", httpUrl: "Address of the daemon", baseUrl: "Address of the server", botToken: "Bot token", secret: "Secret", url: "Address for answers", host: "Server", nick: "Nick", password: "Password", dmPolicy: "Who may write directly", allowFrom: "Senders", requireMention: "In groups, answer only when named" }),
     shared: /** @type {Record<string, string>} */ ({
       dmPolicy: "pairing: strangers get a code, and you approve them here.",
       allowFrom: "Ids of people who may write without being asked.",
@@ -233,6 +233,10 @@ export const t = {
     guide: /** @type {Record<string, string>} */ ({
       telegram: "Write to @BotFather in Telegram, send /newbot, and paste the token it gives you.",
       webhook: "For a program of your own: it posts messages to the gateway, and the gateway posts the answers back. Both sides sign with the secret.",
+      discord: "Make an application with a bot in Discord's Developer Portal, switch on Message Content Intent there, invite the bot to your server, and paste its token. Servers are listed in the configuration.",
+      slack: "Make a Slack app with a bot user and Socket Mode. It needs the bot token (xoxb-) and the app-level token (xapp-).",
+      signal: "Signal is spoken by signal-cli: run its daemon with --http, and give the number it is registered with.",
+      mattermost: "Make a bot account in Mattermost, add it to your teams, and paste its token and the server's address.",
       irc: "The gateway connects to the server as a user of its own. Which channels it joins is set in the configuration.",
     }),
   },

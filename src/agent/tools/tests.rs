@@ -508,6 +508,7 @@ fn a_policy_chooses_from_the_table() {
             "find",
             "grep",
             "ls",
+            "message",
             "nodes",
             "read",
             "session_status",

@@ -122,7 +122,8 @@ for any item of a list.
 
 const TAIL: &str = r#".Sh SEE ALSO
 .Xr openclaw 1 ,
-.Xr openclaw\-config 1
+.Xr openclaw\-config 1 ,
+.Xr openclaw\-channels 5
 "#;
 
 #[test]

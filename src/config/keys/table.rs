@@ -185,7 +185,7 @@ pub static KEYS: &[Key] = &[
     key("bindings[].session.dmScope", Choice(&["main", "per-peer", "per-channel-peer", "per-account-channel-peer"]), "", Hot, "Over session.dmScope, where the binding fits."),
     key("bindings[].session.groupScope", Choice(&["per-group", "main"]), "", Hot, "Over session.groupScope, where the binding fits."),
     key("bindings[].type", Choice(&["route", "acp"]), "route", Hot, "Only route has an effect here."),
-    key("channels", Any, "", Hot, "Messengers, one section each; the keys belong to the channel."),
+    key("channels", Any, "", Hot, "Messengers, one section each; openclaw-channels(5) has their keys."),
     key("commands.ownerAllowFrom", Any, "", Hot, "Senders who may use owner commands."),
     key("commands.restart", Bool, "true", Hot, "The /restart command and SIGUSR2."),
     key("commands.text", Bool, "true", Hot, "Slash commands in ordinary messages."),
