@@ -36,6 +36,7 @@ mod liars;
 mod matrix;
 mod matrix_rooms;
 mod mattermost;
+mod message_tool;
 mod models;
 mod nodes;
 mod operators;

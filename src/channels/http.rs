@@ -4,7 +4,7 @@
 //! for both may hold a token.
 
 use std::fmt::Write;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -95,20 +95,24 @@ impl Web {
         if response.status().as_u16() != 200 {
             return Err(ChannelError::Lost(format!("{host} answered HTTP {}", response.status().as_u16())));
         }
-        let mut reader = BufReader::with_capacity(BUFFER, response.into_body().into_reader());
-        let mut line = Vec::new();
+        let mut reader = response.into_body().into_reader();
+        let (mut rest, mut chunk) = (Vec::new(), [0; BUFFER]);
         loop {
-            line.clear();
-            let read = (&mut reader).take(max as u64 + 1).read_until(b'\n', &mut line);
+            let read = reader.read(&mut chunk);
             let read = read.map_err(|error| ChannelError::Lost(format!("the stream of {host} broke off: {error}")))?;
-            if read > max {
-                return Err(ChannelError::Lost(format!("{host} says more than {max} bytes in one line")));
-            }
             if read == 0 {
                 return Err(ChannelError::Lost(format!("{host} ended the stream")));
             }
-            if !each(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']))? {
-                return Ok(());
+            rest.extend_from_slice(&chunk[..read]);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line = String::from_utf8_lossy(&rest[..end]).trim_end_matches('\r').to_owned();
+                rest.drain(..=end);
+                if !each(&line)? {
+                    return Ok(());
+                }
+            }
+            if rest.len() > max {
+                return Err(ChannelError::Lost(format!("{host} says more than {max} bytes in one line")));
             }
         }
     }

@@ -1,21 +1,34 @@
 //! What the gateway weighs: on disk, when ready, after work, per socket, after a flood.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::budgets::Board;
 use crate::fast_upstream;
 use crate::load;
 use crate::support::gateway::{Gateway, binary};
+use crate::support::telegram::Telegram;
 use crate::support::{Raw, raw, wait};
 
 const COMPLETIONS: usize = 100;
 
 const SOCKETS: usize = 200;
 
+const ACCOUNTS: usize = 20;
+
 const FLOODERS: usize = 20;
 
 /// Below maxPayload, so that the gateway takes it whole before it can find it useless.
 const FLOOD_BYTES: usize = 4 << 20;
+
+/// What a gateway weighs whose messenger accounts are all connected and have polled.
+fn with_accounts(count: usize) -> u64 {
+    let telegram = Telegram::start();
+    let accounts: serde_json::Map<String, Value> =
+        (0..count).map(|n| (format!("a{n}"), telegram.section(json!({ "allowFrom": [1] })))).collect();
+    let gateway = Gateway::start(json!({ "channels": { "telegram": { "accounts": accounts } } }));
+    telegram.wait_called("getUpdates", 3 * count);
+    gateway.rss()
+}
 
 pub fn measure(board: &mut Board) {
     let binary = std::fs::metadata(binary()).expect("the program is built");
@@ -40,6 +53,9 @@ pub fn measure(board: &mut Board) {
     let sockets: Vec<_> = (0..SOCKETS).map(|_| gateway.operator()).collect();
     board.figure("rss_per_idle_socket_bytes", (gateway.rss().saturating_sub(before)) as f64 / SOCKETS as f64);
     drop(sockets);
+
+    let (few, many) = (with_accounts(1), with_accounts(1 + ACCOUNTS));
+    board.figure("rss_per_account_bytes", many.saturating_sub(few) as f64 / ACCOUNTS as f64);
 
     let gateway = Gateway::start(json!({}));
     let junk = raw::frame(raw::TEXT, &vec![b'x'; FLOOD_BYTES], raw::mask());
