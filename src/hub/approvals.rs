@@ -105,7 +105,7 @@ pub struct Ruling {
 }
 
 /// How an approval comes to its end.
-struct End<'a> {
+pub(super) struct End<'a> {
     status: ApprovalStatus,
     reason: ApprovalReason,
     decision: Option<Decision>,
@@ -113,7 +113,7 @@ struct End<'a> {
     resolver: (&'static str, &'a str),
 }
 
-fn decided_by(decision: Decision, name: &str) -> End<'_> {
+pub(super) fn decided_by(decision: Decision, name: &str) -> End<'_> {
     End {
         status: if decision == Decision::Deny { ApprovalStatus::Denied } else { ApprovalStatus::Allowed },
         reason: ApprovalReason::User,
@@ -269,6 +269,8 @@ impl State {
             place: asked.place,
         };
         let places = if reviewers.are_devices() { Vec::new() } else { self.approval_places(kind, &origin) };
+        let own = |to: &Target| origin.place.as_ref().is_some_and(|own| own.same_place(to));
+        let forwarded = places.iter().any(|to| !own(to));
         let number = self.approvals.waiting.values().map(|one| one.number + 1).max().unwrap_or(0);
         let waiting = Waiting {
             number,
@@ -295,7 +297,11 @@ impl State {
             ticket.ack(&ApprovalAccepted {
                 status: "accepted",
                 id: &id,
-                delivery_route: if routed { "approval-client" } else { "channel" },
+                delivery_route: match routed {
+                    _ if forwarded => "forwarder",
+                    true => "approval-client",
+                    false => "turn-source",
+                },
                 created_at_ms: waiting.snapshot.created_at_ms,
                 expires_at_ms: waiting.snapshot.expires_at_ms,
             });
@@ -354,18 +360,6 @@ impl State {
         });
     }
 
-    /// Somebody decides in a messenger, about one of [`Approvals::for_chats`] that allows it.
-    pub(super) fn rule_approval(
-        &mut self,
-        id: &str,
-        decision: Decision,
-        name: &str,
-        now: Now,
-        done: impl FnOnce(Result<(), StoreError>) + Send + 'static,
-    ) {
-        self.end_approval(id, decided_by(decision, name), now, move |_, saved| done(saved));
-    }
-
     /// Lets a caller wait for a decision.
     pub fn wait_decision(&mut self, who: &Caller, kind: ApprovalKind, id: &str, ticket: Ticket) {
         if !self.approvals.is_shown(who, id) {
@@ -421,7 +415,7 @@ impl State {
         );
     }
 
-    fn end_approval(
+    pub(super) fn end_approval(
         &mut self,
         id: &str,
         end: End<'_>,

@@ -5,7 +5,7 @@
 //! decide is not there for a messenger.
 
 use super::State;
-use super::approvals::Origin;
+use super::approvals::{Origin, decided_by};
 use super::event::Now;
 use crate::channels::{Admitted, Outbound, Target, inbound};
 use crate::config::sections::ForwardConfig;
@@ -123,7 +123,7 @@ impl State {
         };
         let kind = known.kind();
         log::info!(target: "approvals", "{id}: {} by {}", decision.as_str(), name.escape_debug());
-        self.rule_approval(id, decision, name, now, move |saved| {
+        self.end_approval(id, decided_by(decision, name), now, move |_, saved| {
             done(saved.map_or_else(|error| error.to_string(), |()| said(kind, decision)));
         });
     }
