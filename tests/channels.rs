@@ -109,7 +109,8 @@ fn a_group_is_heard_when_it_is_listed_and_we_are_named() {
     let asked = upstream.asked();
     assert_eq!(asked.len(), 1);
     let said = asked[0].body["messages"].as_array().expect("messages").last().expect("one")["content"].clone();
-    assert_eq!(said, "X: look");
+    let before = "[Said here since you were last asked, for context only]\nX: no mention\n\n[The message to answer]\n";
+    assert_eq!(said, format!("{before}X: look"));
 }
 
 #[test]

@@ -106,7 +106,8 @@ fn a_server_is_heard_where_it_is_listed_and_we_are_named() {
     discord.wait_shown("10", 1);
     let sent = discord.calls("POST channels/10/messages");
     assert_eq!(sent[0].body["message_reference"]["message_id"], id.as_str());
-    assert_eq!(last_words(&upstream), "Nick: look");
+    let before = "[Said here since you were last asked, for context only]\nNick: look\n\n[The message to answer]\n";
+    assert_eq!(last_words(&upstream), format!("{before}Nick: look"));
     say("12", 7, true, json!(["3"]));
     discord.wait_shown("12", 1);
     assert_eq!(upstream.asked().len(), 2, "a thread has the rules of its channel, a role lets in");

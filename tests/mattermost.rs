@@ -67,7 +67,8 @@ fn a_channel_is_heard_where_it_is_listed_and_a_thread_goes_on() {
     says(&server, "c1", "u8", "@helper a stranger");
     says(&server, "c1", "u7", "@helper look");
     wait_shown(&server, "c1", 1);
-    assert_eq!(last_words(&upstream), "ada: look");
+    let before = "[Said here since you were last asked, for context only]\nada: no name\n\n[The message to answer]\n";
+    assert_eq!(last_words(&upstream), format!("{before}ada: look"));
     let root = says(&server, "c1", "u7", "a topic");
     let in_thread = json!({"root_id": root});
     server.world(|world| world.says("c1", "u7", "@helper here", in_thread.clone()));

@@ -58,7 +58,8 @@ fn a_sender_is_known_by_number_or_id_and_a_group_by_its_own() {
     signal.says("+5", "\u{fffc} a stranger", json!({"groupInfo": group("Zm9v"), "mentions": mention}));
     signal.says(ADA, "\u{fffc} look", json!({"groupInfo": group("Zm9v"), "mentions": mention}));
     signal.wait_shown("group:Zm9v", 1);
-    assert_eq!(last_words(&upstream), "Ada: look");
+    let before = "[Said here since you were last asked, for context only]\nAda: no name\n\n[The message to answer]\n";
+    assert_eq!(last_words(&upstream), format!("{before}Ada: look"));
     let sent = signal.calls("send").pop().expect("one");
     assert_eq!((&sent["quoteAuthor"], sent["quoteTimestamp"].is_u64()), (&json!(ADA), true));
     assert_eq!(upstream.asked().len(), 2);

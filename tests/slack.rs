@@ -71,7 +71,8 @@ fn a_channel_is_heard_where_it_is_listed_and_a_thread_goes_on() {
     say("C1", "U8", "<@UBOT> a stranger", None);
     say("C1", "U7", "<@UBOT> look", None);
     wait_shown(&slack, "C1", 1);
-    assert_eq!(last_words(&upstream), "Ada: look");
+    let before = "[Said here since you were last asked, for context only]\nAda: no name\n\n[The message to answer]\n";
+    assert_eq!(last_words(&upstream), format!("{before}Ada: look"));
     let system = upstream.asked()[0].body["messages"][0]["content"].as_str().expect("text").to_owned();
     assert!(system.contains("#general"), "{system}");
     let root = say("C1", "U7", "a topic", None);
@@ -85,6 +86,28 @@ fn a_channel_is_heard_where_it_is_listed_and_a_thread_goes_on() {
     let rows = client.ok("sessions.list", json!({}));
     assert!(rows.to_string().contains(&format!("agent:main:slack:channel:c1:thread:{root}")), "{rows}");
     assert_eq!(upstream.asked().len(), 3);
+}
+
+#[test]
+fn what_was_said_in_a_channel_before_goes_along_once() {
+    let (upstream, slack) = (Upstream::friendly(), Slack::start());
+    let patterns = json!({ "messages": { "groupChat": { "mentionPatterns": ["\\bhelper\\b"] } } });
+    let mut config = config(&upstream, &slack, json!({"channels": {"C1": {}}, "historyLimit": 2}));
+    crate::support::gateway::merge(&mut config, patterns);
+    let _gateway = Gateway::start(config);
+    slack.wait_connections(1);
+    let say = |text: &str| {
+        slack.world(|world| world.says(json!({"channel": "C1", "channel_type": "channel", "user": "U7", "text": text})))
+    };
+    ["one", "two", "three"].map(say);
+    say("helper, what did I say?");
+    wait_shown(&slack, "C1", 1);
+    let words = last_words(&upstream);
+    assert!(words.contains("Ada: two\nAda: three\n") && !words.contains("one"), "{words}");
+    assert!(words.ends_with("Ada: helper, what did I say?"), "{words}");
+    say("<@UBOT> and now?");
+    wait_shown(&slack, "C1", 2);
+    assert_eq!(last_words(&upstream), "Ada: and now?", "it went along once");
 }
 
 #[test]

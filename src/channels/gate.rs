@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::account::{Account, texts};
 use super::message::{ChatKind, Incoming};
 use crate::config::Config;
+use crate::sys::regex::Regex;
 
 /// What becomes of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub enum Verdict {
     /// Nothing happens; the reason is for the log.
     Leave(&'static str),
 }
+
+/// Why a message is left that would be taken if we were named in it.
+pub const UNNAMED: &str = "we are not named in it";
 
 /// Everybody.
 const ALL: &str = "*";
@@ -49,7 +53,10 @@ pub fn judge(config: &Config, account: &Account, message: &Incoming, paired: boo
         let own = |entry: &String| {
             is_sender(entry, &message.sender.id, prefixes) || is_sender(entry, &message.sender.also, prefixes)
         };
-        list.iter().any(own)
+        list.iter().any(|entry| match entry.strip_prefix("accessGroup:") {
+            Some(name) => members(config, account, name).iter().any(own),
+            None => own(entry),
+        })
     };
     if message.kind == ChatKind::Direct {
         let allowed = account.texts("allowFrom");
@@ -104,9 +111,9 @@ pub fn judge(config: &Config, account: &Account, message: &Incoming, paired: boo
             named || listed(&account.texts("allowFrom"))
         }
     };
-    if !message.mentioned {
+    if !message.mentioned && !called(config, message) {
         if mention_needed(account, group, message) {
-            return Verdict::Leave("we are not named in it");
+            return Verdict::Leave(UNNAMED);
         }
         let others = group.and_then(|group| group.get("ignoreOtherMentions"));
         if message.elsewhere && others == Some(&Value::Bool(true)) {
@@ -114,6 +121,20 @@ pub fn judge(config: &Config, account: &Account, message: &Incoming, paired: boo
         }
     }
     Verdict::Take { trusted }
+}
+
+/// The people of an access group in this messenger. Of a kind that is not known here there are none.
+fn members(config: &Config, account: &Account, name: &str) -> Vec<String> {
+    let group = config.access_groups.get(name).filter(|group| group.kind.as_deref() == Some("message.senders"));
+    let of = |channel: &str| group.and_then(|group| group.members.get(channel)).cloned();
+    [ALL, account.spec.id].into_iter().filter_map(of).flat_map(|ids| texts(Some(&Value::Array(ids)))).collect()
+}
+
+/// Whether a text means us by one of `messages.groupChat.mentionPatterns`. One that is no expression means nobody.
+fn called(config: &Config, message: &Incoming) -> bool {
+    let patterns = &config.messages.group_chat.mention_patterns;
+    let matches = |pattern: &String| Regex::new(pattern, true).is_ok_and(|regex| regex.is_match(&message.text));
+    patterns.iter().any(matches)
 }
 
 /// Whether a list's entry names this sender. `telegram:1` and `tg:1` mean `1`; an entry that is only a name never fits,
@@ -324,6 +345,7 @@ mod tests {
     use super::super::account::accounts;
     use super::super::message::Sender;
     use super::*;
+    use crate::config::AccessGroup;
 
     fn config(section: Value) -> Config {
         let mut config = Config::default();
@@ -442,6 +464,31 @@ mod tests {
         let found = extras(&account, &message);
         assert_eq!((found.system.as_deref(), found.agent.as_deref()), (Some("on topic"), Some("writer")));
         assert_eq!(found.tools.as_deref(), Some(r#"{"deny":["exec"]}"#));
+    }
+
+    #[test]
+    fn an_access_group_and_a_pattern_are_read_from_the_configuration() {
+        let allowed = json!(["accessGroup:ops", "accessGroup:odd", "accessGroup:nobody"]);
+        let mut config = config(json!({"dmPolicy": "allowlist", "allowFrom": allowed, "groups": {"-5": {}}}));
+        let group_of = |kind: &str| {
+            let mut group = AccessGroup { kind: Some(kind.into()), ..AccessGroup::default() };
+            group.members.insert(ALL.into(), vec![json!("9")]);
+            group.members.insert("webhook".into(), vec![json!("webhook:1")]);
+            group.members.insert("telegram".into(), vec![json!("3")]);
+            group
+        };
+        config.access_groups.insert("ops".into(), group_of("message.senders"));
+        config
+            .access_groups
+            .insert("odd".into(), AccessGroup { kind: Some("discord.channelAudience".into()), ..group_of("") });
+        config.messages.group_chat.mention_patterns = vec![r"\bhelper\b".into(), "(".into()];
+        let account = accounts(&config).remove(0);
+        let judged = |message: &Incoming| judge(&config, &account, message, false);
+        assert_eq!((judged(&direct("1")), judged(&direct("9"))), (TRUSTED, TRUSTED));
+        assert!(matches!(judged(&direct("2")), Verdict::Leave(_)) && matches!(judged(&direct("3")), Verdict::Leave(_)));
+        let said = |text: &str| Incoming { text: text.into(), ..group("-5", "1", false) };
+        assert_eq!(judged(&said("Helper, look")), TRUSTED);
+        assert_eq!(judged(&said("helpers")), Verdict::Leave(UNNAMED));
     }
 
     #[test]

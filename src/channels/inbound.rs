@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::account::{Account, AccountKey};
 use super::gate::{self, Loops, Verdict};
 use super::message::{ChatKind, Incoming, IncomingFile, Outbound, Target};
+use super::overheard::Overheard;
 use super::{ChannelEvent, Host, pairing, route};
 use crate::config::Config;
 use crate::store::inbox::{self, InboxRow};
@@ -24,6 +25,9 @@ use crate::wire::frame::cut;
 
 /// Text of one message; longer ones are cut.
 const TEXT_MAX: usize = 256 << 10;
+/// Messages of a group that go along as context, unless the configuration says how many; and the most.
+const HISTORY: u64 = 50;
+const HISTORY_MAX: u64 = 200;
 /// Quoted text that goes along.
 const QUOTE_MAX: usize = 2 << 10;
 
@@ -70,6 +74,7 @@ pub struct Inbound {
     pub(super) host: Host,
     pub(super) life: u64,
     pub(super) loops: Mutex<Loops>,
+    pub(super) overheard: Overheard,
 }
 
 impl Inbound {
@@ -92,19 +97,23 @@ impl Inbound {
                     continue;
                 }
             }
-            batch.push(message);
+            let before = self.overhear(&config, &account, &message);
+            batch.push((message, before));
         }
-        let (key, bytes) = (account.key.clone(), batch.iter().map(|message| message.text.len()).sum());
+        let (key, bytes) = (account.key.clone(), batch.iter().map(|(message, _)| message.text.len()).sum());
+        let used: Vec<String> =
+            batch.iter().filter(|(_, before)| !before.is_empty()).map(|(message, _)| place(message)).collect();
         let admitted = self.host.store.write_sized("take in messages", bytes, move |conn| {
             let mut admitted = Vec::new();
-            for message in &batch {
-                admitted.extend(admit(conn, &config, &account, message, now_ms)?);
+            for (message, before) in &batch {
+                admitted.extend(admit(conn, &config, &account, (message, before), now_ms)?);
             }
             if let Some(mark) = &mark {
                 kv::set(conn, &mark_scope(&account.key), "mark", mark)?;
             }
             Ok(admitted)
         })?;
+        used.iter().for_each(|place| self.overheard.forget(place));
         if !admitted.is_empty() {
             log::debug!("{key}: {} messages are safe", admitted.len());
             self.report(ChannelEvent::Arrived(admitted));
@@ -138,9 +147,30 @@ impl Inbound {
         let config = (self.host.config)();
         let account = self.account_now(&config);
         let (key, sender) = (account.key.clone(), message.sender.id.clone());
+        self.overhear(&config, &account, message);
         let paired = message.kind == ChatKind::Direct
             && self.host.store.read("look a sender up", |conn| pairing::allows(conn, &key, &sender)).unwrap_or(false);
         matches!(gate::judge(&config, &account, message, paired), Verdict::Take { .. })
+    }
+
+    /// Keeps what somebody said in a group to somebody else. Of a message for us: what was said there before it.
+    fn overhear(&self, config: &Config, account: &Account, message: &Incoming) -> String {
+        if message.kind == ChatKind::Direct {
+            return String::new();
+        }
+        match gate::judge(config, account, message, false) {
+            Verdict::Leave(gate::UNNAMED) => {
+                let limit = account.number("historyLimit").or(config.messages.group_chat.history_limit);
+                let limit = usize::try_from(limit.unwrap_or(HISTORY).min(HISTORY_MAX)).unwrap_or(0);
+                let name = if message.sender.name.is_empty() { &message.sender.id } else { &message.sender.name };
+                self.overheard.note(&place(message), &message.id, name, &message.text, limit);
+                String::new()
+            }
+            Verdict::Take { .. } if !message.text.trim_start().starts_with('/') => {
+                self.overheard.before(&place(message), &message.id)
+            }
+            _ => String::new(),
+        }
     }
 
     pub fn account(&self) -> &Account {
@@ -169,12 +199,17 @@ pub fn forget(conn: &rusqlite::Connection, key: &AccountKey) -> Result<(), Store
     kv::delete(conn, &mark_scope(key), "mark").map(drop)
 }
 
-/// One message, inside the transaction.
+/// What a group's messages are remembered by.
+fn place(message: &Incoming) -> String {
+    format!("{}#{}", message.chat, message.thread.as_deref().unwrap_or_default())
+}
+
+/// One message, inside the transaction, and what was said before it.
 fn admit(
     conn: &rusqlite::Connection,
     config: &Config,
     account: &Account,
-    message: &Incoming,
+    (message, before): (&Incoming, &str),
     now_ms: u64,
 ) -> Result<Option<Admitted>, StoreError> {
     let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
@@ -217,7 +252,7 @@ fn admit(
     let route = route::find(config, account, message, extras.agent.as_deref());
     let target = Target { tools: extras.tools, ..target(account, message) };
     let command = message.text.trim_start().starts_with('/');
-    let (text, images) = compose(message, command);
+    let (text, images) = compose(message, before, command);
     let owner = [&message.sender.id, &message.sender.also].iter().any(|id| gate::is_owner(config, account, id));
     let payload = serde_json::to_string(&Spooled {
         text: &text,
@@ -286,9 +321,14 @@ fn target(account: &Account, message: &Incoming) -> Target {
 }
 
 /// What the model reads, and what it sees.
-fn compose(message: &Incoming, command: bool) -> (String, Vec<SpooledImage>) {
+fn compose(message: &Incoming, before: &str, command: bool) -> (String, Vec<SpooledImage>) {
     let said = cut(&message.text, TEXT_MAX);
     let mut text = String::new();
+    if !before.is_empty() && !command {
+        text.push_str(&format!(
+            "[Said here since you were last asked, for context only]\n{before}\n\n[The message to answer]\n"
+        ));
+    }
     if let Some(quoted) = message.quoted.as_ref().filter(|quoted| !command && !quoted.text.is_empty()) {
         text.push_str(&format!(
             "[Replying to {}]\n> {}\n\n",

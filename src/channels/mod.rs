@@ -51,6 +51,7 @@ mod matrix;
 mod mattermost;
 pub mod media;
 pub mod message;
+mod overheard;
 pub mod pairing;
 mod reached;
 pub mod route;

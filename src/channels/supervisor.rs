@@ -148,7 +148,13 @@ pub fn start(
     let fired = Arc::new(AtomicBool::new(false));
     let (poke, poked) = bounded(1);
     let (previews, shown) = bounded(PREVIEWS);
-    let inbound = Arc::new(Inbound { account, host: host.clone(), life, loops: Default::default() });
+    let inbound = Arc::new(Inbound {
+        account,
+        host: host.clone(),
+        life,
+        loops: Default::default(),
+        overheard: Default::default(),
+    });
     let (working, ended) = bounded(0);
     let running = Running {
         channel: channel.clone(),

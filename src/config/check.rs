@@ -342,7 +342,7 @@ mod tests {
             "4:11 gateway.reload: Unrecognized key: \"modus\" (did you mean \"mode\"?); allowed here: debounceMs, mode"
         );
         assert!(lines[2].starts_with(
-            "5:2 : Unrecognized key: \"wibble\"; allowed here: $schema, agents, approvals, auth, bindings"
+            "5:2 : Unrecognized key: \"wibble\"; allowed here: $schema, accessGroups, agents, approvals, auth, bindings"
         ));
         assert!(lines[3].starts_with("5:36 agents.entries.b: Unrecognized key: \"nmae\" (did you mean \"name\"?)"));
     }

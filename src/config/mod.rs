@@ -51,8 +51,8 @@ pub use gateway::{AuthMode, BindMode, GatewayConfig, Mode};
 pub use load::{LoadError, load};
 pub use models::{ModelApi, ModelConfig, ModelsConfig, ProviderConfig};
 pub use sections::{
-    ApprovalsConfig, CommandsConfig, CronConfig, DiscoveryConfig, HooksConfig, LoggingConfig, MemoryConfig,
-    MessagesConfig, PluginsConfig, SessionConfig, ToolsConfig, UiConfig,
+    AccessGroup, ApprovalsConfig, CommandsConfig, CronConfig, DiscoveryConfig, HooksConfig, LoggingConfig,
+    MemoryConfig, MessagesConfig, PluginsConfig, SessionConfig, ToolsConfig, UiConfig,
 };
 pub use skills::SkillsConfig;
 
@@ -72,6 +72,7 @@ objects! { kept:
         /// Each messenger reads its own section; the keys belong to the channel.
         pub channels: Sorted<String, Value>,
         pub approvals: ApprovalsConfig,
+        pub access_groups: Sorted<String, AccessGroup>,
         /// Which agent answers whom.
         pub bindings: Vec<Binding>,
         pub commands: CommandsConfig,

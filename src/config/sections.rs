@@ -214,6 +214,15 @@ objects! { kept:
         pub dangerously_allow_private_network: bool,
     }
 
+    /// `accessGroups.*`: people under one name.
+    #[derive(Debug, Clone, Default)]
+    pub struct AccessGroup {
+        /// `message.senders`; what else there is lets nobody in.
+        pub kind: Option<String> as "type",
+        /// Ids by messenger; `*` for every one.
+        pub members: Sorted<String, Vec<Value>>,
+    }
+
     /// `approvals.*`: where questions are asked in messengers, beside the conversation they come from.
     #[derive(Debug, Clone, Default)]
     pub struct ApprovalsConfig {
@@ -281,6 +290,16 @@ objects! { kept:
     pub struct MessagesConfig {
         pub response_prefix: Option<String>,
         pub inbound: InboundConfig,
+        pub group_chat: GroupChatConfig,
+    }
+
+    /// `messages.groupChat.*`.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct GroupChatConfig {
+        /// Messages of a group that go along as context; 0 = none.
+        pub history_limit: Option<u64>,
+        /// Expressions that mean us.
+        pub mention_patterns: Vec<String>,
     }
 
     /// `messages.inbound.*`: text that comes in pieces.

@@ -22,6 +22,7 @@ pub mod paths;
 pub mod pdf;
 pub mod ports;
 pub mod random;
+pub mod regex;
 #[cfg(test)]
 pub mod scratch;
 pub mod secret;

@@ -22,7 +22,6 @@ mod paths;
 mod people;
 pub(crate) mod permit;
 pub mod policy;
-mod regex;
 mod runner;
 mod safe_bins;
 mod search;

@@ -11,11 +11,11 @@ use std::path::Path;
 use ring::digest::{SHA256, digest};
 
 use super::glob::Glob;
-use super::regex::Regex;
 use super::{safe_bins, shell};
 use crate::config::sections::ExecConfig;
 use crate::sys::child::Spec;
 use crate::sys::random;
+use crate::sys::regex::Regex;
 use crate::wire::exec_approvals::*;
 
 /// The rules of one agent, both documents counted.

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use super::arguments::{self, Decoded};
 use super::glob::Glob;
 use super::paths::{self, Reach};
-use super::regex::Regex;
 use super::walk::{self, Reached};
 use super::{Details, Listing, Refusal, ToolContext, ToolOutcome, cut};
+use crate::sys::regex::Regex;
 
 #[derive(Deserialize)]
 pub(super) struct FindArguments {
@@ -61,7 +61,7 @@ pub(super) fn grep(wanted: Decoded<GrepArguments>, context: &mut ToolContext) ->
     let ignore_case = ignore_case.unwrap_or(false);
     let matcher = match literal.unwrap_or(false) {
         true => Regex::literal(&pattern, ignore_case),
-        false => Regex::new(&pattern, ignore_case)?,
+        false => Regex::new(&pattern, ignore_case).map_err(Refusal)?,
     };
     let glob = glob.as_deref().map(Glob::new).transpose()?;
     let raw = raw.unwrap_or_default();

@@ -28,6 +28,8 @@ const APIS: Kind = Choice(&[
 #[rustfmt::skip]
 pub static KEYS: &[Key] = &[
     key("$schema", Text, "", Nothing, "Editor hint; ignored."),
+    key("accessGroups.*.members.*", Texts, "", Hot, "Senders of one messenger, or of every one (*), as in allowFrom."),
+    key("accessGroups.*.type", Choice(&["message.senders", "discord.channelAudience"]), "message.senders", Hot, "Only message.senders lets anybody in; allowFrom names the group as accessGroup:NAME."),
     key("agents.defaults.bootstrapMaxChars", int(1, MAX), "20000", Hot, "Characters one workspace file may add to the prompt."),
     key("agents.defaults.bootstrapTotalMaxChars", int(1, MAX), "150000", Hot, "Characters all workspace files together may add to the prompt."),
     key("agents.defaults.compaction.enabled", Bool, "true", Hot, "Sum up a conversation before it outgrows its model."),
@@ -289,6 +291,8 @@ pub static KEYS: &[Key] = &[
     key("memory.search.model", Text, "", Hot, "Model that makes embeddings."),
     key("memory.search.outputDimensionality", int(1, 4294967295), "", Hot, "Entries of an embedding."),
     key("memory.search.provider", Text, "", Hot, "Provider that makes embeddings; the embedded lexical one unless set."),
+    key("messages.groupChat.historyLimit", int(0, 200), "50", Hot, "Messages of a group since we were last named that go along as context; 0: none."),
+    key("messages.groupChat.mentionPatterns", Texts, "", Hot, "Expressions that mean us in a group, beside our name there."),
     key("messages.inbound.byChannel.*", int(0, 60_000), "", Hot, "The same for one messenger."),
     key("messages.inbound.debounceMs", int(0, 60_000), "", Hot, "Text that comes in pieces this close together (milliseconds) is one message."),
     key("messages.responsePrefix", Text, "", Hot, "Put before every answer in a messenger."),

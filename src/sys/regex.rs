@@ -1,4 +1,4 @@
-//! A small regular-expression matcher for `grep`: is there a match in this line?
+//! A small regular-expression matcher: is there a match in this line?
 //!
 //! Knows literals, `.`, classes, `\d \w \s \b` and their opposites, groups, `|`, `* + ? {m,n}`, `^` and `$`. It has no
 //! captures, look-around or back-references; lazy repeats are read as plain ones, which finds the same lines.
@@ -6,10 +6,8 @@
 //! Invariants: time is pattern times line, for every pattern (all states are followed at once); a program has at most
 //! [`LARGEST`] steps.
 
-use super::Refusal;
-
 /// A compiled expression.
-pub(super) struct Regex {
+pub struct Regex {
     program: Vec<Op>,
     ignore_case: bool,
 }
@@ -38,21 +36,22 @@ enum Item {
 }
 
 impl Regex {
-    pub(super) fn new(pattern: &str, ignore_case: bool) -> Result<Regex, Refusal> {
+    /// Compiles; on an error says what is wrong with the pattern.
+    pub fn new(pattern: &str, ignore_case: bool) -> Result<Regex, String> {
         let mut parser = Parser { letters: pattern.chars().collect(), at: 0, depth: 0 };
-        let mut program = parser.alternatives().map_err(|what| Refusal(format!("Pattern {pattern:?}: {what}.")))?;
+        let mut program = parser.alternatives().map_err(|what| format!("Pattern {pattern:?}: {what}."))?;
         program.push(Op::Match);
         Ok(Regex { program, ignore_case })
     }
 
     /// A pattern that means exactly this text.
-    pub(super) fn literal(text: &str, ignore_case: bool) -> Regex {
+    pub fn literal(text: &str, ignore_case: bool) -> Regex {
         let program = text.chars().map(Op::Char).chain([Op::Match]).collect();
         Regex { program, ignore_case }
     }
 
     /// Is there a match anywhere in `line`?
-    pub(super) fn is_match(&self, line: &str) -> bool {
+    pub fn is_match(&self, line: &str) -> bool {
         let mut now = Threads::new(self.program.len());
         let mut next = Threads::new(self.program.len());
         let mut before = None;
