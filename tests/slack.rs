@@ -99,7 +99,9 @@ fn what_was_said_in_a_channel_before_goes_along_once() {
     let say = |text: &str| {
         slack.world(|world| world.says(json!({"channel": "C1", "channel_type": "channel", "user": "U7", "text": text})))
     };
-    ["one", "two", "three"].map(say);
+    for text in ["one", "two", "three"] {
+        say(text);
+    }
     say("helper, what did I say?");
     wait_shown(&slack, "C1", 1);
     let words = last_words(&upstream);

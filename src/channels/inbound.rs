@@ -88,7 +88,7 @@ impl Inbound {
         let config = (self.host.config)();
         let now_ms = clock::now_ms();
         let account = self.account_now(&config);
-        let mut batch = Vec::with_capacity(messages.len());
+        let (mut batch, mut used) = (Vec::with_capacity(messages.len()), Vec::new());
         for message in messages {
             if message.sender.bot && account.settings.contains_key("allowBots") {
                 let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,12 +97,16 @@ impl Inbound {
                     continue;
                 }
             }
-            let before = self.overhear(&config, &account, &message);
+            let mut before = self.overhear(&config, &account, &message);
+            match !before.is_empty() && used.contains(&place(&message)) {
+                // It went along with the message before.
+                true => before.clear(),
+                false if before.is_empty() => {}
+                false => used.push(place(&message)),
+            }
             batch.push((message, before));
         }
         let (key, bytes) = (account.key.clone(), batch.iter().map(|(message, _)| message.text.len()).sum());
-        let used: Vec<String> =
-            batch.iter().filter(|(_, before)| !before.is_empty()).map(|(message, _)| place(message)).collect();
         let admitted = self.host.store.write_sized("take in messages", bytes, move |conn| {
             let mut admitted = Vec::new();
             for (message, before) in &batch {

@@ -31,7 +31,8 @@ const NOTES: &[(&str, &str)] = &[
     (
         "signal",
         "Signal is spoken by signal-cli, a service of its own: signal-cli -a +15551234567 daemon --http 127.0.0.1:8080. The \
-         gateway does not start it. Senders are numbers or uuid:<id>; groups are listed by their id. Not here: the REST \
+         gateway does not start it. Senders are numbers or uuid:<id>; groups are listed by their id, and in them the bot is to be \
+         named, unless requireMention is false or mentionPatterns fit. Not here: the REST \
          interface of the container, a private socket, reactions, stories.",
     ),
     (

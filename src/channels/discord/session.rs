@@ -265,6 +265,25 @@ impl Discord {
             return Ok(false);
         };
         let data = value(data);
+        // What fails is told again: nothing counts as read before it is safe.
+        let before = mark.clone();
+        let heard = self.heard(inbound, mark, name, kind, &data, seq);
+        if heard.is_err() {
+            *mark = before;
+        }
+        heard
+    }
+
+    /// One event that is about us.
+    fn heard(
+        &self,
+        inbound: &Inbound,
+        mark: &mut Mark,
+        name: &str,
+        kind: &str,
+        data: &Value,
+        seq: u64,
+    ) -> Result<bool, ChannelError> {
         match kind {
             "READY" => {
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -286,11 +305,11 @@ impl Discord {
             }
             "MESSAGE_CREATE" => {
                 mark.seq = mark.seq.max(seq);
-                self.message(inbound, mark, &data)?;
+                self.message(inbound, mark, data)?;
             }
             "INTERACTION_CREATE" => {
                 mark.seq = mark.seq.max(seq);
-                self.pressed(inbound, mark, &data)?;
+                self.pressed(inbound, mark, data)?;
             }
             _ => {
                 mark.seq = mark.seq.max(seq);

@@ -4,8 +4,8 @@
 //! keeps a Java runtime or a native image of its own, which is no work for a gateway of a few megabytes. Liveness is the
 //! daemon's own keep-alive on the stream of events.
 //!
-//! What the daemon has told us once it does not tell again: a message that is lost between its word and our commit, a
-//! matter of milliseconds, is lost.
+//! What the daemon has told us once it does not tell again: a message between its word and our commit, a matter of
+//! milliseconds, is lost with a process that is killed then. A disk that does not take it is tried for a minute.
 
 mod event;
 mod style;
@@ -63,6 +63,14 @@ const DAEMON: &str = "http://127.0.0.1:8080";
 const METHOD: Duration = Duration::from_secs(45);
 /// The daemon says something every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Waits between attempts to store a message.
+const AGAIN: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+];
 /// One event; files are fetched on their own.
 const EVENT_MAX: usize = 1 << 20;
 
@@ -134,7 +142,7 @@ impl Channel for Signal {
                 None if line.is_empty() && !data.is_empty() => {
                     let event = misfit::read::<Value>(&std::mem::take(&mut data)).unwrap_or_default();
                     let body = if event["params"].is_object() { &event["params"] } else { &event };
-                    self.take(inbound, &body["envelope"])?;
+                    self.take(inbound, stop, &body["envelope"])?;
                 }
                 None => {}
             }
@@ -267,7 +275,7 @@ impl Signal {
         })
     }
 
-    fn take(&self, inbound: &Inbound, envelope: &Value) -> Result<(), ChannelError> {
+    fn take(&self, inbound: &Inbound, stop: &Stop, envelope: &Value) -> Result<(), ChannelError> {
         let own = Own { number: &self.number, uuid: &self.uuid, quotes: self.quotes };
         let Some((mut message, files, at)) = event::read(envelope, &own) else { return Ok(()) };
         let direct = message.kind == ChatKind::Direct;
@@ -279,7 +287,14 @@ impl Signal {
             message.files = files.iter().map(|file| self.fetch(inbound, &message.chat, file)).collect();
         }
         let sender = message.chat.clone();
-        inbound.admit(vec![message], None).map_err(|error| ChannelError::Lost(error.to_string()))?;
+        let mut waits = AGAIN.iter();
+        // The daemon does not tell it again: a disk that is full or slow for a while must not lose it.
+        while let Err(error) = inbound.admit(vec![message.clone()], None) {
+            match waits.next() {
+                Some(wait) if !stop.wait(*wait) => log::error!("{}: {error}; once more", inbound.account().key),
+                _ => return Err(ChannelError::Lost(error.to_string())),
+            }
+        }
         if heard && self.receipts && direct {
             let mut params = self.to(&sender)?;
             (params["targetTimestamp"], params["type"]) = (json!([at]), "read".into());

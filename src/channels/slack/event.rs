@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use super::super::message::{ChatKind, INTERACTION, Incoming, Sender};
 
+/// People whose names are looked up for one message.
+const NAMED: usize = 10;
+
 /// A file in the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
@@ -151,6 +154,12 @@ fn readable(raw: &str, own: &Own<'_>) -> String {
     let mut rest = raw.trim();
     // The mention that only woke us up.
     let us = format!("<@{}>", own.user);
+    // Each name may be a question to Slack.
+    let mut asked = 0;
+    let mut name = |id: &str| {
+        asked += 1;
+        if asked <= NAMED { (own.name)(id) } else { id.to_owned() }
+    };
     rest = rest.strip_prefix(us.as_str()).unwrap_or(rest).trim_start();
     while let Some((before, after)) = rest.split_once('<') {
         let Some((inner, after)) = after.split_once('>') else { break };
@@ -158,7 +167,7 @@ fn readable(raw: &str, own: &Own<'_>) -> String {
         let (what, label) = inner.split_once('|').unwrap_or((inner, ""));
         let shown = |fallback: &str| if label.is_empty() { fallback.to_owned() } else { label.to_owned() };
         let text = match what.split_at(what.len().min(1)) {
-            ("@", id) if label.is_empty() => format!("@{}", (own.name)(id)),
+            ("@", id) if label.is_empty() => format!("@{}", name(id)),
             ("@", _) => format!("@{label}"),
             ("#", id) => format!("#{}", shown(id)),
             ("!", call) => format!("@{}", shown(call.split('^').next().unwrap_or_default())),

@@ -196,17 +196,19 @@ impl Slack {
     }
 
     fn admit(&self, inbound: &Inbound, message: Incoming) -> Result<(), ChannelError> {
-        let mark = {
-            let mut known = self.known();
-            let user = known.user.clone();
-            let reached = known.reached.get_or_insert_default();
-            // A command is no message of the conversation.
-            if message.id.starts_with(|first: char| first.is_ascii_digit()) {
-                reached.note(&message.chat, &message.id);
-            }
-            format!("{user} {}", serde_json::to_string(reached).unwrap_or_default())
+        let (user, mut reached) = {
+            let known = self.known();
+            (known.user.clone(), known.reached.clone().unwrap_or_default())
         };
-        inbound.admit(vec![message], Some(mark)).map_err(|error| ChannelError::Lost(error.to_string()))
+        // A command is no message of the conversation.
+        if message.id.starts_with(|first: char| first.is_ascii_digit()) {
+            reached.note(&message.chat, &message.id);
+        }
+        let mark = format!("{user} {}", serde_json::to_string(&reached).unwrap_or_default());
+        inbound.admit(vec![message], Some(mark)).map_err(|error| ChannelError::Lost(error.to_string()))?;
+        // Nothing counts as read before it is safe.
+        self.known().reached = Some(reached);
+        Ok(())
     }
 
     /// What somebody or something is called; asked for once. Without the right to ask it is the id.
