@@ -76,15 +76,17 @@ fn a_stream_that_ends_is_opened_again_and_nothing_is_answered_twice() {
     signal.cut();
     signal.says(ADA, "two", json!({}));
     signal.wait_shown(ADA, 2);
+    gateway.wait_sent();
     signal.refuse("send", -5, "Rate limit");
-    let mut client = gateway.operator();
-    let waits = |client: &mut crate::support::Ws| {
-        client.ok("channels.status", json!({}))["channelAccounts"]["signal"][0].clone()
-    };
     signal.says(ADA, "three", json!({}));
-    wait::until("the answer waits", || waits(&mut client)["queued"].as_u64().filter(|queued| *queued == 1));
+    wait::until("the answer is refused", || (signal.calls("send").len() == 3).then_some(()));
+    let mut client = gateway.operator();
+    let account = wait::until("it says why it waits", || {
+        let account = client.ok("channels.status", json!({}))["channelAccounts"]["signal"][0].clone();
+        account.to_string().contains("Rate limit").then_some(account)
+    });
+    assert_eq!(account["queued"], 1, "{account}");
     assert_eq!(upstream.asked().len(), 3);
-    assert_eq!(signal.calls("send").len(), 3);
 }
 
 #[test]
