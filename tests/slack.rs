@@ -89,6 +89,17 @@ fn a_channel_is_heard_where_it_is_listed_and_a_thread_goes_on() {
 }
 
 #[test]
+fn a_connection_that_slack_wants_renewed_is_renewed_at_once() {
+    let (upstream, slack) = (Upstream::friendly(), Slack::start());
+    slack.world(|world| world.farewell = Some(json!({"type": "disconnect", "reason": "refresh_requested"})));
+    let gateway = gateway(&upstream, &slack, json!({}));
+    slack.wait_connections(2);
+    says(&slack, "hello");
+    wait_shown(&slack, "D1", 1);
+    assert!(!gateway.log().contains("again in"), "{}", gateway.log());
+}
+
+#[test]
 fn what_was_said_in_a_channel_before_goes_along_once() {
     let (upstream, slack) = (Upstream::friendly(), Slack::start());
     let patterns = json!({ "messages": { "groupChat": { "mentionPatterns": ["\\bhelper\\b"] } } });

@@ -285,6 +285,23 @@ mod tests {
     }
 
     #[test]
+    fn a_ping_is_answered_or_the_service_is_lost() {
+        let url = served(|tcp| {
+            let mut ws = tungstenite::accept(tcp).expect("an upgrade");
+            while ws.read().is_ok() {}
+        });
+        let mut socket = Socket::open(&Holder::default(), &url, &[], 1 << 10, SOON).expect("a socket");
+        let (now, heard) = (Instant::now(), std::cell::Cell::new(0));
+        let mut pulse = Pulse { ask_at: now, answered: true };
+        let until = now + Duration::from_millis(500);
+        let waited = socket.hear(&mut pulse, Some(until), &|| heard.set(heard.get() + 1)).expect("nothing wrong");
+        assert!(matches!(waited, Heard::Nothing) && pulse.answered && heard.get() == 1, "{waited:?} {}", heard.get());
+        let mut pulse = Pulse { ask_at: now, answered: false };
+        let failed = socket.hear(&mut pulse, None, &|| {}).expect_err("the last one was not answered");
+        assert!(failed.to_string().contains("did not answer a ping"), "{failed}");
+    }
+
+    #[test]
     fn a_message_over_the_cap_ends_it_and_so_does_the_holder() {
         let big = |tcp| {
             let mut ws = tungstenite::accept(tcp).expect("an upgrade");

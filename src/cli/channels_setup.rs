@@ -100,7 +100,7 @@ pub fn add(shell: &mut Shell, args: &ChannelsAdd) -> Result<(), Failure> {
         ("--secret", &args.secret),
         ("--url", &args.url),
         ("--host", &args.host),
-        ("--number", &args.number),
+        ("--signal-number", &args.signal_number),
         ("--nick", &args.nick),
         ("--password", &args.password),
     ];

@@ -52,7 +52,7 @@ pub static SPEC: ChannelSpec = ChannelSpec {
     drafts: false,
     streams: false,
     debounce_ms: 0,
-    setup: &[("--number", "account", false), ("--url", "httpUrl", false)],
+    setup: &[("--signal-number", "account", false), ("--url", "httpUrl", false)],
     configured: |section| section.contains_key("account"),
     open,
 };

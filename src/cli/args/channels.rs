@@ -84,7 +84,7 @@ pub struct ChannelsAdd {
     pub host: Option<String>,
     /// number of the bot (signal)
     #[argh(option, arg_name = "number")]
-    pub number: Option<String>,
+    pub signal_number: Option<String>,
     /// nick (irc)
     #[argh(option, arg_name = "nick")]
     pub nick: Option<String>,
