@@ -316,6 +316,30 @@ fn the_one_who_asks_cannot_decide_and_time_runs_out() {
 }
 
 #[test]
+fn an_asker_says_whether_it_is_shown_and_whether_somebody_is_demanded() {
+    let gateway = Gateway::on(&Upstream::friendly());
+    let mut asks = reviewer(&gateway);
+    let ask = |asks: &mut Ws, more: Value| {
+        let mut params = json!({ "command": "id", "twoPhase": true, "timeoutMs": 20000 });
+        crate::support::gateway::merge(&mut params, more);
+        let request = asks.request("exec.approval.request", params);
+        asks.response(&request).expect("an answer")
+    };
+    // Nobody is there, and nobody is demanded: it waits for somebody who looks.
+    let waits = ask(&mut asks, json!({ "requireDeliveryRoute": false }));
+    assert_eq!((&waits["status"], &waits["deliveryRoute"]), (&json!("accepted"), &json!("none")), "{waits}");
+    let mut other = reviewer(&gateway);
+    let hidden = ask(&mut asks, json!({ "requireDeliveryRoute": false, "suppressDelivery": true }));
+    assert_eq!((&hidden["status"], &hidden["deliveryRoute"]), (&json!("accepted"), &json!("none")), "{hidden}");
+    let denied = ask(&mut asks, json!({ "suppressDelivery": true }));
+    assert_ne!(denied["status"], "accepted", "{denied}");
+    let shown = ask(&mut asks, json!({}));
+    assert_eq!(shown["deliveryRoute"], "approval-client");
+    assert_eq!(requested(&mut other), shown["id"].as_str().expect("an id"), "the others were not shown");
+    other.ok("exec.approval.resolve", json!({ "id": hidden["id"], "decision": "deny" }));
+}
+
+#[test]
 fn the_rules_are_changed_by_whoever_saw_them_last() {
     let upstream = Upstream::friendly();
     let gateway = Gateway::on(&upstream);

@@ -65,6 +65,20 @@ fn what_an_agent_may_not_read_it_does_not_send() {
 }
 
 #[test]
+fn who_passes_the_answer_on_can_do_without_it() {
+    let (upstream, telegram) = (Upstream::friendly(), Telegram::start());
+    let gateway = started(&upstream, &telegram, json!({}));
+    let mut client = gateway.operator();
+    telegram.wait_called("getUpdates", 1);
+    let ask = |key: &str, off: bool| json!({ "message": "hello", "idempotencyKey": key, "disableMessageTool": off });
+    for (key, off) in [("k1", false), ("k2", true)] {
+        client.request("agent", ask(key, off));
+        let tools = upstream.wait_asked(if off { 2 } else { 1 }).pop().expect("asked").body["tools"].to_string();
+        assert_eq!(tools.contains("\"message\""), !off, "{tools}");
+    }
+}
+
+#[test]
 fn without_a_messenger_it_is_not_offered() {
     let upstream = Upstream::friendly();
     let gateway = Gateway::on(&upstream);

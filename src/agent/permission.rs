@@ -11,6 +11,7 @@ use super::tools::permit::{self, Known, Rules, Verdict};
 use super::tools::{Denied, Permission};
 use super::turn::Turning;
 use crate::hub::approvals::{Asked, Asker, EXEC_TIME, Ruling};
+use crate::hub::reviewers::Showing;
 use crate::hub::run::{ApprovalStep, RunEvent};
 use crate::sys::child::Spec;
 use crate::sys::clock;
@@ -128,6 +129,7 @@ impl Asking<'_, '_> {
             grants: grants.unwrap_or_default(),
             reviewers: Vec::new(),
             place,
+            showing: Showing::Demanded,
         };
         let hub = &self.turning.engine().hub;
         let asked = hub.ask("ask for approval", move |state, now| state.ask_approval(asked, now));

@@ -89,6 +89,10 @@ impl Turning<'_> {
     pub(super) fn policy(&self) -> Policy {
         let order = self.order();
         let mut policy = self.engine().policy(self.config(), &order.agent_id, &order.session_key);
+        if order.input.no_message {
+            policy =
+                policy.and(Layer { origin: "the request".into(), deny: vec!["message".into()], ..Layer::default() });
+        }
         if let Some(names) = &self.order().input.tools_allow {
             policy = policy.and(Layer { origin: "the automation".into(), allow: names.clone(), ..Layer::default() });
         }

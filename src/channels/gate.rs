@@ -14,6 +14,7 @@ use super::account::{Account, texts};
 use super::message::{ChatKind, Incoming};
 use crate::config::Config;
 use crate::sys::regex::Regex;
+use crate::wire::frame::cut;
 
 /// What becomes of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,10 +131,14 @@ fn members(config: &Config, account: &Account, name: &str) -> Vec<String> {
     [ALL, account.spec.id].into_iter().filter_map(of).flat_map(|ids| texts(Some(&Value::Array(ids)))).collect()
 }
 
+/// Bytes of a text in which we are looked for by pattern.
+const CALLED: usize = 4 << 10;
+
 /// Whether a text means us by one of `messages.groupChat.mentionPatterns`. One that is no expression means nobody.
 fn called(config: &Config, message: &Incoming) -> bool {
     let patterns = &config.messages.group_chat.mention_patterns;
-    let matches = |pattern: &String| Regex::new(pattern, true).is_ok_and(|regex| regex.is_match(&message.text));
+    let text = cut(&message.text, CALLED);
+    let matches = |pattern: &String| Regex::new(pattern, true).is_ok_and(|regex| regex.is_match(text));
     patterns.iter().any(matches)
 }
 

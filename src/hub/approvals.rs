@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
+use super::chat_approvals::Origin;
 use super::event::Now;
 use super::exec_rules::{RULES, Rules};
 use super::peers::Peer;
-use super::reviewers::{Reviewers, may_decide};
+use super::reviewers::{Reviewers, Showing, may_decide};
 use super::timers::Due;
 use super::{State, Ticket};
 use crate::auth::Caller;
@@ -87,14 +88,7 @@ pub struct Asked {
     pub reviewers: Vec<String>,
     /// The conversation it came from.
     pub place: Option<Target>,
-}
-
-/// Where a question came from.
-#[derive(Debug, Default)]
-pub struct Origin {
-    pub agent_id: Option<String>,
-    pub session_key: Option<String>,
-    pub place: Option<Target>,
+    pub showing: Showing,
 }
 
 /// How it came out.
@@ -262,13 +256,15 @@ impl State {
         let shown = |peer: &Peer| {
             may_decide(&peer.caller, kind) && peer.caller.conn != asking && reviewers.include(&peer.caller)
         };
-        let routed = self.peers.iter().any(shown);
+        let silent = matches!(asked.showing, Showing::Nowhere | Showing::Hidden);
+        let routed = !silent && self.peers.iter().any(shown);
         let origin = Origin {
             agent_id: asked.request.agent_id().map(str::to_owned),
             session_key: asked.request.session_key().map(str::to_owned),
             place: asked.place,
         };
-        let places = if reviewers.are_devices() { Vec::new() } else { self.approval_places(kind, &origin) };
+        let closed = silent || reviewers.are_devices();
+        let places = if closed { Vec::new() } else { self.approval_places(kind, &origin) };
         let own = |to: &Target| origin.place.as_ref().is_some_and(|own| own.same_place(to));
         let forwarded = places.iter().any(|to| !own(to));
         let number = self.approvals.waiting.values().map(|one| one.number + 1).max().unwrap_or(0);
@@ -281,7 +277,7 @@ impl State {
             grants: asked.grants,
             reviewers,
         };
-        if !routed && places.is_empty() {
+        if !routed && places.is_empty() && matches!(asked.showing, Showing::Demanded | Showing::Hidden) {
             log::info!(target: "approvals", "nobody is connected who could decide on {id}; denied");
             self.approvals.waiting.insert(id.clone(), waiting);
             let end = End {
@@ -300,6 +296,7 @@ impl State {
                 delivery_route: match routed {
                     _ if forwarded => "forwarder",
                     true => "approval-client",
+                    false if places.is_empty() => "none",
                     false => "turn-source",
                 },
                 created_at_ms: waiting.snapshot.created_at_ms,
@@ -318,8 +315,9 @@ impl State {
             created_at_ms: waiting.snapshot.created_at_ms,
             expires_at_ms: waiting.snapshot.expires_at_ms,
         };
-        let shown =
-            |caller: &Caller| may_decide(caller, kind) && caller.conn != asking && waiting.reviewers.include(caller);
+        let shown = |caller: &Caller| {
+            !silent && may_decide(caller, kind) && caller.conn != asking && waiting.reviewers.include(caller)
+        };
         self.peers.broadcast(event, &payload, None, |peer| shown(&peer.caller));
         if !places.is_empty() {
             self.ask_in_chats(&id, &waiting.snapshot.presentation, places, now);

@@ -5,7 +5,7 @@
 //! decide is not there for a messenger.
 
 use super::State;
-use super::approvals::{Origin, decided_by};
+use super::approvals::decided_by;
 use super::event::Now;
 use crate::channels::{Admitted, Outbound, Target, inbound};
 use crate::config::sections::ForwardConfig;
@@ -19,6 +19,14 @@ const PLACES: usize = 8;
 const SHOWN: usize = 3_000;
 /// What a button may carry, in the messenger that takes the least (bytes; Bot API, InlineKeyboardButton).
 const BUTTON: usize = 64;
+
+/// Where a question came from.
+#[derive(Debug, Default)]
+pub(super) struct Origin {
+    pub(super) agent_id: Option<String>,
+    pub(super) session_key: Option<String>,
+    pub(super) place: Option<Target>,
+}
 
 /// The words that decide.
 const WORD: &str = "/approve";

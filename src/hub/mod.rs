@@ -29,7 +29,7 @@ pub mod peers;
 pub mod presence;
 pub mod pulse;
 pub mod questions;
-mod reviewers;
+pub mod reviewers;
 pub mod rows;
 pub mod run;
 mod run_events;

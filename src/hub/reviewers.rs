@@ -5,6 +5,20 @@ use crate::wire::approval::ApprovalKind;
 use crate::wire::connect::ClientId;
 use crate::wire::scope::Scope;
 
+/// Whom a question is shown, as its asker wants it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Showing {
+    /// Whoever can decide; where there is nobody, it is denied at once.
+    #[default]
+    Demanded,
+    /// Whoever can decide; where there is nobody, it waits for somebody who looks.
+    Waiting,
+    /// Nobody: the asker shows it himself.
+    Nowhere,
+    /// Nobody, although somebody is demanded: it is denied.
+    Hidden,
+}
+
 /// Whom an asker lets decide.
 #[derive(Debug, Default)]
 pub struct Reviewers {

@@ -98,6 +98,8 @@ pub struct Input {
     pub prompt: PromptScope,
     /// The model alone, without the agent's tools.
     pub model_only: bool,
+    /// The tool `message` is not offered: who asked passes the answer on.
+    pub no_message: bool,
     /// The entry of the transcript that is answered.
     pub answers: Option<String>,
 }
@@ -125,7 +127,7 @@ impl Input {
     pub fn is_plain(&self) -> bool {
         // What a messenger says about where a message comes from holds for all of that conversation.
         let own_system = self.extra_system.is_some() && self.reply.is_none();
-        let own_run = self.cwd.is_some() || self.prompt != PromptScope::Full || self.model_only;
+        let own_run = self.cwd.is_some() || self.prompt != PromptScope::Full || self.model_only || self.no_message;
         let own_ground = self.ground.is_some() || self.answers.is_some();
         let own_words = self.unattended || self.model.is_some() || self.thinking.is_some() || own_system;
         let own_terms = own_words || own_run || own_ground;
@@ -470,6 +472,8 @@ objects! { lenient:
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         model_only: bool = default,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        no_message: bool = default,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         light: bool = default,
     }
 
@@ -505,6 +509,7 @@ impl Waiting {
                 PromptScope::None => Some("none".into()),
             },
             model_only: input.model_only,
+            no_message: input.no_message,
             light: input.light,
         }
     }
@@ -535,6 +540,7 @@ impl Waiting {
             answers: self.answers,
             prompt: PromptScope::named(self.prompt.as_deref()),
             model_only: self.model_only,
+            no_message: self.no_message,
             light: self.light,
             ..Input::default()
         }
@@ -564,6 +570,7 @@ mod tests {
             answers: Some("a1".into()),
             prompt: PromptScope::Minimal,
             model_only: true,
+            no_message: true,
             light: true,
             thinking: Some("low".into()),
             ..Input::default()
@@ -572,7 +579,7 @@ mod tests {
         let back = back.into_input();
         assert_eq!((back.text.as_str(), back.label, back.cwd), ("words", input.label, input.cwd));
         assert_eq!((back.answers, back.prompt), (input.answers, PromptScope::Minimal));
-        assert!(back.model_only && back.light && back.thinking == input.thinking);
+        assert!(back.model_only && back.no_message && back.light && back.thinking == input.thinking);
         let plain = Waiting::of(&Input { text: "w".into(), ..Input::default() }).to_json();
         assert!(!plain.contains("cwd") && !plain.contains("modelOnly"), "{plain}");
     }

@@ -11,8 +11,8 @@ pub const PARTIAL: &[(&str, &str)] = &[
     (
         "agent",
         "A run has no lane of its own, and nothing depends on where it says that it comes from (`lane`, `group*`, \
-         `inputProvenance`, `voiceWakeTrigger`, `bootstrapContextRunKind`); MCP servers and the message tool, which \
-         `cleanupBundleMcpOnRunEnd` and `disableMessageTool` are about, are not here.",
+         `inputProvenance`, `voiceWakeTrigger`, `bootstrapContextRunKind`); MCP servers, which \
+         `cleanupBundleMcpOnRunEnd` is about, are not here.",
     ),
     ("chat.abort", "There are no side runs (`preserveSideRuns`)."),
     (
@@ -27,11 +27,7 @@ pub const PARTIAL: &[(&str, &str)] = &[
          `deliveryContext`, `restartDelayMs`): it comes at once and says nothing.",
     ),
     ("config.patch", "As `config.apply`."),
-    (
-        "exec.approval.request",
-        "Approvals are shown to connected clients only, so there is no other delivery to demand or to suppress; spans of \
-         a command are not marked.",
-    ),
+    ("exec.approval.request", "Spans of a command are not marked."),
     (
         "exec.approval.resolve",
         "A grant has no end: `grantExpiresInDays` with allow-always is refused. Who decided in a messenger is not noted.",

@@ -171,6 +171,7 @@ impl Asked {
                     Some(PromptMode::None) => PromptScope::None,
                 },
                 model_only,
+                no_message: params.disable_message_tool == Some(true),
                 ground: ground.session_id.is_some().then(|| Box::new(ground)),
                 ..Input::default()
             },

@@ -11,6 +11,7 @@ use crate::auth::Caller;
 use crate::channels::Target;
 use crate::hub::approvals::{Asked, Asker, EXEC_TIME, not_found};
 use crate::hub::outgoing::{Wanted, open_target};
+use crate::hub::reviewers::Showing;
 use crate::hub::sessions::stored;
 use crate::hub::{Now, State, TaskContext, Ticket};
 use crate::store::approvals as table;
@@ -89,6 +90,12 @@ pub fn exec_request(state: &mut State, _: &Arc<Caller>, params: ExecApprovalRequ
         grants: Vec::new(),
         reviewers: params.approval_reviewer_device_ids.unwrap_or_default(),
         place,
+        showing: match (params.suppress_delivery, params.require_delivery_route) {
+            (Some(true), Some(false)) => Showing::Nowhere,
+            (Some(true), _) => Showing::Hidden,
+            (_, Some(false)) => Showing::Waiting,
+            _ => Showing::Demanded,
+        },
     };
     state.ask_approval(asked, now);
 }
@@ -146,6 +153,7 @@ pub fn plugin_request(
         grants: Vec::new(),
         reviewers: params.approval_reviewer_device_ids.unwrap_or_default(),
         place,
+        showing: Showing::Demanded,
     };
     state.ask_approval(asked, now);
 }
