@@ -153,6 +153,47 @@ fn a_killed_gateway_resumes_its_session_and_loses_nothing() {
 }
 
 #[test]
+fn what_comes_while_the_disk_is_full_is_answered_when_there_is_room() {
+    // A file size limit stands in for the full disk; see `liars`.
+    let (upstream, discord) = (Upstream::friendly(), Discord::start());
+    let section = discord.section(json!({"allowFrom": [ADA.to_string()]}));
+    let config = upstream.config_and(json!({"channels": {"discord": section}}));
+    let gateway = Gateway::with(config.clone()).after("trap '' XFSZ; ulimit -f 4096").start();
+    discord.wait_ready(1, 0);
+    let mut client = gateway.operator();
+    let body = "x".repeat(400_000);
+    let full = (0..40).any(|turn| {
+        let run = format!("run-{turn}");
+        let params = json!({"sessionKey": "agent:main:main", "message": body, "idempotencyKey": run});
+        if client.call("chat.send", params).is_err() {
+            return true;
+        }
+        let end = client.event_where("chat", |chat| {
+            chat["runId"] == run.as_str() && (chat["state"] == "final" || chat["state"] == "error")
+        });
+        end["payload"]["state"] == "error"
+    });
+    assert!(full, "the disk is full");
+    // Small writes may still find room for a while.
+    let told = (0..300).find(|n| {
+        discord.says(ADA, &format!("word{n} {}", "y".repeat(1900)));
+        wait::within(Duration::from_millis(50), || {
+            gateway.log().contains("discord/default: take in messages").then_some(())
+        })
+        .is_some()
+    });
+    let told = told.expect("the channel says that it cannot take messages in");
+    let home = gateway.kill();
+    discord.says(ADA, "and now?");
+    let gateway = Gateway::with(config).home(home).start();
+    let mut client = gateway.operator();
+    wait::until("the refused one and the last one are in the session", || {
+        let history = client.ok("chat.history", json!({"sessionKey": "agent:main:main", "limit": 20})).to_string();
+        (history.contains(&format!("word{told} ")) && history.contains("and now?")).then_some(())
+    });
+}
+
+#[test]
 fn what_came_while_nothing_could_be_resumed_is_read_up() {
     let (upstream, discord) = (Upstream::friendly(), Discord::start());
     discord.channel("10", "general", None);

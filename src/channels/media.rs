@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::account::Account;
+use super::http::Answer;
+use super::inbound::Inbound;
 use super::message::{ChannelError, IncomingFile};
 use crate::sys::order;
 use crate::sys::{files, random};
@@ -98,6 +100,50 @@ impl Shelf {
         }
         Ok(())
     }
+}
+
+/// A file that a service keeps for us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// Its address, or what the service calls it.
+    pub at: String,
+    pub name: String,
+    /// What the service says it is; may be empty.
+    pub mime: String,
+    pub bytes: Option<u64>,
+}
+
+impl Inbound {
+    /// Fetches a file: `get` is asked for at most so many bytes. What it refuses is told to the model in its words; any
+    /// other failure is for the log.
+    pub fn fetch(&self, file: &Remote, get: impl FnOnce(usize) -> Result<Vec<u8>, ChannelError>) -> IncomingFile {
+        let shelf = self.files();
+        let left = |why: String| IncomingFile::Left { name: file.name.clone(), why };
+        if file.bytes.is_some_and(|bytes| bytes > shelf.max) {
+            return left(format!("larger than {} MB", shelf.max >> 20));
+        }
+        match get(usize::try_from(shelf.max).unwrap_or(usize::MAX)) {
+            Ok(bytes) => shelf.take(&file.name, &file.mime, bytes),
+            Err(ChannelError::Refused(why)) => left(why),
+            Err(error) => {
+                log::warn!("{}: a file was not fetched: {error}", self.account().key);
+                left("it could not be fetched".into())
+            }
+        }
+    }
+}
+
+/// The bytes of an answer that is a file.
+pub fn body(answer: Answer) -> Result<Vec<u8>, ChannelError> {
+    match answer.status {
+        200 => Ok(answer.body),
+        status => Err(ChannelError::Lost(format!("HTTP {status}"))),
+    }
+}
+
+/// The name of a file of this host, without its folders.
+pub fn name(path: &str) -> &str {
+    Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or("file")
 }
 
 /// Reads a file of this host that is to be sent: a regular one of at most `max` bytes.

@@ -19,6 +19,8 @@ use crate::net::duplex::{self, Duplex};
 const WRITE: Duration = Duration::from_secs(20);
 /// A sign of life is asked for so often, where the service's protocol has none of its own.
 const PING: Duration = Duration::from_secs(15);
+/// How long what may lie unread is looked for before a service is given up.
+pub const UNREAD: Duration = Duration::from_secs(1);
 
 /// A connection that works.
 pub struct Socket {
@@ -132,14 +134,18 @@ impl Socket {
     /// each. A service that does not answer until the next question is lost.
     pub fn hear(&mut self, pulse: &mut Pulse, until: Option<Instant>, alive: &dyn Fn()) -> Result<Heard, ChannelError> {
         loop {
-            if Instant::now() >= pulse.ask_at {
-                if !pulse.answered {
-                    return Err(ChannelError::Lost(format!("{} did not answer a ping", self.host)));
-                }
+            let asking = Instant::now() >= pulse.ask_at;
+            if asking && pulse.answered {
                 *pulse = Pulse { ask_at: Instant::now() + PING, answered: false };
                 self.ping()?;
             }
-            match self.next(until.map_or(pulse.ask_at, |until| until.min(pulse.ask_at)))? {
+            // We may have been busy: the answer may lie unread.
+            let late = asking && !pulse.answered && Instant::now() >= pulse.ask_at;
+            let next = if late { Instant::now() + UNREAD } else { pulse.ask_at };
+            match self.next(until.map_or(next, |until| until.min(next)))? {
+                Heard::Nothing if late && Instant::now() >= next => {
+                    return Err(ChannelError::Lost(format!("{} did not answer a ping", self.host)));
+                }
                 Heard::Pong => {
                     pulse.answered = true;
                     alive();

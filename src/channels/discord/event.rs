@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::media::Remote;
 use super::super::message::{ChatKind, INTERACTION, Incoming, Quoted, Sender};
 
 /// What is known of a channel.
@@ -27,15 +28,6 @@ impl Place {
     }
 }
 
-/// A file on Discord's servers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
-    pub url: String,
-    pub name: String,
-    pub mime: String,
-    pub bytes: Option<u64>,
-}
-
 /// Somebody on a button or with a slash command.
 pub struct Pressed {
     pub message: Incoming,
@@ -47,7 +39,7 @@ pub struct Pressed {
 }
 
 /// A message, if it is one for us to read.
-pub fn read(event: &Value, place: &Place, me: &str) -> Option<(Incoming, Vec<File>)> {
+pub fn read(event: &Value, place: &Place, me: &str) -> Option<(Incoming, Vec<Remote>)> {
     // 0: somebody writes; 19: somebody answers. The others say that somebody joined, pinned, called.
     if !matches!(event["type"].as_u64().unwrap_or(0), 0 | 19) || event["channel_type"] == 3 {
         return None;
@@ -74,7 +66,7 @@ pub fn read(event: &Value, place: &Place, me: &str) -> Option<(Incoming, Vec<Fil
         text.push_str(&format!("\n[Sticker: {}]", sticker["name"].as_str().unwrap_or_default()));
     }
     let forwarded = event["message_snapshots"].as_array().into_iter().flatten();
-    let files: Vec<File> = std::iter::once(event)
+    let files: Vec<Remote> = std::iter::once(event)
         .chain(forwarded.map(|one| &one["message"]))
         .flat_map(|one| one["attachments"].as_array().into_iter().flatten())
         .filter_map(file)
@@ -141,10 +133,10 @@ fn name(user: &Value, member: &Value) -> String {
     names.iter().find_map(|name| name.as_str()).unwrap_or_default().to_owned()
 }
 
-fn file(attachment: &Value) -> Option<File> {
+fn file(attachment: &Value) -> Option<Remote> {
     let text = |name: &str| attachment[name].as_str().map(str::to_owned);
-    Some(File {
-        url: text("url")?,
+    Some(Remote {
+        at: text("url")?,
         name: text("filename").unwrap_or_else(|| "file".into()),
         mime: text("content_type").unwrap_or_default(),
         bytes: attachment["size"].as_u64(),

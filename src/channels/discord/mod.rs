@@ -18,16 +18,17 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use self::api::{Api, FILE, METHOD, ROOT};
-use self::event::{File, Place};
+use self::event::Place;
 use self::session::Mark;
 use super::account::Account;
 use super::gate::List;
 use super::http::{Call, Web, form};
 use super::inbound::Inbound;
+use super::media::Remote;
 use super::message::{ChannelError, ChatKind, INTERACTION, IncomingFile, Outbound, Probe, Receipt, Target};
 use super::supervisor::Stop;
 use super::websocket::Holder;
-use super::{Channel, ChannelSpec, chunk};
+use super::{Channel, ChannelSpec, chunk, media};
 use crate::sys::random;
 use crate::sys::secret::Secret;
 use crate::wire::tree::json;
@@ -268,8 +269,8 @@ impl Discord {
         let sent = match file {
             None => self.api.call(&self.sends, "POST", path, Some(body), METHOD)?,
             Some(file) => {
-                let bytes = super::media::read(file, UPLOAD_MAX)?;
-                let name = std::path::Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or("file");
+                let bytes = media::read(file, UPLOAD_MAX)?;
+                let name = media::name(file);
                 let (kind, form) = form(&[("payload_json", body.to_string())], ("files[0]", name, &bytes));
                 self.api.send(&self.sends, "POST", path, &kind, &form, FILE)?
             }
@@ -290,26 +291,15 @@ impl Discord {
     }
 
     /// Fetches a file of a message.
-    fn fetch(&self, inbound: &Inbound, file: &File) -> IncomingFile {
-        let shelf = inbound.files();
-        let left = |why: String| IncomingFile::Left { name: file.name.clone(), why };
-        if file.bytes.is_some_and(|bytes| bytes > shelf.max()) {
-            return left(format!("larger than {} MB", shelf.max() >> 20));
-        }
-        let own = self.api.root != ROOT && file.url.starts_with(&format!("{}/", self.api.root));
-        if !own && !FILE_HOSTS.iter().any(|host| file.url.starts_with(host)) {
-            return left("it lies on a server that is not Discord's".into());
-        }
-        let answer_max = usize::try_from(shelf.max()).unwrap_or(usize::MAX);
-        let call = Call { method: "GET", url: &file.url, answer_max, ..Call::default() };
-        match self.asks.call(&call, FILE) {
-            Ok(answer) if answer.status == 200 => shelf.take(&file.name, &file.mime, answer.body),
-            other => {
-                let why = other.map_or_else(|error| error.to_string(), |answer| format!("HTTP {}", answer.status));
-                log::warn!("{}: a file was not fetched: {why}", inbound.account().key);
-                left("it could not be fetched".into())
+    fn fetch(&self, inbound: &Inbound, file: &Remote) -> IncomingFile {
+        inbound.fetch(file, |answer_max| {
+            let own = self.api.root != ROOT && file.at.starts_with(&format!("{}/", self.api.root));
+            if !own && !FILE_HOSTS.iter().any(|host| file.at.starts_with(host)) {
+                return Err(ChannelError::Refused("it lies on a server that is not Discord's".into()));
             }
-        }
+            let call = Call { method: "GET", url: &file.at, answer_max, ..Call::default() };
+            media::body(self.asks.call(&call, FILE)?)
+        })
     }
 }
 

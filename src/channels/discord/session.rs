@@ -10,7 +10,7 @@ use super::super::inbound::Inbound;
 use super::super::message::{ChannelError, ChatKind, Incoming};
 use super::super::reached::Reached;
 use super::super::supervisor::Stop;
-use super::super::websocket::{Heard, Socket};
+use super::super::websocket::{Heard, Socket, UNREAD};
 use super::api::{METHOD, ROOT};
 use super::event::{self, Place};
 use super::{Discord, EPHEMERAL, PLACES};
@@ -192,16 +192,22 @@ impl Discord {
             if stop.fired() {
                 return Ok(End::Stopped);
             }
-            if !line.beat(mark.seq)? {
-                log::warn!("{}: a heartbeat was not answered; the session is resumed", inbound.account().key);
-                return Ok(End::Resume);
-            }
+            // We may have been busy: the answer may lie unread.
+            let late = !line.beat(mark.seq)?;
             if !ready && Instant::now() >= ready_by {
                 return Err(ChannelError::Lost("Discord did not say READY in time".into()));
             }
-            let until = if ready { line.beat_at } else { line.beat_at.min(ready_by) };
+            let until = match late {
+                true => Instant::now() + UNREAD,
+                false if ready => line.beat_at,
+                false => line.beat_at.min(ready_by),
+            };
             let text = match line.socket.next(until) {
                 Ok(Heard::Text(text)) => text,
+                Ok(Heard::Nothing) if late => {
+                    log::warn!("{}: a heartbeat was not answered; the session is resumed", inbound.account().key);
+                    return Ok(End::Resume);
+                }
                 Ok(Heard::Nothing | Heard::Pong) => continue,
                 Ok(Heard::Closed(code, words)) => return self.closed(code, &words),
                 Err(error) if !ready || stop.fired() => {

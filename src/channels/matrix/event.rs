@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::media::Remote;
 use super::super::message::{ChatKind, Incoming, Quoted, Sender};
 
 /// What is known of a room.
@@ -14,16 +15,6 @@ pub struct Room {
     pub name: String,
     /// Members and what they call themselves; of large rooms none.
     pub members: Vec<(String, String)>,
-}
-
-/// A file on the homeserver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
-    /// `mxc://server/id`.
-    pub url: String,
-    pub name: String,
-    pub mime: String,
-    pub bytes: Option<u64>,
 }
 
 /// When answers begin threads, and in which they stay.
@@ -45,7 +36,7 @@ pub struct Own<'a> {
 }
 
 /// A message, if the event is one for us to read.
-pub fn read(event: &Value, room: &Room, own: &Own<'_>) -> Option<(Incoming, Option<File>)> {
+pub fn read(event: &Value, room: &Room, own: &Own<'_>) -> Option<(Incoming, Option<Remote>)> {
     let (id, sender) = (event["event_id"].as_str()?, event["sender"].as_str()?);
     if event["type"] != "m.room.message" || sender == own.user || event.get("state_key").is_some() {
         return None;
@@ -104,11 +95,11 @@ pub fn read(event: &Value, room: &Room, own: &Own<'_>) -> Option<(Incoming, Opti
     Some((message, file))
 }
 
-fn file(content: &Value) -> Option<File> {
+fn file(content: &Value) -> Option<Remote> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    Some(File {
+    Some(Remote {
         // In encrypted rooms it is elsewhere; those are not read.
-        url: text(&content["url"]).filter(|url| url.starts_with("mxc://"))?,
+        at: text(&content["url"]).filter(|url| url.starts_with("mxc://"))?,
         name: text(&content["filename"]).or_else(|| text(&content["body"])).unwrap_or_else(|| "file".into()),
         mime: text(&content["info"]["mimetype"]).unwrap_or_default(),
         bytes: content["info"]["size"].as_u64(),
@@ -161,7 +152,7 @@ mod tests {
         Room { id: "!r:x.org".into(), direct, members, ..Room::default() }
     }
 
-    fn taken(content: Value, direct: bool, threads: Threads) -> Option<(Incoming, Option<File>)> {
+    fn taken(content: Value, direct: bool, threads: Threads) -> Option<(Incoming, Option<Remote>)> {
         let own = Own { user: "@bot:x.org", name: "Helper", threads, sent: &|id| id == "$ours" };
         let event = json!({ "type": "m.room.message", "event_id": "$1", "sender": "@ada:x.org", "content": content });
         read(&event, &room(direct), &own)

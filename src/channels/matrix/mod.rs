@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use self::api::{Api, FILE, METHOD};
-use self::event::{File, Room, Threads};
+use self::event::{Room, Threads};
 use super::account::Account;
 use super::gate::List;
 use super::http::{Web, part};
 use super::inbound::Inbound;
+use super::media::Remote;
 use super::message::{ChannelError, ChatKind, IncomingFile, Outbound, Probe, Receipt, Target};
 use super::supervisor::Stop;
 use super::{Channel, ChannelSpec, chunk, html, media};
@@ -324,33 +325,18 @@ impl Matrix {
         inbound.admit(messages, Some(format!("{user} {next}"))).map_err(|error| ChannelError::Lost(error.to_string()))
     }
 
-    fn fetch(&self, inbound: &Inbound, file: &File) -> IncomingFile {
-        let shelf = inbound.files();
-        let max = shelf.max();
-        if file.bytes.is_some_and(|bytes| bytes > max) {
-            return IncomingFile::Left { name: file.name.clone(), why: format!("larger than {} MB", max >> 20) };
-        }
-        let Some((server, id)) = file.url.strip_prefix("mxc://").and_then(|rest| rest.split_once('/')) else {
-            return IncomingFile::Left { name: file.name.clone(), why: "it has no address".into() };
-        };
-        let place = format!("{}/{}", part(server), part(id));
-        let max = usize::try_from(max).unwrap_or(usize::MAX);
-        let get = |path: &str| {
-            self.api.raw(&self.polls, "GET", &format!("{path}/{place}"), "application/json", b"", max, FILE)
-        };
-        let got = get("client/v1/media/download").and_then(|answer| match answer.status {
-            // Homeservers from before Matrix 1.11.
-            404 => get("media/v3/download"),
-            _ => Ok(answer),
-        });
-        match got {
-            Ok(answer) if answer.status == 200 => shelf.take(&file.name, &file.mime, answer.body),
-            other => {
-                let why = other.map_or_else(|error| error.to_string(), |answer| self.api.refusal(&answer).to_string());
-                log::warn!("{}: a file was not fetched: {why}", inbound.account().key);
-                IncomingFile::Left { name: file.name.clone(), why: "it could not be fetched".into() }
-            }
-        }
+    fn fetch(&self, inbound: &Inbound, file: &Remote) -> IncomingFile {
+        inbound.fetch(file, |max| {
+            let place = file.at.strip_prefix("mxc://").and_then(|rest| rest.split_once('/'));
+            let (server, id) = place.ok_or_else(|| ChannelError::Refused("it has no address".into()))?;
+            let place = format!("{}/{}", part(server), part(id));
+            let get = |path: &str| {
+                self.api.raw(&self.polls, "GET", &format!("{path}/{place}"), "application/json", b"", max, FILE)
+            };
+            let answer = get("client/v1/media/download")?;
+            // Homeservers from before Matrix 1.11 know only the other place.
+            media::body(if answer.status == 404 { get("media/v3/download")? } else { answer })
+        })
     }
 
     /// Sends an event and gives its id.
@@ -373,7 +359,7 @@ impl Matrix {
     fn send_file(&self, out: &Outbound, path: &str) -> Result<Receipt, ChannelError> {
         let bytes = media::read(path, 50 << 20)?;
         let mime = media::sniff(&bytes).unwrap_or("application/octet-stream");
-        let name = std::path::Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or("file");
+        let name = media::name(path);
         let place = format!("media/v3/upload?filename={}", part(name));
         let answer = self.api.raw(&self.sends, "POST", &place, mime, &bytes, 0, FILE)?;
         let said: Value = match answer.status {

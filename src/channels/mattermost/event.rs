@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::media::Remote;
 use super::super::message::{ChatKind, Incoming, Sender};
 
 /// What is known of a channel.
@@ -39,15 +40,6 @@ impl Place {
     }
 }
 
-/// A file on the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
-    pub id: String,
-    pub name: String,
-    pub mime: String,
-    pub bytes: Option<u64>,
-}
-
 /// Who we are, and what decides whether we are meant.
 pub struct Own<'a> {
     pub id: &'a str,
@@ -62,7 +54,7 @@ pub struct Own<'a> {
 }
 
 /// A message, if the post is one for us to read.
-pub fn read(post: &Value, place: &Place, own: &Own<'_>) -> Option<(Incoming, Vec<File>)> {
+pub fn read(post: &Value, place: &Place, own: &Own<'_>) -> Option<(Incoming, Vec<Remote>)> {
     let text = |name: &str| post[name].as_str().unwrap_or_default();
     let (id, chat, user) = (text("id"), text("channel_id"), text("user_id"));
     // Other types say that somebody joined or changed something.
@@ -73,7 +65,7 @@ pub fn read(post: &Value, place: &Place, own: &Own<'_>) -> Option<(Incoming, Vec
     let (said, named) = addressed(text("message"), own);
     let root = Some(text("root_id")).filter(|root| !root.is_empty());
     let goes_on = root.is_some_and(|root| (own.took_part)(chat, root));
-    let files: Vec<File> = post["metadata"]["files"].as_array().into_iter().flatten().filter_map(file).collect();
+    let files: Vec<Remote> = post["metadata"]["files"].as_array().into_iter().flatten().filter_map(file).collect();
     if said.is_empty() && files.is_empty() {
         return None;
     }
@@ -96,10 +88,10 @@ pub fn read(post: &Value, place: &Place, own: &Own<'_>) -> Option<(Incoming, Vec
     Some((message, files))
 }
 
-fn file(file: &Value) -> Option<File> {
+fn file(file: &Value) -> Option<Remote> {
     let text = |name: &str| file[name].as_str().map(str::to_owned);
-    Some(File {
-        id: text("id")?,
+    Some(Remote {
+        at: text("id")?,
         name: text("name").unwrap_or_else(|| "file".into()),
         mime: text("mime_type").unwrap_or_default(),
         bytes: file["size"].as_u64(),

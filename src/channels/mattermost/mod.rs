@@ -14,17 +14,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use self::event::{File, Place};
+use self::event::Place;
 use self::listen::OVERLAP_MS;
 use super::account::Account;
 use super::gate::List;
 use super::http::{Answer, Call, Web, form, part};
 use super::inbound::Inbound;
+use super::media::Remote;
 use super::message::{ChannelError, ChatKind, IncomingFile, Outbound, Probe, Receipt, Target};
 use super::reached::TookPart;
 use super::supervisor::Stop;
 use super::websocket::Holder;
-use super::{Channel, ChannelSpec, Reply, Request, chunk};
+use super::{Channel, ChannelSpec, Reply, Request, chunk, media};
 use crate::sys::clock;
 use crate::sys::secret::Secret;
 use crate::wire::frame::cut;
@@ -348,30 +349,19 @@ impl Mattermost {
     }
 
     fn upload(&self, chat: &str, path: &str) -> Result<String, ChannelError> {
-        let bytes = super::media::read(path, UPLOAD_MAX)?;
-        let name = std::path::Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or("file");
+        let bytes = media::read(path, UPLOAD_MAX)?;
+        let name = media::name(path);
         let (kind, body) = form(&[("channel_id", chat.to_owned())], ("files", name, &bytes));
         let said = understood(&self.send(&self.sends, "POST", "files", &kind, &body, 0, FILE)?)?;
         let id = said["file_infos"][0]["id"].as_str().map(str::to_owned);
         id.ok_or_else(|| ChannelError::Lost("the server did not say what it calls the file".into()))
     }
 
-    fn fetch(&self, inbound: &Inbound, file: &File) -> IncomingFile {
-        let shelf = inbound.files();
-        let left = |why: String| IncomingFile::Left { name: file.name.clone(), why };
-        if file.bytes.is_some_and(|bytes| bytes > shelf.max()) {
-            return left(format!("larger than {} MB", shelf.max() >> 20));
-        }
-        let max = usize::try_from(shelf.max()).unwrap_or(usize::MAX);
-        let path = format!("files/{}", part(&file.id));
-        match self.send(&self.asks, "GET", &path, "application/json", b"", max, FILE) {
-            Ok(answer) if answer.status == 200 => shelf.take(&file.name, &file.mime, answer.body),
-            other => {
-                let why = other.map_or_else(|error| error.to_string(), |answer| format!("HTTP {}", answer.status));
-                log::warn!("{}: a file was not fetched: {why}", inbound.account().key);
-                left("it could not be fetched".into())
-            }
-        }
+    fn fetch(&self, inbound: &Inbound, file: &Remote) -> IncomingFile {
+        inbound.fetch(file, |max| {
+            let path = format!("files/{}", part(&file.at));
+            media::body(self.send(&self.asks, "GET", &path, "application/json", b"", max, FILE)?)
+        })
     }
 }
 

@@ -2,16 +2,8 @@
 
 use serde_json::Value;
 
+use super::super::media::Remote;
 use super::super::message::{ChatKind, Incoming, Quoted, Sender};
-
-/// A file that the daemon keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
-    pub id: String,
-    pub name: String,
-    pub mime: String,
-    pub bytes: Option<u64>,
-}
 
 /// Who we are.
 pub struct Own<'a> {
@@ -27,7 +19,7 @@ pub struct Own<'a> {
 pub const GROUP: &str = "group:";
 
 /// A message, if the envelope is one for us to read, and its time, which is its name.
-pub fn read(envelope: &Value, own: &Own<'_>) -> Option<(Incoming, Vec<File>, u64)> {
+pub fn read(envelope: &Value, own: &Own<'_>) -> Option<(Incoming, Vec<Remote>, u64)> {
     let edited = &envelope["editMessage"]["dataMessage"];
     let data = if edited.is_object() { edited } else { &envelope["dataMessage"] };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -50,7 +42,7 @@ pub fn read(envelope: &Value, own: &Own<'_>) -> Option<(Incoming, Vec<File>, u64
     let quote = &data["quote"];
     let answers_us = quote.is_object() && ours(&text(&quote["authorNumber"]), &text(&quote["authorUuid"]));
     let said = readable(&text(&data["message"]), mentions().collect(), own);
-    let files: Vec<File> = data["attachments"].as_array().into_iter().flatten().filter_map(file).collect();
+    let files: Vec<Remote> = data["attachments"].as_array().into_iter().flatten().filter_map(file).collect();
     if said.is_empty() && files.is_empty() {
         return None;
     }
@@ -81,12 +73,12 @@ fn number(own: &Value, old: &Value) -> String {
     found.unwrap_or_default().to_owned()
 }
 
-fn file(file: &Value) -> Option<File> {
+fn file(file: &Value) -> Option<Remote> {
     let text = |name: &str| file[name].as_str().map(str::to_owned);
     let id = text("id")?;
-    Some(File {
+    Some(Remote {
         name: text("filename").unwrap_or_else(|| id.clone()),
-        id,
+        at: id,
         mime: text("contentType").unwrap_or_default(),
         bytes: file["size"].as_u64(),
     })

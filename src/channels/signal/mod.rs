@@ -16,11 +16,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use self::event::{File, GROUP, Own};
+use self::event::{GROUP, Own};
 use super::account::Account;
 use super::gate::List;
 use super::http::{Call, Web, part};
 use super::inbound::Inbound;
+use super::media::Remote;
 use super::message::{ChannelError, ChatKind, IncomingFile, Outbound, Probe, Receipt, Target};
 use super::supervisor::Stop;
 use super::{Channel, ChannelSpec, chunk};
@@ -305,29 +306,18 @@ impl Signal {
         Ok(())
     }
 
-    fn fetch(&self, inbound: &Inbound, chat: &str, file: &File) -> IncomingFile {
-        let shelf = inbound.files();
-        let left = |why: String| IncomingFile::Left { name: file.name.clone(), why };
-        if file.bytes.is_some_and(|bytes| bytes > shelf.max()) {
-            return left(format!("larger than {} MB", shelf.max() >> 20));
-        }
-        // It comes as base64 in JSON.
-        let max = usize::try_from(shelf.max()).unwrap_or(usize::MAX).saturating_mul(4) / 3 + 1024;
-        let got = self.to(chat).and_then(|mut params| {
+    fn fetch(&self, inbound: &Inbound, chat: &str, file: &Remote) -> IncomingFile {
+        inbound.fetch(file, |max| {
+            let mut params = self.to(chat)?;
             if let Some(one) = params["recipient"][0].as_str().map(str::to_owned) {
                 params["recipient"] = one.into();
             }
-            params["id"] = file.id.as_str().into();
-            self.call_for(&self.asks, "getAttachment", params, max, METHOD)
-        });
-        let data = got.as_ref().ok().and_then(|got| got["data"].as_str().or(got.as_str()));
-        match data.and_then(|data| STANDARD.decode(data).ok()) {
-            Some(bytes) => shelf.take(&file.name, &file.mime, bytes),
-            None => {
-                let why = got.err().map_or_else(|| "no data".into(), |error| error.to_string());
-                log::warn!("{}: a file was not fetched: {why}", inbound.account().key);
-                left("it could not be fetched".into())
-            }
-        }
+            params["id"] = file.at.as_str().into();
+            // It comes as base64 in JSON.
+            let max = max.saturating_mul(4) / 3 + 1024;
+            let got = self.call_for(&self.asks, "getAttachment", params, max, METHOD)?;
+            let data = got["data"].as_str().or(got.as_str()).and_then(|data| STANDARD.decode(data).ok());
+            data.ok_or_else(|| ChannelError::Lost("signal-cli gave no data".into()))
+        })
     }
 }

@@ -2,19 +2,11 @@
 
 use serde_json::Value;
 
+use super::super::media::Remote;
 use super::super::message::{ChatKind, INTERACTION, Incoming, Sender};
 
 /// People whose names are looked up for one message.
 const NAMED: usize = 10;
-
-/// A file in the workspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
-    pub url: String,
-    pub name: String,
-    pub mime: String,
-    pub bytes: Option<u64>,
-}
 
 /// Who we are, and what decides whether we are meant.
 pub struct Own<'a> {
@@ -36,7 +28,7 @@ pub struct Done {
 }
 
 /// A message, if the event is one for us to read.
-pub fn read(event: &Value, team: &str, own: &Own<'_>) -> Option<(Incoming, Vec<File>)> {
+pub fn read(event: &Value, team: &str, own: &Own<'_>) -> Option<(Incoming, Vec<Remote>)> {
     let text = |name: &str| event[name].as_str().unwrap_or_default();
     let known = ["", "file_share", "thread_broadcast", "me_message", "bot_message"];
     if !matches!(text("type"), "message" | "app_mention") || !known.contains(&text("subtype")) {
@@ -60,7 +52,7 @@ pub fn read(event: &Value, team: &str, own: &Own<'_>) -> Option<(Incoming, Vec<F
     let ours = event["parent_user_id"] == own.user || thread.is_some_and(|thread| (own.took_part)(chat, thread));
     let mentioned = kind == ChatKind::Direct || named || (thread.is_some() && ours) || text("type") == "app_mention";
     let begins = own.threads && kind != ChatKind::Direct;
-    let files: Vec<File> = event["files"].as_array().into_iter().flatten().filter_map(file).collect();
+    let files: Vec<Remote> = event["files"].as_array().into_iter().flatten().filter_map(file).collect();
     let said = readable(raw, own);
     if said.is_empty() && files.is_empty() {
         return None;
@@ -138,10 +130,10 @@ fn done(
     Some(Done { message, response_url: url.to_owned() })
 }
 
-fn file(file: &Value) -> Option<File> {
+fn file(file: &Value) -> Option<Remote> {
     let text = |name: &str| file[name].as_str().map(str::to_owned);
-    Some(File {
-        url: text("url_private_download").or_else(|| text("url_private"))?,
+    Some(Remote {
+        at: text("url_private_download").or_else(|| text("url_private"))?,
         name: text("name").unwrap_or_else(|| "file".into()),
         mime: text("mimetype").unwrap_or_default(),
         bytes: file["size"].as_u64(),

@@ -17,16 +17,16 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use self::api::{Api, FILE, METHOD, ROOT};
-use self::event::File;
 use super::account::Account;
 use super::gate::List;
 use super::http::{Call, Web};
 use super::inbound::Inbound;
+use super::media::Remote;
 use super::message::{ChannelError, ChatKind, INTERACTION, IncomingFile, Outbound, Probe, Receipt, Target};
 use super::reached::{Reached, TookPart};
 use super::supervisor::Stop;
 use super::websocket::Holder;
-use super::{Channel, ChannelSpec, Reply, Request, chunk};
+use super::{Channel, ChannelSpec, Reply, Request, chunk, media};
 use crate::sys::secret::Secret;
 use crate::wire::tree::json;
 
@@ -336,8 +336,8 @@ impl Slack {
     }
 
     fn send_file(&self, out: &Outbound, path: &str, chat: &str, thread: Option<&str>) -> Result<Receipt, ChannelError> {
-        let bytes = super::media::read(path, UPLOAD_MAX)?;
-        let name = std::path::Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or("file");
+        let bytes = media::read(path, UPLOAD_MAX)?;
+        let name = media::name(path);
         let length = bytes.len().to_string();
         let place =
             self.api.ask(&self.sends, "files.getUploadURLExternal", &[("filename", name), ("length", &length)])?;
@@ -362,33 +362,21 @@ impl Slack {
     }
 
     /// Fetches a file of a message.
-    fn fetch(&self, inbound: &Inbound, file: &File) -> IncomingFile {
-        let shelf = inbound.files();
-        let left = |why: String| IncomingFile::Left { name: file.name.clone(), why };
-        if file.bytes.is_some_and(|bytes| bytes > shelf.max()) {
-            return left(format!("larger than {} MB", shelf.max() >> 20));
-        }
-        // The bot's token goes along: it is shown to Slack and nobody else.
-        if !is_slack_s(&file.url) && !self.is_own(&file.url) {
-            return left("it lies on a server that is not Slack's".into());
-        }
-        let bearer = format!("Bearer {}", self.api.bot.expose());
-        let answer_max = usize::try_from(shelf.max()).unwrap_or(usize::MAX);
-        let headers = [("authorization", bearer.as_str())];
-        let call = Call { method: "GET", url: &file.url, headers: &headers, answer_max, ..Call::default() };
-        match self.asks.call(&call, FILE) {
-            // Without the scope files:read a page to log in comes instead.
-            Ok(answer)
-                if answer.status == 200 && !(answer.body.starts_with(b"<!DOCTYPE") && file.mime != "text/html") =>
-            {
-                shelf.take(&file.name, &file.mime, answer.body)
+    fn fetch(&self, inbound: &Inbound, file: &Remote) -> IncomingFile {
+        inbound.fetch(file, |answer_max| {
+            // The bot's token goes along: it is shown to Slack and nobody else.
+            if !is_slack_s(&file.at) && !self.is_own(&file.at) {
+                return Err(ChannelError::Refused("it lies on a server that is not Slack's".into()));
             }
-            other => {
-                let why = other.map_or_else(|error| error.to_string(), |answer| format!("HTTP {}", answer.status));
-                log::warn!("{}: a file was not fetched (scope files:read?): {why}", inbound.account().key);
-                left("it could not be fetched".into())
+            let bearer = format!("Bearer {}", self.api.bot.expose());
+            let headers = [("authorization", bearer.as_str())];
+            let call = Call { method: "GET", url: &file.at, headers: &headers, answer_max, ..Call::default() };
+            let bytes = media::body(self.asks.call(&call, FILE)?)?;
+            match bytes.starts_with(b"<!DOCTYPE") && file.mime != "text/html" {
+                true => Err(ChannelError::Lost("a page to log in came instead (scope files:read)".into())),
+                false => Ok(bytes),
             }
-        }
+        })
     }
 }
 

@@ -439,7 +439,7 @@ impl Telegram {
             fields.push(("caption", html::render(&caption)));
             fields.push(("parse_mode", "HTML".into()));
         }
-        let name = std::path::Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or("file");
+        let name = media::name(path);
         let sent = self.api.upload(&self.sends, method, &fields, (field, name, &bytes))?;
         Ok(Receipt { id: sent["message_id"].to_string() })
     }
